@@ -1,0 +1,138 @@
+"""Exact top-k by inner product over a whole catalogue, in blocks of users.
+
+Candidates are ordered by score, equal scores by index. A block's scores are computed by one BLAS thread and blocks run
+side by side, so the result does not depend on the number of cores.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from stages.ranking.user_items import UserItems
+
+Result = TypeVar("Result")
+
+# Scores held at once by one thread: 32 MB, whatever the catalogue's size.
+BLOCK_SCORES = 1 << 23
+# Items a group of which only the largest score is looked at when the bound is sought.
+GROUP_ITEMS = 16
+_LOWEST = np.finfo(np.float32).min
+
+
+def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
+    """Indices of each row's k largest scores, best first, equal scores by index.
+
+    The k-th largest of the maxima of groups of columns is a lower bound of the k-th largest score, so that only the few
+    scores that reach the bound have to be sorted.
+
+    Args:
+      scores: [rows, columns] float32 without NaN; -inf is never among the result.
+      k: at least 1.
+
+    Returns:
+      [rows, k] int32; 0 where a row has fewer than k scores above -inf.
+    """
+    rows, columns = scores.shape
+    group = max(1, min(GROUP_ITEMS, columns // (4 * k)))
+    num_groups = columns // group
+    bound = np.full((rows, 1), _LOWEST, np.float32)
+    if num_groups >= k:
+        # Interleaved groups: the maximum runs over contiguous memory.
+        maxima = scores[:, : group * num_groups].reshape(rows, group, num_groups).max(axis=1)
+        kth = np.partition(maxima, num_groups - k, axis=1)[:, num_groups - k, None]
+        bound = np.maximum(bound, kth)
+    row, column = np.divmod(np.flatnonzero(scores >= bound), columns)
+    order = np.lexsort((column, -scores[row, column], row))
+    row, column = row[order], column[order]
+    rank = np.arange(len(row)) - np.searchsorted(row, row)
+    ranked = np.zeros((rows, k), np.int32)
+    first = rank < k
+    ranked[row[first], rank[first]] = column[first]
+    return ranked
+
+
+def rank_items(
+    query_embeddings: NDArray[np.float32],
+    candidate_embeddings: NDArray[np.float32],
+    excluded: UserItems,
+    k: int,
+    progressed: Callable[[int], object] = lambda queries: None,
+) -> NDArray[np.int32]:
+    """The k best candidates of each query by inner product, best first, equal scores by index.
+
+    Args:
+      query_embeddings: [num_queries, d] float32, finite.
+      candidate_embeddings: [num_items + 1, d] float32, finite; row 0, the unknown item, is no candidate.
+      excluded: row r holds the items that query r must not be shown.
+      k: at least 1.
+      progressed: called with the number of queries ranked since its last call.
+
+    Returns:
+      [num_queries, k] int32 item indices; 0 where fewer than k candidates are left.
+    """
+
+    def rank_block(start: int, stop: int) -> NDArray[np.int32]:
+        scores = query_embeddings[start:stop] @ candidate_embeddings.T
+        scores[:, 0] = -np.inf
+        of_block = excluded.of_users(np.arange(start, stop, dtype=np.int32))
+        scores[of_block.rows(), of_block.items] = -np.inf
+        return top_k(scores, k)
+
+    blocks = _in_blocks(rank_block, len(query_embeddings), len(candidate_embeddings), progressed)
+    return np.concatenate([np.zeros((0, k), np.int32), *blocks])
+
+
+def target_ranks(
+    query_embeddings: NDArray[np.float32],
+    candidate_embeddings: NDArray[np.float32],
+    targets: UserItems,
+    progressed: Callable[[int], object] = lambda queries: None,
+) -> NDArray[np.int64]:
+    """The rank of each target among the whole catalogue, nothing excluded: 1 is the best, equal scores by index.
+
+    Args:
+      query_embeddings, candidate_embeddings, progressed: as in rank_items().
+      targets: row r holds the items whose ranks for query r are wanted.
+
+    Returns:
+      [len(targets.items)] ranks from 1 to num_items.
+    """
+
+    def ranks_of_block(start: int, stop: int) -> NDArray[np.int64]:
+        scores = query_embeddings[start:stop] @ candidate_embeddings.T
+        scores[:, 0] = -np.inf
+        of_block = targets.of_users(np.arange(start, stop, dtype=np.int32))
+        ranks = [
+            _ranks(row, of_block.items[of_block.starts[r] : of_block.starts[r + 1]]) for r, row in enumerate(scores)
+        ]
+        return np.concatenate(ranks)
+
+    blocks = _in_blocks(ranks_of_block, len(query_embeddings), len(candidate_embeddings), progressed)
+    return np.concatenate([np.zeros(0, np.int64), *blocks])
+
+
+def _ranks(scores: NDArray[np.float32], items: NDArray[np.int32]) -> NDArray[np.int64]:
+    own = scores[items][:, None]
+    ahead = (scores > own) | ((scores == own) & (np.arange(len(scores)) < items[:, None]))
+    ranks: NDArray[np.int64] = ahead.sum(axis=1) + 1
+    return ranks
+
+
+def _in_blocks(
+    result_of: Callable[[int, int], Result], num_queries: int, num_candidates: int, progressed: Callable[[int], object]
+) -> list[Result]:
+    """The results of consecutive blocks of queries, in their order, computed side by side."""
+    rows = max(1, BLOCK_SCORES // num_candidates)
+    starts = range(0, num_queries, rows)
+    stops = [min(start + rows, num_queries) for start in starts]
+    results = []
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start, stop, result in zip(starts, stops, pool.map(result_of, starts, stops), strict=True):
+            results.append(result)
+            progressed(stop - start)
+    return results

@@ -1,0 +1,43 @@
+"""Which items belong to which user, as compressed rows."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class UserItems(NamedTuple):
+    """Items by user: those of user u are items[starts[u] : starts[u + 1]], ascending and each once.
+
+    Attributes:
+      starts: [num_users + 2] int64; user indices run from 0, the unknown user.
+      items: [pairs] int32 item indices.
+    """
+
+    starts: NDArray[np.int64]
+    items: NDArray[np.int32]
+
+    @classmethod
+    def of_pairs(cls, user_index: NDArray[np.int32], item_index: NDArray[np.int32], num_users: int) -> "UserItems":
+        """Builds the rows from pairs in any order; a pair that stands there twice counts once."""
+        if not len(user_index):
+            return cls(np.zeros(num_users + 2, np.int64), np.zeros(0, np.int32))
+        width = int(item_index.max()) + 1
+        pairs = np.unique(user_index.astype(np.int64) * width + item_index)
+        counts = np.bincount(pairs // width, minlength=num_users + 1)
+        return cls(np.concatenate([[0], np.cumsum(counts)]), (pairs % width).astype(np.int32))
+
+    def counts(self) -> NDArray[np.int64]:
+        """[num_users + 1] number of items of each user."""
+        return np.diff(self.starts)
+
+    def of_users(self, users: NDArray[np.int32]) -> "UserItems":
+        """The rows of the given users alone, in their order: row r is that of users[r]."""
+        counts = self.counts()[users]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        position = np.arange(starts[-1]) + np.repeat(self.starts[users] - starts[:-1], counts)
+        return UserItems(starts, self.items[position])
+
+    def rows(self) -> NDArray[np.int64]:
+        """[pairs] the row that each of `items` stands in."""
+        return np.repeat(np.arange(len(self.starts) - 1), self.counts())
