@@ -1,0 +1,196 @@
+"""Embeddings and test part -> ranking and rating metrics of the model and of most-popular, and their plots.
+
+The whole catalogue is ranked for every user with test items, the user's train and validation items left out; equal
+scores are ordered by index. Averages are over users. Users without training rows are cold: reported apart.
+
+Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, data/split/*.parquet,
+  data/vocabulary/items.parquet.
+Writes: reports/metrics.json, reports/plots/*.csv.
+Parameters: evaluate.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stages import artifacts
+from stages.artifacts import Part
+from stages.params import EvaluateParams
+from stages.ranking.baselines import most_popular
+from stages.ranking.metrics import rank_metrics
+from stages.ranking.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
+from stages.ranking.top_k import rank_items, target_ranks
+from stages.ranking.user_items import UserItems
+from stages.terminal import StageError, progress, run
+
+MODEL_NAME = "two_tower"
+BASELINE_NAME = "most_popular"
+# The tutorial's FactorizedTopK, whose name and cutoff we keep so that figures can be compared.
+TUTORIAL_METRIC = "top_100_categorical_accuracy"
+TUTORIAL_CUTOFF = 100
+
+# What the metrics of a model hold beside numbers.
+NESTED = ("by_item_type", "cold_users")
+
+Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class Queries(NamedTuple):
+    """The users of one group with their test items, and the items that each has seen.
+
+    Attributes:
+      users: [queries] int32 user indices.
+      relevant: their test items, by query.
+      seen: their train and validation items, by query.
+    """
+
+    users: NDArray[np.int32]
+    relevant: UserItems
+    seen: UserItems
+
+    def of_type(self, of_item: NDArray[np.bool_]) -> "Queries":
+        """The queries with held-out items for which of_item is true, and only these items."""
+        rows = self.relevant.rows()
+        keep = of_item[self.relevant.items]
+        relevant = UserItems.of_pairs(rows[keep].astype(np.int32), self.relevant.items[keep], len(self.users) - 1)
+        chosen = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
+        return Queries(self.users[chosen], relevant.of_users(chosen), self.seen.of_users(chosen))
+
+
+def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:
+    """Embeddings of a vocabulary of num_ids ids; a StageError where they are of another or not finite."""
+    embeddings: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    if len(embeddings) != num_ids + 1:
+        raise StageError(f"{path}: expected {num_ids + 1} rows for the split's {num_ids} ids, found {len(embeddings)}")
+    broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
+    if broken:
+        raise StageError(f"{path}: expected finite embeddings, found NaN or infinity in {broken} rows")
+    return embeddings
+
+
+def warm_and_cold(train: Part, validation: Part, test: Part) -> tuple[Queries, Queries]:
+    """The users with test items, those with and those without training rows."""
+    relevant = UserItems.of_pairs(test.user_index, test.item_index, test.num_users)
+    trained = np.bincount(train.user_index, minlength=train.num_users + 1) > 0
+    seen = UserItems.of_pairs(
+        np.concatenate([train.user_index, validation.user_index]),
+        np.concatenate([train.item_index, validation.item_index]),
+        train.num_users,
+    )
+    wanted = relevant.counts() > 0
+    groups = (np.flatnonzero(wanted & trained).astype(np.int32), np.flatnonzero(wanted & ~trained).astype(np.int32))
+    warm, cold = (Queries(users, relevant.of_users(users), seen.of_users(users)) for users in groups)
+    return warm, cold
+
+
+def means(values: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+    return {name: float(value.mean()) for name, value in values.items()}
+
+
+def ranking_metrics(
+    name: str, embeddings: Embeddings, queries: Queries, cutoffs: list[int], item_type: NDArray[np.str_]
+) -> dict[str, Any]:
+    """Means over the queries at every cutoff, over all items and over the held-out items of each type."""
+    users, items = embeddings
+    vectors = users[queries.users]
+    with progress(what=f"ranking by {name}", unit="user", total=len(vectors), scale=True) as bar:
+        ranked = rank_items(vectors, items, queries.seen, max(cutoffs), bar.update)
+    found: dict[str, Any] = means(rank_metrics(ranked, queries.relevant, cutoffs))
+    by_type = {}
+    for kind in np.unique(item_type[1:]):
+        of_type = queries.of_type(item_type == kind)
+        if len(of_type.users):
+            of_kind = ranked[np.isin(queries.users, of_type.users)]
+            by_type[str(kind)] = means(rank_metrics(of_kind, of_type.relevant, cutoffs))
+    return {**found, "by_item_type": by_type}
+
+
+def tutorial_accuracy(embeddings: Embeddings, queries: Queries) -> float:
+    """Share of test rows whose item is among the first 100 of the whole catalogue, seen items included.
+
+    What the tutorial reports as factorized_top_k/top_100_categorical_accuracy, but for ties, which it counts as hits.
+    """
+    users, items = embeddings
+    ranks = target_ranks(users[queries.users], items, queries.relevant)
+    return float(np.mean(ranks <= TUTORIAL_CUTOFF))
+
+
+def rating_metrics(rating_model: RatingModel, embeddings: Embeddings, test: Part) -> dict[str, float]:
+    """RMSE and MAE over all test rows, in the unit of the ratings."""
+    if test.rating is None:
+        raise StageError(f"{artifacts.TEST}: expected ratings since the model predicts them, found none; repro train")
+    predicted = rating_model.predict(test.user_index, test.item_index, *embeddings)
+    return {
+        "rating_rmse": root_mean_squared_error(predicted, test.rating),
+        "rating_mae": mean_absolute_error(predicted, test.rating),
+    }
+
+
+def write_plots(found: dict[str, dict[str, Any]], cutoffs: list[int]) -> None:
+    """One row a cutoff (and item type), one column a model and metric, which is what DVC draws as lines and bars."""
+    columns = [(model, name) for model in found for name in ("recall", "ndcg", "mrr", "hit_rate")]
+    header = [f"{model}_{name}" for model, name in columns]
+    by_cutoff = [[k, *(found[model][f"{name}@{k}"] for model, name in columns)] for k in cutoffs]
+    artifacts.write_csv(artifacts.METRICS_BY_CUTOFF, ["k", *header], by_cutoff)
+    types = {model: values["by_item_type"] for model, values in found.items()}
+    by_type = [
+        [f"{kind}@{k}", *(types[model][kind][f"{name}@{k}"] for model, name in columns)]
+        for kind in types[MODEL_NAME]
+        for k in cutoffs
+    ]
+    artifacts.write_csv(artifacts.METRICS_BY_ITEM_TYPE, ["item_type", *header], by_type)
+
+
+def as_table(found: dict[str, dict[str, Any]]) -> str:
+    """The metrics as text, one line each and one column a model."""
+    names = list(dict.fromkeys(name for values in found.values() for name in values if name not in NESTED))
+    lines = [f"{'':<30}" + "".join(f"{model:>16}" for model in found)]
+    for name in names:
+        cells = [f"{values[name]:.4f}" if name in values else "" for values in found.values()]
+        lines.append(f"{name:<30}" + "".join(f"{cell:>16}" for cell in cells))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def main() -> str:
+    params = EvaluateParams.load()
+    train, validation, test = (
+        artifacts.read_part(path) for path in (artifacts.TRAIN, artifacts.VALIDATION, artifacts.TEST)
+    )
+    embeddings = (
+        read_embeddings(artifacts.USER_EMBEDDINGS, train.num_users),
+        read_embeddings(artifacts.ITEM_EMBEDDINGS, train.num_items),
+    )
+    kinds = pq.read_table(artifacts.ITEM_VOCABULARY, columns=["item_type"])["item_type"].to_pylist()
+    item_type = np.array(["", *kinds])
+    warm, cold = warm_and_cold(train, validation, test)
+    if not len(warm.users):
+        raise StageError(f"{artifacts.TEST}: expected users that {artifacts.TRAIN} knows too, found none")
+    popular = most_popular(train.item_index, train.num_users, train.num_items)
+    found: dict[str, dict[str, Any]] = {}
+    for name, (users, items) in {MODEL_NAME: embeddings, BASELINE_NAME: popular}.items():
+        found[name] = ranking_metrics(name, (users, items), warm, params.cutoffs, item_type)
+        found[name][TUTORIAL_METRIC] = tutorial_accuracy((users, items), warm)
+        if len(cold.users):
+            ranked = rank_items(users[cold.users], items, cold.seen, max(params.cutoffs))
+            found[name]["cold_users"] = means(rank_metrics(ranked, cold.relevant, params.cutoffs))
+    rating_head = artifacts.read_arrays(artifacts.RATING_HEAD)
+    if rating_head:
+        found[MODEL_NAME] |= rating_metrics(RatingModel(**rating_head), embeddings, test)
+    trained_items = np.bincount(train.item_index, minlength=train.num_items + 1) > 0
+    counts = {
+        "users_ranked": len(warm.users),
+        "cold_users": len(cold.users),
+        "users_without_test_items": train.num_users - len(warm.users) - len(cold.users),
+        "test_rows": len(test.user_index),
+        "test_rows_of_items_without_training_rows": int((~trained_items[test.item_index]).sum()),
+    }
+    write_plots(found, sorted(params.cutoffs))
+    artifacts.write_json(artifacts.METRICS, {**found, "counts": counts})
+    return f"{counts['users_ranked']:,} users ranked, {counts['cold_users']:,} cold\n{as_table(found)}"
+
+
+if __name__ == "__main__":
+    run("evaluate", main)

@@ -1,0 +1,30 @@
+"""The only place that imports TensorFlow: towers, tasks, fitting, and the servable model."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# tensorflow-recommenders is written for Keras 2, which TensorFlow hands out only where this is set before its import.
+# Set here and not in the shell, since queued experiments do not inherit the shell's variables.
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+# oneDNN picks its kernels by the processor it finds; TensorFlow's own kernels are the same on every x86-64 machine.
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+
+@contextmanager
+def _silenced_standard_error() -> Iterator[None]:
+    """TensorFlow tells of missing GPU drivers before it reads its log level; a failing import still raises."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+with _silenced_standard_error():
+    import tensorflow as tf  # noqa: F401

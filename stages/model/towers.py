@@ -1,0 +1,68 @@
+"""The query and the candidate tower: an index in, an embedding out."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+
+class Tower(tf.keras.Model):
+    """Id lookup, embedding, L2 normalisation, and one more dimension for what the score needs beside the cosine.
+
+    The extra dimension is 1 for a query and the popularity prior for a candidate, so that the inner product of the two
+    towers' outputs is the cosine plus the prior, and a search for the largest score stays a plain inner product search.
+    The zero vector, which stands for an id without training rows, is left as it is: its score is the prior alone.
+
+    Attributes:
+      embedding: [num_ids, dimension] float32, before normalisation; row 0 is the unknown id.
+      extra: [num_ids] float32, not trained.
+    """
+
+    def __init__(self, num_ids: int, dimension: int, name: str) -> None:
+        super().__init__(name=name)
+        self.embedding = self.add_weight(
+            name="embedding",
+            shape=[num_ids, dimension],
+            initializer=tf.keras.initializers.RandomNormal(stddev=dimension**-0.5),
+        )
+        self.extra = self.add_weight(name="extra", shape=[num_ids], initializer="ones", trainable=False)
+
+    def directions(self, index: tf.Tensor) -> tf.Tensor:
+        """[batch, dimension] unit vectors, or zero vectors, of [batch] int32 indices."""
+        return tf.math.l2_normalize(tf.gather(self.embedding, index), axis=1)
+
+    def call(self, index: tf.Tensor) -> tf.Tensor:
+        """[batch, dimension + 1] embeddings of [batch] int32 indices, as they are exported and searched."""
+        return tf.concat([self.directions(index), tf.gather(self.extra, index)[:, None]], axis=1)
+
+    def all_embeddings(self) -> NDArray[np.float32]:
+        """[num_ids, dimension + 1] float32, call() of every index."""
+        embeddings: NDArray[np.float32] = self(tf.range(self.embedding.shape[0])).numpy()
+        return embeddings
+
+    def forget(self, index: NDArray[np.int64]) -> None:
+        """Sets the embeddings of ids without training rows to zero, where no gradient will move them."""
+        zeros = tf.zeros([len(index), self.embedding.shape[1]])
+        self.embedding.scatter_update(tf.IndexedSlices(zeros, index))
+
+
+class Towers(tf.keras.Model):
+    """Both towers as one piece that can be saved and rebuilt without the tasks they were trained on."""
+
+    def __init__(self, num_users: int, num_items: int, dimension: int) -> None:
+        """
+        Args:
+          num_users, num_items: sizes of the vocabularies, the unknown id not counted.
+          dimension: of the embeddings, without the extra dimension.
+        """
+        super().__init__(name="towers")
+        self.query = Tower(num_users + 1, dimension, name="query")
+        self.candidate = Tower(num_items + 1, dimension, name="candidate")
+        self.built = True
+
+    @classmethod
+    def load(cls, weights: Path, num_users: int, num_items: int, dimension: int) -> "Towers":
+        towers = cls(num_users, num_items, dimension)
+        towers.load_weights(weights)
+        return towers
