@@ -5,6 +5,7 @@ Writes: data/interactions.parquet, data/items.parquet, data/rejected.parquet, re
 Parameters: ingest.
 """
 
+import itertools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -106,10 +107,14 @@ def all_active(connection: Backend, rows: ir.Table, minimum_user: int, minimum_i
     """active(), repeated until it takes nothing away (the k-core of the user-item graph)."""
     if minimum_user == minimum_item == 1:
         return rows
-    before, count = -1, count_of(rows)
-    while count != before:
-        rows = connection.create_table("active", active(rows, minimum_user, minimum_item), temp=True, overwrite=True)
-        before, count = count, count_of(rows)
+    for round_number in itertools.count():
+        before = count_of(rows)
+        name = f"active_{round_number}"
+        rows = connection.create_table(name, active(rows, minimum_user, minimum_item), temp=True)
+        if round_number:
+            connection.drop_table(f"active_{round_number - 1}")
+        if count_of(rows) == before:
+            break
     return rows
 
 

@@ -55,7 +55,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _first_problem(model: type[Section], error: ValidationError) -> str:
     """One line for the first of pydantic's findings: the parameter, what is allowed, and the value that came."""
-    found = error.errors()[0]
+    # A misspelt name is missing under its right name too: the misspelling is what helps.
+    found = min(error.errors(), key=lambda other: other["type"] != "extra_forbidden")
     path, known = _parameter_path(model, found)
     name = ".".join([model.section, *path])
     match found["type"]:

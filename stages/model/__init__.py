@@ -27,4 +27,6 @@ def _silenced_standard_error() -> Iterator[None]:
 
 
 with _silenced_standard_error():
-    import tensorflow as tf  # noqa: F401
+    import tensorflow as tf
+
+__all__ = ["tf"]

@@ -63,7 +63,9 @@ def ndcg_at_k(hit: NDArray[np.bool_], num_relevant: NDArray[np.int64], k: int) -
     """
     discounts = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discounts)[np.minimum(num_relevant, k) - 1]
-    ndcg: NDArray[np.float64] = _first(hit, k) @ discounts / ideal
+    # Summed in the order of the ideal's sum, so that an ideal ranking has exactly 1.
+    gain = np.cumsum(np.where(_first(hit, k), discounts, 0), axis=1)[:, -1]
+    ndcg: NDArray[np.float64] = gain / ideal
     return ndcg
 
 

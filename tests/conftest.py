@@ -1,0 +1,168 @@
+"""What the tests share: where things are, a small planted data set, and a working copy of the whole pipeline."""
+
+import csv
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+# Public data sets that are not ours to ship; tests that need one skip where it is missing.
+DATASETS = Path(os.environ.get("TOWERLINE_DATASETS", ROOT.parent / "shared" / "data"))
+
+settings.register_profile("towerline", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("towerline")
+
+
+def dataset(path: str) -> Path:
+    """A file or folder of a public data set, or a skip that says what to put where."""
+    found = DATASETS / path
+    if not found.exists():
+        pytest.skip(f"{path} is not in {DATASETS}; set TOWERLINE_DATASETS to the folder that holds it")
+    return found
+
+
+def planted_rows(num_users: int = 60, num_items: int = 60, groups: int = 4, seed: int = 5) -> list[list[str]]:
+    """A checkerboard: users of a group like the items of that group only, most of them; two item types share all ids.
+
+    Ratings are 9 for items of even number and 3 for the others.
+    """
+    draw = np.random.default_rng(seed)
+    rows: list[list[str]] = []
+    for user in range(num_users):
+        for item in range(num_items):
+            if user % groups == item % groups and draw.random() < 0.8:
+                kind = "book" if item < num_items // 2 else "film"
+                number = f"{item % (num_items // 2):07d}"
+                rating = "9" if item % 2 == 0 else "3"
+                rows.append([f"u{user}", number, kind, rating, str(1_400_000_000 + len(rows) * 60)])
+    order = draw.permutation(len(rows))
+    return [rows[position] for position in order]
+
+
+HEADER = ["user_id", "item_id", "item_type", "rating", "timestamp"]
+
+
+def write_rows(path: Path, rows: Iterable[list[str]], header: list[str] | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header or HEADER)
+        writer.writerows(rows)
+    return path
+
+
+def set_params(folder: Path, changes: dict[str, Any]) -> None:
+    """Changes values of params.yaml, named like `train.epochs`, leaving comments and order alone."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    path = folder / "params.yaml"
+    content = yaml.load(path.read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        *parents, leaf = name.split(".")
+        section = content
+        for parent in parents:
+            section = section[parent]
+        assert leaf in section, f"no parameter {name}"
+        section[leaf] = value
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+
+
+def run(folder: Path, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in a folder without a terminal and returns what it printed."""
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stdout}\n{done.stderr}"
+    return done
+
+
+def stages_run(output: str) -> list[str]:
+    """The stages that a `dvc repro` ran, in its order, from what it printed."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+SMALL = {
+    "train.embedding_dimension": 8,
+    "train.epochs": 3,
+    "train.batch_size": 64,
+    "train.early_stopping_patience": 2,
+    "evaluate.cutoffs": [5, 10],
+}
+
+
+def copy_project(into: Path) -> Path:
+    """The working tree's files, those that git tracks or would track, as a git repository of its own."""
+    listed = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, into / name)
+    return into
+
+
+def commit_all(folder: Path) -> None:
+    if not (folder / ".git").exists():
+        run(folder, "git", "init", "-q", "-b", "main")
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    run(folder, "git", "add", "-A")
+    run(folder, "git", *identity, "commit", "-q", "-m", "state")
+
+
+def make_small_project(into: Path) -> Path:
+    """A copy of the project over the planted data, committed, with no stage run yet."""
+    copy_project(into)
+    (into / "dvc.lock").unlink(missing_ok=True)
+    write_rows(into / "data/raw/preferences.csv", planted_rows())
+    (into / "data/raw/preferences.csv.gz").unlink()
+    titles = [[f"{n:07d}", kind, f"Title {n}", "2001", "Drama"] for kind in ("book", "film") for n in range(25)]
+    write_rows(into / "data/raw/items.csv", titles, ["item_id", "item_type", "title", "year", "genres"])
+    set_params(into, {"ingest.source": "data/raw/preferences.csv", **SMALL})
+    commit_all(into)
+    return into
+
+
+@pytest.fixture(scope="session")
+def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project over planted data after `dvc repro`, committed; not to be changed but by tests that restore it."""
+    folder = make_small_project(tmp_path_factory.mktemp("small"))
+    run(folder, "dvc", "repro")
+    commit_all(folder)
+    return folder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the project's params.yaml and item table, as the current folder."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    write_rows(tmp_path / "data/raw/items.csv", [], ["item_id", "item_type", "title"])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def ingest(workspace: Path) -> Callable[..., list[dict[str, Any]]]:
+    """Runs the ingest stage over rows or text and returns data/interactions.parquet."""
+    import pyarrow.parquet as pq
+
+    from stages import ingest as stage
+
+    def run_ingest(content: bytes | list[list[str]], name: str = "preferences.csv", **params: Any) -> Any:
+        path = workspace / "data/raw" / name
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            write_rows(path, content)
+        set_params(workspace, {"ingest.source": f"data/raw/{name}", **params})
+        stage.main()
+        return pq.read_table("data/interactions.parquet").to_pylist()
+
+    return run_ingest

@@ -1,0 +1,229 @@
+"""The pipeline under real DVC in real git repositories: what runs again, what is restored, and the same bytes."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import pytest
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from tests.conftest import ROOT, make_small_project, run, set_params, stages_run
+
+INGEST = ["ingest", "vocabulary", "split", "train", "evaluate", "export"]
+SPLIT = ["split", "train", "evaluate", "export"]
+TRAIN = ["train", "evaluate", "export"]
+
+# Every leaf of params.yaml: a value to change it to, and the stages that may then have to run.
+CHANGES: dict[str, tuple[Any, list[str]]] = {
+    "ingest.source": ("data/raw/other.csv", INGEST),
+    "ingest.items": ("data/raw/other.csv", INGEST),
+    "ingest.delimiter": (";", INGEST),
+    "ingest.quote": ("", INGEST),
+    "ingest.encoding": ("latin-1", INGEST),
+    "ingest.header": (False, INGEST),
+    "ingest.columns.user_id": ("member", INGEST),
+    "ingest.columns.item_id": ("item", INGEST),
+    "ingest.columns.item_type": (None, INGEST),
+    "ingest.columns.rating": (None, INGEST),
+    "ingest.columns.timestamp": (None, INGEST),
+    "ingest.columns.split": ("part", INGEST),
+    "ingest.constant_item_type": ("movie", INGEST),
+    "ingest.timestamp_format": ("iso8601", INGEST),
+    "ingest.minimum_allowed_rating": (1, INGEST),
+    "ingest.maximum_allowed_rating": (None, INGEST),
+    "ingest.max_rejected_share": (0.5, INGEST),
+    "ingest.minimum_rating": (6, INGEST),
+    "ingest.minimum_user_interactions": (5, INGEST),
+    "ingest.minimum_item_interactions": (5, INGEST),
+    "split.method": ("temporal", SPLIT),
+    "split.seed": (43, SPLIT),
+    "split.train": (0.7, SPLIT),
+    "split.validation": (0.05, SPLIT),
+    "split.test": (0.05, SPLIT),
+    "train.embedding_dimension": (16, TRAIN),
+    "train.retrieval_weight": (0.5, TRAIN),
+    "train.rating_weight": (0.0, TRAIN),
+    "train.temperature": (0.1, TRAIN),
+    "train.popularity_prior": (0.0, TRAIN),
+    "train.optimizer": ("sgd", TRAIN),
+    "train.learning_rate": (0.1, TRAIN),
+    "train.batch_size": (128, TRAIN),
+    "train.epochs": (4, TRAIN),
+    "train.early_stopping_patience": (0, TRAIN),
+    "train.seed": (43, TRAIN),
+    "train.threads": (1, TRAIN),
+    "evaluate.cutoffs": ([5, 20], ["evaluate"]),
+    "export.csv": (True, ["export"]),
+}
+
+
+def leaves(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def may_run() -> list[str]:
+    """The stages of the current folder that DVC finds changed, and those that follow them in its graph."""
+    with Repo() as repo:
+        changed = set(repo.status())
+        graph = repo.index.graph
+        # DVC's edges run from a stage to what it depends on.
+        following = {
+            other.addressing for stage in graph if stage.addressing in changed for other in nx.ancestors(graph, stage)
+        }
+        assert changed <= set(INGEST)
+        return [name for name in INGEST if name in changed | following]
+
+
+@pytest.fixture
+def project(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the small project after `dvc repro`, with its cache, as the current folder, to be changed at will."""
+    monkeypatch.chdir(shutil.copytree(small_project, tmp_path / "project", symlinks=True))
+    return tmp_path / "project"
+
+
+def test_every_leaf_of_params_is_in_the_table() -> None:
+    assert list(CHANGES) == list(leaves(YAML(typ="safe").load((ROOT / "params.yaml").read_text())))
+
+
+def test_a_changed_parameter_concerns_its_stage_and_those_behind_it(project: Path) -> None:
+    (project / "data/raw/other.csv").write_text("user_id,item_id,item_type\n")
+    original = (project / "params.yaml").read_text()
+    assert may_run() == []
+    for name, (value, expected) in CHANGES.items():
+        set_params(project, {name: value})
+        assert may_run() == expected, name
+        (project / "params.yaml").write_text(original)
+    assert may_run() == []
+
+
+def test_comments_order_and_spelling_run_nothing(project: Path) -> None:
+    path = project / "params.yaml"
+    content = YAML(typ="safe").load(path.read_text())
+    reordered = {name: dict(reversed(section.items())) for name, section in reversed(content.items())}
+    with path.open("w") as file:
+        YAML(typ="safe").dump(reordered, file)
+    text = path.read_text()
+    assert "temperature: 0.2" in text
+    path.write_text("# A comment.\n" + text.replace("temperature: 0.2", "temperature: 2.0e-1"))
+    assert may_run() == []
+    assert stages_run(run(project, "dvc", "repro").stdout) == []
+
+
+def test_a_changed_module_runs_the_stages_that_import_it(project: Path) -> None:
+    comment = "\n# A comment.\n"
+    for module, expected in {
+        "stages/split.py": ["split"],
+        "stages/ranking/baselines.py": ["evaluate"],
+        "stages/model/servable.py": ["export"],
+        "stages/tables.py": ["ingest", "vocabulary", "split"],
+    }.items():
+        with (project / module).open("a") as file:
+            file.write(comment)
+        # What follows does not run: the outputs of these stages are the same bytes.
+        assert stages_run(run(project, "dvc", "repro").stdout) == expected, module
+
+
+def test_another_dimension_runs_train_evaluate_export_and_back_is_restored(project: Path) -> None:
+    before = (project / "dvc.lock").read_bytes()
+    set_params(project, {"train.embedding_dimension": 12})
+    assert stages_run(run(project, "dvc", "repro").stdout) == TRAIN
+    differences = run(project, "dvc", "metrics", "diff").stdout
+    assert "two_tower.ndcg@10" in differences
+    assert "most_popular" not in differences
+    assert "embedding_dimension" in run(project, "dvc", "params", "diff").stdout
+    set_params(project, {"train.embedding_dimension": 8})
+    back = run(project, "dvc", "repro").stdout
+    assert stages_run(back) == []
+    assert back.count("is cached - skipping run") == 3
+    assert (project / "dvc.lock").read_bytes() == before
+
+
+def test_two_clones_with_other_surroundings_give_the_same_lock(small_project: Path, tmp_path: Path) -> None:
+    """Another path, hash seed, time zone, locale, and one core instead of all."""
+    other = tmp_path / "somewhere else/ünder" / "project"
+    other.mkdir(parents=True)
+    make_small_project(other)
+    surroundings: dict[str, Any] = {
+        "PYTHONHASHSEED": "7",
+        "TZ": "Pacific/Kiritimati",
+        "LANG": "tr_TR.UTF-8",
+        "LC_ALL": "C",
+    }
+    single: dict[str, Any] = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    run(other, "taskset", "-c", "0", "dvc", "repro", **surroundings, **single)
+    assert (other / "dvc.lock").read_bytes() == (small_project / "dvc.lock").read_bytes()
+    assert stages_run(run(other, "dvc", "repro", "--force").stdout) == INGEST
+    assert (other / "dvc.lock").read_bytes() == (small_project / "dvc.lock").read_bytes()
+
+
+def test_the_original_form_works_by_editing_params_alone(project: Path) -> None:
+    rows = [line.split(",")[:3] for line in (project / "data/raw/preferences.csv").read_text().splitlines()[1:]]
+    kinds = {"book": "1", "film": "3"}
+    lines = ["user_id,item_id,item_type", *(f"{user},{item},{kinds[kind]}" for user, item, kind in rows)]
+    (project / "data/raw/mine.csv").write_text("\n".join(lines) + "\n")
+    changes = {
+        "ingest.source": "data/raw/mine.csv",
+        "ingest.columns.rating": None,
+        "ingest.columns.timestamp": None,
+        "train.rating_weight": 0.0,
+    }
+    set_params(project, changes | {"train.rating_weight": 0.3})
+    failed = run(project, "dvc", "repro", check=False)
+    assert failed.returncode != 0
+    assert (
+        "train: train.rating_weight: expected 0 since data/split/train.parquet has no ratings, found 0.3"
+        in failed.stderr
+    )
+    set_params(project, changes)
+    run(project, "dvc", "repro")
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert set(metrics["two_tower"]["by_item_type"]) == {"1", "3"}
+    assert "rating_rmse" not in metrics["two_tower"]
+
+
+def test_experiments_run_and_show_and_wrong_names_are_refused(project: Path) -> None:
+    run(project, "dvc", "exp", "run", "-S", "train.temperature=0.1", "-n", "colder")
+    shown = run(project, "dvc", "exp", "show", "--csv", "--no-pager").stdout
+    assert "colder" in shown
+    assert "two_tower.ndcg@10" in shown
+    misspelt = run(project, "dvc", "exp", "run", "-S", "train.temprature=0.1", check=False)
+    assert misspelt.returncode != 0
+    assert "temprature" in misspelt.stderr
+    ill_typed = run(project, "dvc", "exp", "run", "-S", "train.temperature=warm", check=False)
+    assert ill_typed.returncode != 0
+    assert "train: params.yaml: train.temperature: expected a number, found 'warm'" in ill_typed.stderr
+
+
+def test_plots_are_drawn_and_compared(project: Path) -> None:
+    set_params(project, {"evaluate.cutoffs": [5, 10, 20]})
+    run(project, "dvc", "repro")
+    drawn = run(project, "dvc", "plots", "diff").stdout.strip()
+    page = Path(drawn.removeprefix("file://")).read_text()
+    for title in ("Recall@k on the test part", "NDCG@k on the test part", "Mean loss on the train part"):
+        assert title in page
+
+
+def test_a_killed_stage_leaves_nothing_that_passes_for_whole(project: Path) -> None:
+    """Exported files are swapped in whole: a stage that fails half-way leaves the old ones."""
+    code = (
+        "import stages.export as stage\n"
+        "from stages.model.servable import Retrieval\n"
+        "def broken(*_): raise KeyboardInterrupt\n"
+        "Retrieval.save = broken\n"
+        "from stages.terminal import run\n"
+        "run('export', stage.main)\n"
+    )
+    before = {path: path.read_bytes() for path in (project / "exports").rglob("*") if path.is_file()}
+    done = run(project, sys.executable, "-c", code, check=False)
+    assert (done.returncode, done.stderr) == (130, "export: interrupted\n")
+    assert {path: path.read_bytes() for path in (project / "exports").rglob("*") if path.is_file()} == before
+    assert not list(project.glob(".unfinished.*"))

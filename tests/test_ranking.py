@@ -1,0 +1,147 @@
+"""Top-k and ranking metrics against slow obvious twins and against trec_eval (ir_measures)."""
+
+import math
+
+import ir_measures
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ir_measures import RR, R, Success, nDCG
+from numpy.typing import NDArray
+
+from stages.ranking import metrics, top_k
+from stages.ranking.baselines import most_popular
+from stages.ranking.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
+from stages.ranking.user_items import UserItems
+
+
+def random_case(
+    seed: int, users: int = 30, items: int = 60
+) -> tuple[NDArray[np.float32], NDArray[np.float32], UserItems]:
+    draw = np.random.default_rng(seed)
+    # Small integers, so that scores are exact and have many ties.
+    queries = draw.integers(-2, 3, (users, 3)).astype(np.float32)
+    candidates = draw.integers(-2, 3, (items + 1, 3)).astype(np.float32)
+    pairs = np.argwhere(draw.random((users, items)) < 0.2).astype(np.int32)
+    return queries, candidates, UserItems.of_pairs(pairs[:, 0], pairs[:, 1] + 1, users - 1)
+
+
+def of_row(user_items: UserItems, row: int) -> set[int]:
+    return set(user_items.items[user_items.starts[row] : user_items.starts[row + 1]].tolist())
+
+
+def slow_ranking(scores: NDArray[np.float32], excluded: set[int], k: int) -> list[int]:
+    candidates = [item for item in range(1, len(scores)) if item not in excluded]
+    best = sorted(candidates, key=lambda item: (-scores[item], item))[:k]
+    return best + [0] * (k - len(best))
+
+
+@given(st.integers(0, 10**6), st.integers(1, 80), st.sampled_from([1, 50, 1000]))
+def test_ranking_equals_a_full_sort_with_ties_by_index(seed: int, k: int, block_scores: int) -> None:
+    queries, candidates, excluded = random_case(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(top_k, "BLOCK_SCORES", block_scores)
+        ranked = top_k.rank_items(queries, candidates, excluded, k)
+        ranks = top_k.target_ranks(queries, candidates, excluded)
+    scores = queries @ candidates.T
+    expected = [slow_ranking(scores[row], of_row(excluded, row), k) for row in range(len(queries))]
+    assert ranked.tolist() == expected
+    everything = [slow_ranking(scores[row], set(), 60) for row in range(len(queries))]
+    slow_ranks = [
+        everything[row].index(item) + 1 for row in range(len(queries)) for item in sorted(of_row(excluded, row))
+    ]
+    assert ranks.tolist() == slow_ranks
+
+
+def test_the_bound_from_group_maxima_is_exact_on_a_catalogue_it_is_made_for() -> None:
+    draw = np.random.default_rng(0)
+    scores = np.round(draw.normal(size=(20, 5000)), 2).astype(np.float32)
+    scores[draw.random(scores.shape) < 0.3] = -np.inf
+    scores[3] = -np.inf
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :100]
+    expected = np.where(np.take_along_axis(scores, order, axis=1) > -np.inf, order, 0)
+    assert (top_k.top_k(scores, 100) == expected).all()
+
+
+@given(st.integers(0, 10**6))
+def test_metrics_equal_trec_eval(seed: int) -> None:
+    queries, candidates, relevant = random_case(seed)
+    kept = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
+    relevant = relevant.of_users(kept)
+    ranked = top_k.rank_items(queries[kept], candidates, UserItems.of_pairs(kept[:0], kept[:0], len(kept) - 1), 20)
+    judged = [ir_measures.Qrel(str(row), str(item), 1) for row in range(len(kept)) for item in of_row(relevant, row)]
+    scored = [
+        ir_measures.ScoredDoc(str(row), str(item), float(-rank))
+        for row, items in enumerate(ranked.tolist())
+        for rank, item in enumerate(items)
+    ]
+    values = metrics.rank_metrics(ranked, relevant, [1, 5, 20])
+    names = {"recall": R, "ndcg": nDCG, "hit_rate": Success, "mrr": RR}
+    for k in (1, 5, 20):
+        for name, measure in names.items():
+            found = {entry.query_id: entry.value for entry in ir_measures.iter_calc([measure @ k], judged, scored)}
+            expected = [found[str(row)] for row in range(len(kept))]
+            np.testing.assert_allclose(values[f"{name}@{k}"], expected, rtol=1e-12, err_msg=f"{name}@{k}")
+
+
+def test_metrics_by_hand() -> None:
+    # Two held-out items: one at rank 2, one not ranked. A query of one held-out item at rank 1.
+    ranked = np.array([[7, 3, 9, 0], [5, 1, 2, 3]], np.int32)
+    relevant = UserItems(np.array([0, 2, 3]), np.array([3, 8, 5], np.int32))
+    found = metrics.rank_metrics(ranked, relevant, [1, 3])
+    assert found["recall@3"].tolist() == [0.5, 1.0]
+    assert found["mrr@3"].tolist() == [0.5, 1.0]
+    assert found["hit_rate@1"].tolist() == [0.0, 1.0]
+    # dcg 1 / log2(3) over ideal 1 + 1 / log2(3); at k = 1 the ideal is cut to one hit.
+    gain = 1 / math.log2(3)
+    assert found["ndcg@3"].tolist() == pytest.approx([gain / (1 + gain), 1.0])
+    assert found["ndcg@1"].tolist() == [0.0, 1.0]
+
+
+@given(st.integers(0, 10**6))
+def test_metrics_stay_in_range_never_fall_with_k_and_know_no_order_of_users(seed: int) -> None:
+    queries, candidates, relevant = random_case(seed)
+    kept = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
+    ranked = top_k.rank_items(queries[kept], candidates, UserItems.of_pairs(kept[:0], kept[:0], len(kept) - 1), 30)
+    values = metrics.rank_metrics(ranked, relevant.of_users(kept), [3, 10, 30])
+    assert all(((value >= 0) & (value <= 1)).all() for value in values.values())
+    for name in ("recall", "mrr", "hit_rate"):
+        assert (np.diff([values[f"{name}@{k}"] for k in (3, 10, 30)], axis=0) >= 0).all()
+    shuffled = np.random.default_rng(seed).permutation(len(kept))
+    again = metrics.rank_metrics(ranked[shuffled], relevant.of_users(kept[shuffled]), [3, 10, 30])
+    assert all((again[name] == value[shuffled]).all() for name, value in values.items())
+
+
+def test_metrics_refuse_what_has_no_answer() -> None:
+    ranked = np.array([[1, 2]], np.int32)
+    with pytest.raises(ValueError, match="none for 1 queries"):
+        metrics.hits(ranked, UserItems(np.array([0, 0]), np.zeros(0, np.int32)))
+    with pytest.raises(ValueError, match="from 1 to the 2 ranked candidates, found 3"):
+        metrics.rank_metrics(ranked, UserItems(np.array([0, 1]), np.ones(1, np.int32)), [3])
+
+
+def test_most_popular_ranks_by_training_rows_and_equal_counts_by_index() -> None:
+    users, items = most_popular(np.array([3, 3, 2, 4], np.int32), 1, 5)
+    ranked = top_k.rank_items(users[1:], items, UserItems(np.array([0, 1]), np.array([2], np.int32)), 5)
+    assert ranked.tolist() == [[3, 4, 1, 5, 0]]
+
+
+def test_user_items_of_users_are_the_rows_asked_for() -> None:
+    pairs = UserItems.of_pairs(np.array([2, 0, 2, 2], np.int32), np.array([5, 1, 3, 5], np.int32), 3)
+    assert pairs.counts().tolist() == [1, 0, 2, 0]
+    chosen = pairs.of_users(np.array([2, 1, 0], np.int32))
+    assert (chosen.starts.tolist(), chosen.items.tolist()) == ([0, 2, 2, 3], [3, 5, 1])
+    assert chosen.rows().tolist() == [0, 0, 2]
+
+
+def test_rating_model_and_errors_by_hand() -> None:
+    users = np.array([[0, 0, 1], [0.6, 0.8, 1]], np.float32)
+    items = np.array([[0, 0, -9], [1, 0, -9]], np.float32)
+    model = RatingModel(*(np.array(value, np.float32) for value in (3, 2, [0, 0.5], [0, -0.25])))
+    predicted = model.predict(np.array([1, 0]), np.array([1, 1]), users, items)
+    # 3 + 0.5 - 0.25 + 2 * 0.6 and, for an unknown user, 3 - 0.25.
+    assert predicted.tolist() == pytest.approx([4.45, 2.75])
+    rating = np.array([4.45, 4.75], np.float32)
+    assert root_mean_squared_error(predicted, rating) == pytest.approx(math.sqrt(2))
+    assert mean_absolute_error(predicted, rating) == pytest.approx(1.0)
