@@ -188,6 +188,9 @@ def main() -> str:
         "test_rows_of_items_without_training_rows": int((~trained_items[test.item_index]).sum()),
     }
     write_plots(found, sorted(params.cutoffs))
+    if len(found[MODEL_NAME]["by_item_type"]) == 1:
+        # The one type's metrics are those of the whole, said twice.
+        found = {name: {key: value for key, value in of.items() if key != "by_item_type"} for name, of in found.items()}
     artifacts.write_json(artifacts.METRICS, {**found, "counts": counts})
     return f"{counts['users_ranked']:,} users ranked, {counts['cold_users']:,} cold\n{as_table(found)}"
 

@@ -102,6 +102,7 @@ SMALL = {
 def copy_project(into: Path) -> Path:
     """The working tree's files, those that git tracks or would track, as a git repository of its own."""
     listed = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").stdout
+    into.mkdir(parents=True, exist_ok=True)
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (into / name).parent.mkdir(parents=True, exist_ok=True)
