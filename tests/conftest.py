@@ -14,6 +14,8 @@ from hypothesis import settings
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
+# What child processes get: the environment as it was before an import of stages.model sets what TensorFlow reads.
+ENVIRONMENT = dict(os.environ)
 # Public data sets that are not ours to ship; tests that need one skip where it is missing.
 DATASETS = Path(os.environ.get("TOWERLINE_DATASETS", ROOT.parent / "shared" / "data"))
 
@@ -79,7 +81,7 @@ def set_params(folder: Path, changes: dict[str, Any]) -> None:
 def run(folder: Path, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs a command in a folder without a terminal and returns what it printed."""
     done = subprocess.run(
-        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
+        command, cwd=folder, env=ENVIRONMENT | environment, capture_output=True, text=True, check=False
     )
     assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stdout}\n{done.stderr}"
     return done
