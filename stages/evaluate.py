@@ -20,9 +20,9 @@ from stages import artifacts
 from stages.artifacts import Part
 from stages.params import EvaluateParams
 from stages.ranking.baselines import most_popular
-from stages.ranking.metrics import rank_metrics
+from stages.ranking.metrics import hits, rank_metrics
 from stages.ranking.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
-from stages.ranking.top_k import rank_items, target_ranks
+from stages.ranking.top_k import rank_items
 from stages.ranking.user_items import UserItems
 from stages.terminal import StageError, progress, run
 
@@ -71,41 +71,74 @@ def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:
     return embeddings
 
 
-def warm_and_cold(train: Part, validation: Part, test: Part) -> tuple[Queries, Queries]:
-    """The users with test items, those with and those without training rows."""
-    relevant = UserItems.of_pairs(test.user_index, test.item_index, test.num_users)
-    trained = np.bincount(train.user_index, minlength=train.num_users + 1) > 0
-    seen = UserItems.of_pairs(
-        np.concatenate([train.user_index, validation.user_index]),
-        np.concatenate([train.item_index, validation.item_index]),
-        train.num_users,
-    )
-    wanted = relevant.counts() > 0
-    groups = (np.flatnonzero(wanted & trained).astype(np.int32), np.flatnonzero(wanted & ~trained).astype(np.int32))
-    warm, cold = (Queries(users, relevant.of_users(users), seen.of_users(users)) for users in groups)
-    return warm, cold
+class Data(NamedTuple):
+    """What the models are measured on.
+
+    Attributes:
+      train, test: parts of the split.
+      warm, cold: the users with test items, those with and those without training rows.
+      item_type: [num_items + 1] text; the unknown item's is empty.
+    """
+
+    train: Part
+    test: Part
+    warm: Queries
+    cold: Queries
+    item_type: NDArray[np.str_]
+
+    @classmethod
+    def read(cls) -> "Data":
+        """Reads the split and the items' types; a StageError where no test user has training rows."""
+        train, validation, test = map(artifacts.read_part, (artifacts.TRAIN, artifacts.VALIDATION, artifacts.TEST))
+        relevant = UserItems.of_pairs(test.user_index, test.item_index, test.num_users)
+        seen = UserItems.of_pairs(
+            np.concatenate([train.user_index, validation.user_index]),
+            np.concatenate([train.item_index, validation.item_index]),
+            train.num_users,
+        )
+        trained = np.bincount(train.user_index, minlength=train.num_users + 1) > 0
+        wanted = relevant.counts() > 0
+        groups = (np.flatnonzero(wanted & known).astype(np.int32) for known in (trained, ~trained))
+        warm, cold = (Queries(users, relevant.of_users(users), seen.of_users(users)) for users in groups)
+        if not len(warm.users):
+            raise StageError(f"{artifacts.TEST}: expected users that {artifacts.TRAIN} knows too, found none")
+        types = pq.read_table(artifacts.ITEM_VOCABULARY, columns=["item_type"])["item_type"].to_pylist()
+        return cls(train, test, warm, cold, np.array(["", *types]))
+
+    def counts(self) -> dict[str, int]:
+        trained_items = np.bincount(self.train.item_index, minlength=self.train.num_items + 1) > 0
+        return {
+            "users_ranked": len(self.warm.users),
+            "cold_users": len(self.cold.users),
+            "users_without_test_items": self.train.num_users - len(self.warm.users) - len(self.cold.users),
+            "test_rows": len(self.test.user_index),
+            "test_rows_of_items_without_training_rows": int((~trained_items[self.test.item_index]).sum()),
+        }
 
 
 def means(values: dict[str, NDArray[np.float64]]) -> dict[str, float]:
     return {name: float(value.mean()) for name, value in values.items()}
 
 
-def ranking_metrics(
-    name: str, embeddings: Embeddings, queries: Queries, cutoffs: list[int], item_type: NDArray[np.str_]
-) -> dict[str, Any]:
-    """Means over the queries at every cutoff, over all items and over the held-out items of each type."""
+def ranking_metrics(name: str, embeddings: Embeddings, data: Data, cutoffs: list[int]) -> dict[str, Any]:
+    """Means over the warm users at every cutoff; beside them by_item_type, of several types, and cold_users, if any."""
     users, items = embeddings
-    vectors = users[queries.users]
-    with progress(what=f"ranking by {name}", unit="user", total=len(vectors), scale=True) as bar:
-        ranked = rank_items(vectors, items, queries.seen, max(cutoffs), bar.update)
+    queries, cold = data.warm, data.cold
+    with progress(what=f"ranking by {name}", unit="user", total=len(queries.users), scale=True) as bar:
+        ranked = rank_items(users[queries.users], items, queries.seen, max(cutoffs), bar.update)
     found: dict[str, Any] = means(rank_metrics(ranked, queries.relevant, cutoffs))
-    by_type = {}
-    for kind in np.unique(item_type[1:]):
-        of_type = queries.of_type(item_type == kind)
-        if len(of_type.users):
-            of_kind = ranked[np.isin(queries.users, of_type.users)]
-            by_type[str(kind)] = means(rank_metrics(of_kind, of_type.relevant, cutoffs))
-    return {**found, "by_item_type": by_type}
+    found[TUTORIAL_METRIC] = tutorial_accuracy(embeddings, queries)
+    if len(types := np.unique(data.item_type[1:])) > 1:
+        found["by_item_type"] = {}
+        for kind in types:
+            of_type = queries.of_type(data.item_type == kind)
+            if len(of_type.users):
+                ranked_of_type = ranked[np.isin(queries.users, of_type.users)]
+                found["by_item_type"][str(kind)] = means(rank_metrics(ranked_of_type, of_type.relevant, cutoffs))
+    if len(cold.users):
+        ranked = rank_items(users[cold.users], items, cold.seen, max(cutoffs))
+        found["cold_users"] = means(rank_metrics(ranked, cold.relevant, cutoffs))
+    return found
 
 
 def tutorial_accuracy(embeddings: Embeddings, queries: Queries) -> float:
@@ -114,8 +147,8 @@ def tutorial_accuracy(embeddings: Embeddings, queries: Queries) -> float:
     What the tutorial reports as factorized_top_k/top_100_categorical_accuracy, but for ties, which it counts as hits.
     """
     users, items = embeddings
-    ranks = target_ranks(users[queries.users], items, queries.relevant)
-    return float(np.mean(ranks <= TUTORIAL_CUTOFF))
+    ranked = rank_items(users[queries.users], items, UserItems.none(len(queries.users)), TUTORIAL_CUTOFF)
+    return float(hits(ranked, queries.relevant).sum() / len(queries.relevant.items))
 
 
 def rating_metrics(rating_model: RatingModel, embeddings: Embeddings, test: Part) -> dict[str, float]:
@@ -135,7 +168,7 @@ def write_plots(found: dict[str, dict[str, Any]], cutoffs: list[int]) -> None:
     header = [f"{model}_{name}" for model, name in columns]
     by_cutoff = [[k, *(found[model][f"{name}@{k}"] for model, name in columns)] for k in cutoffs]
     artifacts.write_csv(artifacts.METRICS_BY_CUTOFF, ["k", *header], by_cutoff)
-    types = {model: values["by_item_type"] for model, values in found.items()}
+    types = {model: {"all types": values, **values.get("by_item_type", {})} for model, values in found.items()}
     by_type = [
         [f"{kind}@{k}", *(types[model][kind][f"{name}@{k}"] for model, name in columns)]
         for kind in types[MODEL_NAME]
@@ -156,41 +189,19 @@ def as_table(found: dict[str, dict[str, Any]]) -> str:
 
 def main() -> str:
     params = EvaluateParams.load()
-    train, validation, test = (
-        artifacts.read_part(path) for path in (artifacts.TRAIN, artifacts.VALIDATION, artifacts.TEST)
-    )
+    data = Data.read()
     embeddings = (
-        read_embeddings(artifacts.USER_EMBEDDINGS, train.num_users),
-        read_embeddings(artifacts.ITEM_EMBEDDINGS, train.num_items),
+        read_embeddings(artifacts.USER_EMBEDDINGS, data.train.num_users),
+        read_embeddings(artifacts.ITEM_EMBEDDINGS, data.train.num_items),
     )
-    kinds = pq.read_table(artifacts.ITEM_VOCABULARY, columns=["item_type"])["item_type"].to_pylist()
-    item_type = np.array(["", *kinds])
-    warm, cold = warm_and_cold(train, validation, test)
-    if not len(warm.users):
-        raise StageError(f"{artifacts.TEST}: expected users that {artifacts.TRAIN} knows too, found none")
-    popular = most_popular(train.item_index, train.num_users, train.num_items)
-    found: dict[str, dict[str, Any]] = {}
-    for name, (users, items) in {MODEL_NAME: embeddings, BASELINE_NAME: popular}.items():
-        found[name] = ranking_metrics(name, (users, items), warm, params.cutoffs, item_type)
-        found[name][TUTORIAL_METRIC] = tutorial_accuracy((users, items), warm)
-        if len(cold.users):
-            ranked = rank_items(users[cold.users], items, cold.seen, max(params.cutoffs))
-            found[name]["cold_users"] = means(rank_metrics(ranked, cold.relevant, params.cutoffs))
+    popular = most_popular(data.train.item_index, data.train.num_users, data.train.num_items)
+    models = {MODEL_NAME: embeddings, BASELINE_NAME: popular}
+    found = {name: ranking_metrics(name, model, data, params.cutoffs) for name, model in models.items()}
     rating_head = artifacts.read_arrays(artifacts.RATING_HEAD)
     if rating_head:
-        found[MODEL_NAME] |= rating_metrics(RatingModel(**rating_head), embeddings, test)
-    trained_items = np.bincount(train.item_index, minlength=train.num_items + 1) > 0
-    counts = {
-        "users_ranked": len(warm.users),
-        "cold_users": len(cold.users),
-        "users_without_test_items": train.num_users - len(warm.users) - len(cold.users),
-        "test_rows": len(test.user_index),
-        "test_rows_of_items_without_training_rows": int((~trained_items[test.item_index]).sum()),
-    }
+        found[MODEL_NAME] |= rating_metrics(RatingModel(**rating_head), embeddings, data.test)
+    counts = data.counts()
     write_plots(found, sorted(params.cutoffs))
-    if len(found[MODEL_NAME]["by_item_type"]) == 1:
-        # The one type's metrics are those of the whole, said twice.
-        found = {name: {key: value for key, value in of.items() if key != "by_item_type"} for name, of in found.items()}
     artifacts.write_json(artifacts.METRICS, {**found, "counts": counts})
     return f"{counts['users_ranked']:,} users ranked, {counts['cold_users']:,} cold\n{as_table(found)}"
 

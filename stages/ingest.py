@@ -5,7 +5,6 @@ Writes: data/interactions.parquet, data/items.parquet, data/rejected.parquet, re
 Parameters: ingest.
 """
 
-import itertools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -50,15 +49,17 @@ def parsed_timestamp(text: ir.Value, timestamp_format: str) -> ir.Value:
     return seconds.floor().try_cast("int64")
 
 
+def unreadable() -> list[tuple[ir.Value, str]]:
+    """Why a line gives no fields to look at, whatever the table."""
+    return [(~_.has_all_fields, "wrong number of fields"), (_.misquoted, "quote not closed")]
+
+
 def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
     """The staged rows with typed columns and, where a row is refused, the first reason that applies."""
     roles = params.columns.roles()
     if "item_type" not in roles:
         rows = rows.mutate(item_type=ibis.literal(params.constant_item_type))
-    reasons: list[tuple[ir.Value, str]] = [
-        (~_.has_all_fields, "wrong number of fields"),
-        (_.misquoted, "quote not closed"),
-    ]
+    reasons = unreadable()
     for name in KEY:
         reasons.append((blank(_[name]), f"blank {name}"))
         reasons.append((undecodable(_[name]), f"{name} is not valid {params.encoding}"))
@@ -79,11 +80,7 @@ def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
 
 def parsed_items(rows: ir.Table) -> ir.Table:
     """The staged rows of the item table; a blank title is none."""
-    reasons = [
-        (~_.has_all_fields, "wrong number of fields"),
-        (_.misquoted, "quote not closed"),
-        *((blank(_[name]), f"blank {name}") for name in ITEM_KEY),
-    ]
+    reasons = [*unreadable(), *((blank(_[name]), f"blank {name}") for name in ITEM_KEY)]
     return rows.mutate(title=ibis.ifelse(blank(_.title), ibis.null("string"), _.title), reason=ibis.cases(*reasons))
 
 
@@ -107,14 +104,12 @@ def all_active(connection: Backend, rows: ir.Table, minimum_user: int, minimum_i
     """active(), repeated until it takes nothing away (the k-core of the user-item graph)."""
     if minimum_user == minimum_item == 1:
         return rows
-    for round_number in itertools.count():
-        before = count_of(rows)
-        name = f"active_{round_number}"
-        rows = connection.create_table(name, active(rows, minimum_user, minimum_item), temp=True)
-        if round_number:
-            connection.drop_table(f"active_{round_number - 1}")
-        if count_of(rows) == before:
-            break
+    num_rows = -1
+    while count_of(rows) != num_rows:
+        num_rows = count_of(rows)
+        rows = connection.create_table(
+            ibis.util.gen_name("active"), active(rows, minimum_user, minimum_item), temp=True
+        )
     return rows
 
 

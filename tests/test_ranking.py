@@ -5,11 +5,12 @@ import math
 import ir_measures
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from ir_measures import RR, R, Success, nDCG
 from numpy.typing import NDArray
 
+from stages import evaluate
 from stages.ranking import metrics, top_k
 from stages.ranking.baselines import most_popular
 from stages.ranking.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
@@ -43,15 +44,24 @@ def test_ranking_equals_a_full_sort_with_ties_by_index(seed: int, k: int, block_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(top_k, "BLOCK_SCORES", block_scores)
         ranked = top_k.rank_items(queries, candidates, excluded, k)
-        ranks = top_k.target_ranks(queries, candidates, excluded)
     scores = queries @ candidates.T
     expected = [slow_ranking(scores[row], of_row(excluded, row), k) for row in range(len(queries))]
     assert ranked.tolist() == expected
-    everything = [slow_ranking(scores[row], set(), 60) for row in range(len(queries))]
-    slow_ranks = [
-        everything[row].index(item) + 1 for row in range(len(queries)) for item in sorted(of_row(excluded, row))
+
+
+@given(st.integers(0, 10**6))
+def test_the_tutorials_accuracy_is_the_share_of_test_rows_among_the_first(seed: int) -> None:
+    users, items, relevant = random_case(seed)
+    queries = evaluate.Queries(np.arange(len(users), dtype=np.int32), relevant, relevant)
+    found = [
+        item in slow_ranking(users[row] @ items.T, set(), 5)
+        for row in range(len(users))
+        for item in of_row(relevant, row)
     ]
-    assert ranks.tolist() == slow_ranks
+    assume(found and (relevant.counts() > 0).all())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "TUTORIAL_CUTOFF", 5)
+        assert evaluate.tutorial_accuracy((users, items), queries) == pytest.approx(np.mean(found))
 
 
 def test_the_bound_from_group_maxima_is_exact_on_a_catalogue_it_is_made_for() -> None:

@@ -87,42 +87,6 @@ def rank_items(
     return np.concatenate([np.zeros((0, k), np.int32), *blocks])
 
 
-def target_ranks(
-    query_embeddings: NDArray[np.float32],
-    candidate_embeddings: NDArray[np.float32],
-    targets: UserItems,
-    progressed: Callable[[int], object] = lambda queries: None,
-) -> NDArray[np.int64]:
-    """The rank of each target among the whole catalogue, nothing excluded: 1 is the best, equal scores by index.
-
-    Args:
-      query_embeddings, candidate_embeddings, progressed: as in rank_items().
-      targets: row r holds the items whose ranks for query r are wanted.
-
-    Returns:
-      [len(targets.items)] ranks from 1 to num_items.
-    """
-
-    def ranks_of_block(start: int, stop: int) -> NDArray[np.int64]:
-        scores = query_embeddings[start:stop] @ candidate_embeddings.T
-        scores[:, 0] = -np.inf
-        of_block = targets.of_users(np.arange(start, stop, dtype=np.int32))
-        ranks = [
-            _ranks(row, of_block.items[of_block.starts[r] : of_block.starts[r + 1]]) for r, row in enumerate(scores)
-        ]
-        return np.concatenate(ranks)
-
-    blocks = _in_blocks(ranks_of_block, len(query_embeddings), len(candidate_embeddings), progressed)
-    return np.concatenate([np.zeros(0, np.int64), *blocks])
-
-
-def _ranks(scores: NDArray[np.float32], items: NDArray[np.int32]) -> NDArray[np.int64]:
-    own = scores[items][:, None]
-    ahead = (scores > own) | ((scores == own) & (np.arange(len(scores)) < items[:, None]))
-    ranks: NDArray[np.int64] = ahead.sum(axis=1) + 1
-    return ranks
-
-
 def _in_blocks(
     result_of: Callable[[int, int], Result], num_queries: int, num_candidates: int, progressed: Callable[[int], object]
 ) -> list[Result]:

@@ -21,11 +21,16 @@ class UserItems(NamedTuple):
     def of_pairs(cls, user_index: NDArray[np.int32], item_index: NDArray[np.int32], num_users: int) -> "UserItems":
         """Builds the rows from pairs in any order; a pair that stands there twice counts once."""
         if not len(user_index):
-            return cls(np.zeros(num_users + 2, np.int64), np.zeros(0, np.int32))
+            return cls.none(num_users + 1)
         width = int(item_index.max()) + 1
         pairs = np.unique(user_index.astype(np.int64) * width + item_index)
         counts = np.bincount(pairs // width, minlength=num_users + 1)
         return cls(np.concatenate([[0], np.cumsum(counts)]), (pairs % width).astype(np.int32))
+
+    @classmethod
+    def none(cls, num_rows: int) -> "UserItems":
+        """Rows without items."""
+        return cls(np.zeros(num_rows + 1, np.int64), np.zeros(0, np.int32))
 
     def counts(self) -> NDArray[np.int64]:
         """[num_users + 1] number of items of each user."""
