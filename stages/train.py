@@ -40,6 +40,17 @@ def save(fitted: Fitted, dimension: int) -> None:
     artifacts.write_csv(artifacts.TRAINING_REPORT, Epoch._fields, rows)
 
 
+def described(epoch: Epoch) -> str:
+    """The losses and the validation metrics of an epoch, those that it has, in one short line."""
+    values = {
+        "retrieval loss": epoch.retrieval_loss,
+        "rating loss": epoch.rating_loss,
+        "NDCG@20": epoch.validation_ndcg,
+        "RMSE": epoch.validation_rmse,
+    }
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items() if value is not None)
+
+
 def main() -> str:
     params = TrainParams.load()
     train, validation = artifacts.read_part(artifacts.TRAIN), artifacts.read_part(artifacts.VALIDATION)
@@ -48,16 +59,13 @@ def main() -> str:
     with progress(what="training", unit="epoch", total=params.epochs) as bar:
 
         def show(epoch: Epoch) -> None:
-            shown = {name: value for name, value in epoch._asdict().items() if value is not None and name != "epoch"}
-            bar.set_postfix(shown)
+            bar.set_postfix_str(described(epoch), refresh=False)
             bar.update()
 
         fitted = fit(params, train, validation, show)
     save(fitted, params.embedding_dimension)
     best = fitted.epochs[fitted.best_epoch - 1]
-    found = {"NDCG@20": best.validation_ndcg, "RMSE": best.validation_rmse}
-    measured = ", ".join(f"{name} {value:.4f}" for name, value in found.items() if value is not None)
-    return f"{len(fitted.epochs)} epochs, kept epoch {fitted.best_epoch}; validation: {measured or 'none'}"
+    return f"{len(fitted.epochs)} epochs, kept epoch {fitted.best_epoch}: {described(best)}"
 
 
 if __name__ == "__main__":
