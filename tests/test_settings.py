@@ -46,7 +46,7 @@ def test_the_committed_params_are_valid(section: str) -> None:
         ('delimiter: ","', 'delimiter: "::"', "ingest.delimiter: expected one ASCII character, found '::'"),
         ("  train: 0.8", "  train: 5000", "split.train, validation, test: expected all sizes as counts"),
         ("  train: 0.8", "  train: 0.9", "split.train, validation, test: expected fractions that sum to at most 1"),
-        ("  - 5\n", "  - 0\n", "evaluate.cutoffs.0: expected a number above 0, found 0"),
+        ("cutoffs: [5,", "cutoffs: [0,", "evaluate.cutoffs.0: expected a number above 0, found 0"),
         ("csv: false", "csv: no", "export.csv: expected true or false, found 'no'"),
         ("train:\n", "train: [\n", "params.yaml: line"),
     ],
