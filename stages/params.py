@@ -93,13 +93,15 @@ class TrainParams(Section):
     section = "train"
 
     embedding_dimension: PositiveInt
+    loss: Literal["grouped_softmax", "in_batch_softmax"]
     retrieval_weight: NonNegativeFloat
     rating_weight: NonNegativeFloat
-    temperature: PositiveFloat
-    popularity_prior: NonNegativeFloat
+    temperature: PositiveFloat | None
+    popularity_prior: NonNegativeFloat | None
     optimizer: Literal["adagrad", "adam", "sgd"]
     learning_rate: PositiveFloat
     batch_size: PositiveInt
+    candidates: PositiveInt
     epochs: PositiveInt
     early_stopping_patience: NonNegativeInt
     seed: NonNegativeInt

@@ -18,11 +18,19 @@ def check_data(params: TrainParams, train: artifacts.Part, validation: artifacts
             f"train.rating_weight: expected 0 since {artifacts.TRAIN} has no ratings, found {params.rating_weight:g}; "
             "set it to 0, or name the ratings' column in ingest.columns.rating"
         )
-    if params.early_stopping_patience and not len(validation.user_index):
+    if len(validation.user_index):
+        return
+    if params.early_stopping_patience:
         raise StageError(
             f"train.early_stopping_patience: expected 0 since {artifacts.VALIDATION} has no rows, found "
             f"{params.early_stopping_patience}; set it to 0, or split.validation above 0"
         )
+    for name, value in (("temperature", params.temperature), ("popularity_prior", params.popularity_prior)):
+        if value is None and params.retrieval_weight:
+            raise StageError(
+                f"train.{name}: expected a number since {artifacts.VALIDATION} has no rows to find it on, found null; "
+                "set it, or split.validation above 0"
+            )
 
 
 def save(fitted: Fitted, dimension: int) -> None:

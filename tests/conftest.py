@@ -95,7 +95,7 @@ def stages_run(output: str) -> list[str]:
 SMALL = {
     "train.embedding_dimension": 8,
     "train.epochs": 3,
-    "train.batch_size": 64,
+    "train.batch_size": 16,
     "train.early_stopping_patience": 2,
     "evaluate.cutoffs": [5, 10],
 }

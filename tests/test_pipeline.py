@@ -46,13 +46,15 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "split.validation": (0.05, SPLIT),
     "split.test": (0.05, SPLIT),
     "train.embedding_dimension": (16, TRAIN),
+    "train.loss": ("in_batch_softmax", TRAIN),
     "train.retrieval_weight": (0.5, TRAIN),
     "train.rating_weight": (0.0, TRAIN),
     "train.temperature": (0.1, TRAIN),
     "train.popularity_prior": (0.0, TRAIN),
     "train.optimizer": ("sgd", TRAIN),
     "train.learning_rate": (0.1, TRAIN),
-    "train.batch_size": (128, TRAIN),
+    "train.batch_size": (64, TRAIN),
+    "train.candidates": (512, TRAIN),
     "train.epochs": (4, TRAIN),
     "train.early_stopping_patience": (0, TRAIN),
     "train.seed": (43, TRAIN),
@@ -112,8 +114,8 @@ def test_comments_order_and_spelling_run_nothing(project: Path) -> None:
     with path.open("w") as file:
         YAML(typ="safe").dump(reordered, file)
     text = path.read_text()
-    assert "temperature: 0.2" in text
-    path.write_text("# A comment.\n" + text.replace("temperature: 0.2", "temperature: 2.0e-1"))
+    assert "learning_rate: 0.3" in text
+    path.write_text("# A comment.\n" + text.replace("learning_rate: 0.3", "learning_rate: 3.0e-1"))
     assert may_run() == []
     assert stages_run(run(project, "dvc", "repro").stdout) == []
 

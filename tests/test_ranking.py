@@ -11,7 +11,7 @@ from ir_measures import RR, R, Success, nDCG
 from numpy.typing import NDArray
 
 from stages import evaluate
-from stages.ranking import metrics, top_k
+from stages.ranking import blocks, metrics, top_k
 from stages.ranking.baselines import most_popular
 from stages.ranking.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
 from stages.ranking.user_items import UserItems
@@ -42,7 +42,7 @@ def slow_ranking(scores: NDArray[np.float32], excluded: set[int], k: int) -> lis
 def test_ranking_equals_a_full_sort_with_ties_by_index(seed: int, k: int, block_scores: int) -> None:
     queries, candidates, excluded = random_case(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(top_k, "BLOCK_SCORES", block_scores)
+        patch.setattr(blocks, "BLOCK_SCORES", block_scores)
         ranked = top_k.rank_items(queries, candidates, excluded, k)
     scores = queries @ candidates.T
     expected = [slow_ranking(scores[row], of_row(excluded, row), k) for row in range(len(queries))]

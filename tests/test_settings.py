@@ -23,23 +23,23 @@ def test_the_committed_params_are_valid(section: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("temperature: 0.2", "temperature: warm", "train.temperature: expected a number, found 'warm'"),
-        ("temperature: 0.2", "temperature: -0.1", "train.temperature: expected a number above 0.0, found -0.1"),
-        ("temperature: 0.2", "temperature: .nan", "train.temperature: expected a finite number, found nan"),
-        ("epochs: 20", "epochs: 2.5", "train.epochs: expected an integer, found 2.5"),
-        ("epochs: 20", "epochs: true", "train.epochs: expected an integer, found True"),
+        ("temperature: null", "temperature: warm", "train.temperature: expected a number, found 'warm'"),
+        ("temperature: null", "temperature: -0.1", "train.temperature: expected a number above 0.0, found -0.1"),
+        ("temperature: null", "temperature: .nan", "train.temperature: expected a finite number, found nan"),
+        ("epochs: 10", "epochs: 2.5", "train.epochs: expected an integer, found 2.5"),
+        ("epochs: 10", "epochs: true", "train.epochs: expected an integer, found True"),
         (
             "optimizer: adagrad",
             "optimizer: adamw",
             "train.optimizer: expected one of 'adagrad', 'adam' or 'sgd', found 'adamw'",
         ),
         (
-            "temperature: 0.2",
+            "temperature: null",
             "temprature: 0.2",
             "train.temprature: unknown parameter, did you mean temperature?; allowed: embedding_dimension,",
         ),
-        ("  epochs: 20\n", "", "train.epochs: expected a value, found none; add it to params.yaml"),
-        ("rating_weight: 0.3", "rating_weight: 0\n  retrieval_weight: 0", "expected at least one above 0"),
+        ("  epochs: 10\n", "", "train.epochs: expected a value, found none; add it to params.yaml"),
+        ("rating_weight: 0.03", "rating_weight: 0\n  retrieval_weight: 0", "expected at least one above 0"),
         ("train:\n  #", "trian:\n  #", "expected a section 'train', found ingest, split, trian, evaluate, export"),
         ("    item_type: item_type", "    item_type: 0", "ingest.columns.item_type: expected text or a number above 0"),
         ("    user_id: user_id", "    user_id: 1", "ingest.columns.user_id: expected a column's name"),
@@ -67,7 +67,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(tmp_path: Path, old: str, n
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("temperature: 0.2", "temperature: 2e-1"))
+    (tmp_path / "params.yaml").write_text(text.replace("temperature: null", "temperature: 2e-1"))
     assert TrainParams.load(tmp_path / "params.yaml").temperature == 0.2
 
 

@@ -7,6 +7,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 
+def embeddings(vectors: tf.Tensor, extra: tf.Tensor) -> NDArray[np.float32]:
+    """[rows, dimension + 1] float32: the unit vectors, or zero vectors, of the rows, and the extra dimension."""
+    found: NDArray[np.float32] = tf.concat([tf.math.l2_normalize(vectors, axis=1), extra[:, None]], axis=1).numpy()
+    return found
+
+
 class Tower(tf.keras.Model):
     """Id lookup, embedding, L2 normalisation, and one more dimension for what the score needs beside the cosine.
 
@@ -28,6 +34,15 @@ class Tower(tf.keras.Model):
         )
         self.extra = self.add_weight(name="extra", shape=[num_ids], initializer="ones", trainable=False)
 
+    def start_from(self, vectors: NDArray[np.float32], index: NDArray[np.int64]) -> None:
+        """Takes over the [num_ids, dimension] vectors, and zero vectors for all ids but those at `index`.
+
+        No gradient will move what is at zero: these are the ids without training rows.
+        """
+        known = np.zeros((len(vectors), 1), np.float32)
+        known[index] = 1
+        self.embedding.assign(vectors * known)
+
     def directions(self, index: tf.Tensor) -> tf.Tensor:
         """[batch, dimension] unit vectors, or zero vectors, of [batch] int32 indices."""
         return tf.math.l2_normalize(tf.gather(self.embedding, index), axis=1)
@@ -38,13 +53,7 @@ class Tower(tf.keras.Model):
 
     def all_embeddings(self) -> NDArray[np.float32]:
         """[num_ids, dimension + 1] float32, call() of every index."""
-        embeddings: NDArray[np.float32] = self(tf.range(self.embedding.shape[0])).numpy()
-        return embeddings
-
-    def forget(self, index: NDArray[np.int64]) -> None:
-        """Sets the embeddings of ids without training rows to zero, where no gradient will move them."""
-        zeros = tf.zeros([len(index), self.embedding.shape[1]])
-        self.embedding.scatter_update(tf.IndexedSlices(zeros, index))
+        return embeddings(self.embedding, self.extra)
 
 
 class Towers(tf.keras.Model):

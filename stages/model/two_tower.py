@@ -1,11 +1,17 @@
 """The two-tower model with a retrieval and a rating task, in TensorFlow Recommenders' terms."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from stages.model.batches import Batch
+from stages.model.tasks import GroupedSoftmax
 from stages.model.towers import Towers
 
-Batch = dict[str, tf.Tensor]
+# Weight of a user's history beside the user's own row.
+HISTORY_WEIGHT = 2.0
 
 
 class RatingHead(tf.keras.layers.Layer):
@@ -22,66 +28,121 @@ class RatingHead(tf.keras.layers.Layer):
         self.item_bias = self.add_weight(name="item_bias", shape=[num_items + 1], initializer="zeros")
         self.scale = self.add_weight(name="scale", shape=[], initializer="ones")
 
-    def call(self, user_index: tf.Tensor, item_index: tf.Tensor, cosine: tf.Tensor) -> tf.Tensor:
-        """[batch] standardised ratings of [batch] pairs."""
-        return tf.gather(self.user_bias, user_index) + tf.gather(self.item_bias, item_index) + self.scale * cosine
+    def call(self, batch: Batch, cosine: tf.Tensor) -> tf.Tensor:
+        """[pairs] standardised ratings of a batch's pairs."""
+        user_bias = tf.gather(tf.gather(self.user_bias, batch.users), batch.pair_user)
+        item_bias = tf.gather(tf.gather(self.item_bias, batch.items), batch.pair_item)
+        return user_bias + item_bias + self.scale * cosine
 
 
 class TwoTower(tfrs.Model):
     """Query and candidate tower, trained on one or both of two tasks.
 
-    retrieval: in-batch softmax over the cosines divided by the temperature (Yi et al. 2019, without the logQ
-    correction: the towers learn taste, and the prior gives popularity back when serving); other rows of a batch with
-    the same item are no negatives. The loss is the mean over the batch, where TensorFlow Recommenders' default is the
-    sum.
+    retrieval: GroupedSoftmax, or TensorFlow Recommenders' in-batch softmax (Yi et al. 2019), without the logQ
+    correction: the towers learn taste, and the prior gives popularity back when serving; other rows of a batch with the
+    same item are no negatives. The loss is the mean over the batch, where TensorFlow Recommenders' default is the sum.
     rating: mean squared error of standardised ratings; 1 is as good as predicting the mean.
 
+    With GroupedSoftmax a user's vector is the user's own row plus HISTORY_WEIGHT times the sum of the items' unit
+    vectors over the root of their number (as in SVD++, Koren 2008); user_vectors() makes one row of both in the end. A
+    rating is predicted from the vector without the rated item, since a rating to come will not be in the history.
+
     Attributes:
-      losses_seen: task -> mean of its loss since the last reset_metrics(), weighted by rows.
+      losses_seen: task -> mean of its loss since the last reset_metrics(), weighted by pairs.
     """
 
-    def __init__(self, towers: Towers, rating_head: RatingHead | None, weights: dict[str, float], temperature: float):
+    def __init__(
+        self, towers: Towers, rating_head: RatingHead | None, weights: dict[str, float], loss: str, temperature: Any
+    ):
         """
         Args:
           towers: the towers to train.
           rating_head: None where there is no rating task.
           weights: task -> weight of its loss, of the tasks "retrieval" and "rating" that are trained.
-          temperature: what cosines are divided by.
+          loss: grouped_softmax or in_batch_softmax.
+          temperature: what cosines are divided by, a number or a variable.
         """
         super().__init__()
         self.towers = towers
         self.rating_head = rating_head
         self.weights_of_tasks = weights
-        self.retrieval = tfrs.tasks.Retrieval(
-            loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction="sum_over_batch_size"),
-            temperature=temperature,
-            remove_accidental_hits=True,
-        )
+        self.history_weight = HISTORY_WEIGHT if loss == "grouped_softmax" else 0.0
+        tasks: dict[str, Callable[[Any], Any]] = {
+            "grouped_softmax": GroupedSoftmax,
+            "in_batch_softmax": in_batch_softmax,
+        }
+        self.retrieval = tasks[loss](temperature)
         self.rating = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())
         self.losses_seen = {task: tf.keras.metrics.Mean(f"{task}_loss") for task in weights}
 
     def task_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
         """The mean loss over the batch of each task that is trained."""
-        query = self.towers.query.directions(batch["user_index"])
-        candidate = self.towers.candidate.directions(batch["item_index"])
+        own = tf.gather(self.towers.query.embedding, batch.users)
+        items = self.towers.candidate.directions(batch.items)
         losses: dict[str, tf.Tensor] = {}
-        if "retrieval" in self.weights_of_tasks:
-            losses["retrieval"] = self.retrieval(
-                query, candidate, candidate_ids=batch["item_index"], compute_metrics=False
-            )
+        if self.history_weight:
+            counts = tf.math.bincount(batch.pair_user, minlength=tf.shape(own)[0], dtype=tf.float32)
+            history = tf.sparse.segment_sqrt_n(items, batch.pair_item, batch.pair_user)
+            user_vectors = own + self.history_weight * history
+            if "retrieval" in self.weights_of_tasks:
+                losses["retrieval"] = self.retrieval(
+                    query=tf.math.l2_normalize(user_vectors, axis=1),
+                    candidates=items[: tf.shape(batch.log_weight)[0]],
+                    positives=tf.sqrt(counts)[:, None] * history,
+                    num_positives=counts,
+                    log_weight=batch.log_weight,
+                    masked=batch.masked,
+                )
+            share = tf.gather(self.history_weight * tf.math.rsqrt(counts), batch.pair_user)
+        else:
+            user_vectors, share = own, tf.zeros_like(batch.rating)
+            if "retrieval" in self.weights_of_tasks:
+                losses["retrieval"] = self.retrieval(
+                    tf.gather(tf.math.l2_normalize(own, axis=1), batch.pair_user),
+                    tf.gather(items, batch.pair_item),
+                    candidate_ids=batch.pair_item,
+                    compute_metrics=False,
+                )
         if self.rating_head is not None:
-            cosine = tf.reduce_sum(query * candidate, axis=1)
-            predictions = self.rating_head(batch["user_index"], batch["item_index"], cosine)
-            losses["rating"] = self.rating(labels=batch["rating"], predictions=predictions)
+            cosine = _cosine_without(user_vectors, items, batch, share)
+            losses["rating"] = self.rating(labels=batch.rating, predictions=self.rating_head(batch, cosine))
         return losses
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
-        """The weighted sum of the tasks' losses over a batch.
-
-        Args:
-          inputs: user_index and item_index, [batch] int32; rating, [batch] float32 standardised, for the rating task.
-        """
+        """The weighted sum of the tasks' losses over a batch."""
         losses = self.task_losses(inputs)
         for task, loss in losses.items():
-            self.losses_seen[task].update_state(loss, sample_weight=tf.shape(inputs["user_index"])[0])
+            self.losses_seen[task].update_state(loss, sample_weight=tf.size(inputs.pair_user))
         return tf.add_n([self.weights_of_tasks[task] * loss for task, loss in losses.items()])
+
+    def user_vectors(self, history: tf.Tensor, history_user: tf.Tensor) -> tf.Tensor:
+        """[num_users + 1, d] vectors of all users before normalisation, their history in them.
+
+        Args:
+          history: [rows] int32 items of the train part, user by user.
+          history_user: [rows] int32 their users, ascending.
+        """
+        own = self.towers.query.embedding
+        if not self.history_weight:
+            return tf.identity(own)
+        directions = self.towers.candidate.directions(tf.range(self.towers.candidate.embedding.shape[0]))
+        return own + self.history_weight * tf.sparse.segment_sqrt_n(
+            directions, history, history_user, num_segments=own.shape[0]
+        )
+
+
+def in_batch_softmax(temperature: Any) -> Any:
+    """TensorFlow Recommenders' retrieval task as a mean, with accidental hits removed."""
+    return tfrs.tasks.Retrieval(
+        loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction="sum_over_batch_size"),
+        temperature=temperature,
+        remove_accidental_hits=True,
+    )
+
+
+def _cosine_without(user_vectors: tf.Tensor, items: tf.Tensor, batch: Batch, share: tf.Tensor) -> tf.Tensor:
+    """[pairs] cosine of each pair's item with its user's vector less `share` times the item's direction."""
+    inner = tf.reduce_sum(tf.gather(user_vectors, batch.pair_user) * tf.gather(items, batch.pair_item), axis=1)
+    square = tf.gather(tf.reduce_sum(user_vectors**2, axis=1), batch.pair_user)
+    rest = tf.maximum(square - 2 * share * inner + share**2, 1e-6)
+    return (inner - share) * tf.math.rsqrt(rest)

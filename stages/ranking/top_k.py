@@ -1,24 +1,16 @@
 """Exact top-k by inner product over a whole catalogue, in blocks of users.
 
-Candidates are ordered by score, equal scores by index. A block's scores are computed by one BLAS thread and blocks run
-side by side, so the result does not depend on the number of cores.
+Candidates are ordered by score, equal scores by index.
 """
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from stages.ranking.blocks import in_blocks
 from stages.ranking.user_items import UserItems
 
-Result = TypeVar("Result")
-
-# Scores held at once by one thread: 32 MB, whatever the catalogue's size.
-BLOCK_SCORES = 1 << 23
 # Items a group of which only the largest score is looked at when the bound is sought.
 GROUP_ITEMS = 16
 _LOWEST = np.finfo(np.float32).min
@@ -83,20 +75,5 @@ def rank_items(
         scores[of_block.rows(), of_block.items] = -np.inf
         return top_k(scores, k)
 
-    blocks = _in_blocks(rank_block, len(query_embeddings), len(candidate_embeddings), progressed)
+    blocks = in_blocks(rank_block, len(query_embeddings), len(candidate_embeddings), progressed)
     return np.concatenate([np.zeros((0, k), np.int32), *blocks])
-
-
-def _in_blocks(
-    result_of: Callable[[int, int], Result], num_queries: int, num_candidates: int, progressed: Callable[[int], object]
-) -> list[Result]:
-    """The results of consecutive blocks of queries, in their order, computed side by side."""
-    rows = max(1, BLOCK_SCORES // num_candidates)
-    starts = range(0, num_queries, rows)
-    stops = [min(start + rows, num_queries) for start in starts]
-    results = []
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start, stop, result in zip(starts, stops, pool.map(result_of, starts, stops), strict=True):
-            results.append(result)
-            progressed(stop - start)
-    return results

@@ -1,0 +1,62 @@
+"""Temperature and prior by maximum likelihood: a general optimizer finds the same, and planted values come back."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+from stages.ranking import blocks
+from stages.ranking.calibration import Calibration, calibrated
+from stages.ranking.user_items import UserItems
+
+Case = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], UserItems, UserItems]
+
+
+def drawn_choices(temperature: float, prior: float, users: int = 1500, items: int = 40) -> Case:
+    """Users choose three items each, after two that they may not choose, with the model's own probabilities."""
+    draw = np.random.default_rng(0)
+    vectors = [draw.normal(size=(rows, 6)).astype(np.float32) for rows in (users, items + 1)]
+    vectors = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in vectors]
+    log_popularity = np.log(draw.dirichlet(np.ones(items + 1))).astype(np.float32)
+    logits = vectors[0] @ vectors[1].T / temperature + prior * log_popularity
+    logits[:, 0] = -np.inf
+    # Gumbel noise: the order of drawing without replacement.
+    order = np.argsort(-(logits + draw.gumbel(size=logits.shape)), axis=1).astype(np.int32)
+    user = np.arange(users, dtype=np.int32)
+    excluded = UserItems.of_pairs(np.repeat(user, 2), draw.permuted(order[:, 1:], axis=1)[:, :2].ravel(), users - 1)
+    free = np.array([row[~np.isin(row, excluded.of_users(user[r : r + 1]).items)][:1] for r, row in enumerate(order)])
+    return (*vectors, log_popularity, UserItems.of_pairs(user, free.ravel(), users - 1), excluded)  # type: ignore[return-value]
+
+
+def negative_log_likelihood(weights: NDArray[np.float64], case: Case) -> float:
+    users, items, log_popularity, chosen, excluded = case
+    logits = weights[0] * (users @ items.T).astype(np.float64) + weights[1] * log_popularity
+    logits[:, 0] = -np.inf
+    logits[excluded.rows(), excluded.items] = -np.inf
+    likely = logits - logsumexp(logits, axis=1, keepdims=True)
+    means = np.bincount(chosen.rows(), likely[chosen.rows(), chosen.items]) / chosen.counts()
+    return float(-means.sum())
+
+
+@pytest.mark.parametrize("block_scores", [100, 1 << 23])
+def test_a_general_optimizer_finds_the_same_maximum(block_scores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_SCORES", block_scores)
+    case = drawn_choices(0.2, 0.7, users=200)
+    found = calibrated(*case, start=Calibration(0.15, 0.6))
+    expected = minimize(negative_log_likelihood, x0=[6.0, 0.6], args=(case,), method="Nelder-Mead").x
+    assert 1 / found.temperature == pytest.approx(expected[0], rel=1e-3)
+    assert found.prior == pytest.approx(expected[1], abs=2e-3)
+
+
+def test_planted_values_come_back() -> None:
+    found = calibrated(*drawn_choices(0.25, 0.4), start=Calibration(0.15, 0.6))
+    assert found.temperature == pytest.approx(0.25, rel=0.1)
+    assert found.prior == pytest.approx(0.4, abs=0.05)
+
+
+def test_items_of_equal_popularity_leave_the_prior_where_it_was() -> None:
+    users, items, log_popularity, chosen, excluded = drawn_choices(0.25, 0.0)
+    found = calibrated(users, items, np.full_like(log_popularity, -3.0), chosen, excluded, Calibration(0.15, 0.6))
+    assert found.prior == pytest.approx(0.6)
+    assert found.temperature == pytest.approx(0.25, rel=0.1)
