@@ -1,0 +1,80 @@
+"""What the benchmarks share: the data, the measure, and the lines that say on what machine a figure was made."""
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.artifacts import Part
+from stages.ranking.metrics import rank_metrics
+from stages.ranking.top_k import rank_items
+from stages.ranking.user_items import UserItems
+
+Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+CUTOFF = 20
+DATA_HELP = (
+    "an .npz file with int32 arrays train, validation (rows of train) and test, [rows, 2] of user and item from 0; "
+    "for Gowalla those of LightGCN's split (He et al. 2020), which is not ours to ship"
+)
+
+
+class Data(NamedTuple):
+    """Parts of a published split; the validation part is a slice of the train part."""
+
+    train: Part
+    train_without_validation: Part
+    validation: Part
+    test: Part
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """A parser with what every benchmark takes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("data", type=Path, help=DATA_HELP)
+    parser.add_argument("--threads", type=int, default=2, help="of each side (default 2)")
+    return parser
+
+
+def read_data(path: Path) -> Data:
+    """Reads a split; indices become those of Towerline, from 1."""
+    with np.load(path, allow_pickle=False) as file:
+        pairs = {name: file[name].astype(np.int32) + 1 for name in ("train", "validation", "test")}
+    num_users, num_items = (int(max(rows[:, column].max() for rows in pairs.values())) for column in (0, 1))
+
+    def part(rows: NDArray[np.int32]) -> Part:
+        return Part(rows[:, 0].copy(), rows[:, 1].copy(), None, num_users, num_items)
+
+    keys = {name: rows[:, 0].astype(np.int64) * (num_items + 1) + rows[:, 1] for name, rows in pairs.items()}
+    held_out = np.isin(keys["train"], keys["validation"])
+    return Data(part(pairs["train"]), part(pairs["train"][~held_out]), part(pairs["validation"]), part(pairs["test"]))
+
+
+def measure(embeddings: Embeddings, train: Part, held_out: Part) -> tuple[float, float]:
+    """Recall@20 and NDCG@20 over all users with held-out items, the whole catalogue ranked, training items removed."""
+    relevant = UserItems.of_pairs(held_out.user_index, held_out.item_index, held_out.num_users)
+    users = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
+    seen = UserItems.of_pairs(train.user_index, train.item_index, train.num_users).of_users(users)
+    ranked = rank_items(embeddings[0][users], embeddings[1], seen, CUTOFF)
+    found = rank_metrics(ranked, relevant.of_users(users), [CUTOFF])
+    return float(found[f"recall@{CUTOFF}"].mean()), float(found[f"ndcg@{CUTOFF}"].mean())
+
+
+def print_machine(packages: Sequence[str], threads: int) -> None:
+    """The processor, the cores in use, the versions and the commit, a line each."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
+    print(f"machine: {model}, {len(os.sched_getaffinity(0))} cores, {threads} threads a side")
+    print(f"versions: Python {platform.python_version()}, {versions}")
+    print(f"commit: {commit.stdout.strip()}", flush=True)

@@ -1,0 +1,62 @@
+"""Recall@20 and NDCG@20 on a published split: the final models, trained on train and validation, on the test part.
+
+python -m benchmarks.quality gowalla.npz
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks import recommenders
+from benchmarks.common import Embeddings, arguments, measure, print_machine, read_data
+from stages.model.fitting import seed_everything
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds of each side (default 3)")
+    parser.add_argument("--on-validation", action="store_true", help="train without validation and measure on it")
+    given = parser.parse_args()
+    # implicit asks OpenBLAS for one thread in this way only.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    data, threads = read_data(given.data), given.threads
+    seed_everything(0, threads)
+    print_machine(["tensorflow", "irspack", "implicit", "numpy"], threads)
+    train, held_out = data.train, data.test
+    if given.on_validation:
+        train, held_out = data.train_without_validation, data.validation
+    sides: dict[str, Callable[[int], Embeddings]] = {
+        "most popular": lambda seed: recommenders.popularity(train),
+        "implicit ALS, d 64": lambda seed: recommenders.implicit_als(train, 64, 1.0, 6, threads, seed),
+        "implicit ALS, d 128": lambda seed: recommenders.implicit_als(train, 128, 40.0, 6, threads, seed),
+        "irspack iALS, d 64": lambda seed: recommenders.irspack_ials(train, 64, 4, threads, seed),
+        "irspack iALS, d 256": lambda seed: recommenders.irspack_ials(train, 256, 6, threads, seed),
+        "irspack iALS, d 512": lambda seed: recommenders.irspack_ials(train, 512, 6, threads, seed),
+        "Towerline, d 64": lambda seed: recommenders.towerline(train, candidates=8192, seed=seed, threads=threads),
+        "Towerline, d 256": lambda seed: recommenders.towerline(
+            train,
+            embedding_dimension=256,
+            batch_size=256,
+            learning_rate=0.4,
+            candidates=8192,
+            seed=seed,
+            threads=threads,
+        ),
+    }
+    print("| side | recall@20 | NDCG@20 | seconds |\n| --- | --- | --- | --- |")
+    for name, side in sides.items():
+        found, seconds = [], []
+        for seed in range(given.seeds):
+            start = time.perf_counter()
+            embeddings = side(seed)
+            seconds.append(time.perf_counter() - start)
+            found.append(measure(embeddings, train, held_out))
+        mean, spread = np.mean(found, axis=0), np.std(found, axis=0)
+        cells = [f"{value:.4f} ± {deviation:.4f}" for value, deviation in zip(mean, spread, strict=True)]
+        print(f"| {name} | {cells[0]} | {cells[1]} | {np.mean(seconds):.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The sides of a comparison: the train part in, embeddings out whose inner product ranks the items."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from benchmarks.common import Embeddings
+from stages.artifacts import Part
+from stages.model import tf
+from stages.model.fitting import fit
+from stages.params import TrainParams
+from stages.ranking.baselines import most_popular
+
+# Chosen on Gowalla's validation part.
+TOWERLINE: dict[str, Any] = {
+    "embedding_dimension": 64,
+    "loss": "grouped_softmax",
+    "retrieval_weight": 1.0,
+    "rating_weight": 0.0,
+    "temperature": 0.1,
+    "popularity_prior": 0.65,
+    "optimizer": "adagrad",
+    "learning_rate": 0.3,
+    "batch_size": 128,
+    "candidates": 4096,
+    "epochs": 10,
+    "early_stopping_patience": 0,
+    "seed": 42,
+    "threads": 2,
+}
+
+
+def towerline(train: Part, **changes: Any) -> Embeddings:
+    """Towerline's two towers, without a look at a validation part."""
+    params = TrainParams(**(TOWERLINE | changes))
+    tf.keras.utils.set_random_seed(params.seed)
+    nothing = Part(train.user_index[:0], train.item_index[:0], None, train.num_users, train.num_items)
+    towers = fit(params, train, nothing).towers
+    return towers.query.all_embeddings(), towers.candidate.all_embeddings()
+
+
+def popularity(train: Part) -> Embeddings:
+    """The most popular items for everybody."""
+    return most_popular(train.item_index, train.num_users, train.num_items)
+
+
+def irspack_ials(train: Part, dimension: int, iterations: int, threads: int, seed: int = 42) -> Embeddings:
+    """Irspack's iALS (Rendle et al. 2021), with the settings that did best on Gowalla's validation part."""
+    from irspack.recommenders import IALSRecommender
+
+    recommender = IALSRecommender(
+        _matrix(train),
+        n_components=dimension,
+        alpha0=0.01,
+        reg=0.003,
+        train_epochs=iterations,
+        n_threads=threads,
+        random_seed=seed,
+    )
+    recommender.learn()
+    return recommender.get_user_embedding().astype(np.float32), recommender.get_item_embedding().astype(np.float32)
+
+
+def implicit_als(
+    train: Part, dimension: int, regularization: float, iterations: int, threads: int, seed: int = 42
+) -> Embeddings:
+    """Implicit's ALS (Hu, Koren and Volinsky 2008), with the settings that did best on Gowalla's validation part."""
+    from implicit.als import AlternatingLeastSquares
+
+    model = AlternatingLeastSquares(
+        factors=dimension,
+        alpha=80,
+        regularization=regularization,
+        iterations=iterations,
+        num_threads=threads,
+        random_state=seed,
+    )
+    model.fit(_matrix(train), show_progress=False)
+    return np.asarray(model.user_factors), np.asarray(model.item_factors)
+
+
+def _matrix(train: Part) -> "sparse.csr_matrix[np.float32]":
+    ones: NDArray[np.float32] = np.ones(len(train.user_index), np.float32)
+    return sparse.csr_matrix(
+        (ones, (train.user_index, train.item_index)), shape=(train.num_users + 1, train.num_items + 1)
+    )

@@ -1,0 +1,100 @@
+"""Training examples a second over dimension and batch size, beside the matrix products alone (the floor).
+
+python -m benchmarks.throughput gowalla.npz
+"""
+
+import time
+from typing import Any
+
+import tensorflow_recommenders as tfrs
+
+from benchmarks.common import arguments, print_machine, read_data
+from benchmarks.recommenders import TOWERLINE
+from stages.artifacts import Part
+from stages.model import tf
+from stages.model.fitting import Training, seed_everything
+from stages.params import TrainParams
+
+DIMENSIONS = (32, 64, 128, 256)
+BATCH_SIZES = (128, 512)
+TUTORIAL_STEPS = 3
+
+
+def towerline(train: Part, dimension: int, batch_size: int, threads: int) -> float:
+    """Rows of the train part a second, over one epoch after a warm-up."""
+    changes = {"embedding_dimension": dimension, "batch_size": batch_size, "threads": threads}
+    nothing = Part(train.user_index[:0], train.item_index[:0], None, train.num_users, train.num_items)
+    training = Training(TrainParams(**(TOWERLINE | changes)), train, nothing)
+    batches = list(training.batches.epoch(training.random))
+    training.step(batches[0])
+    start = time.perf_counter()
+    for batch in batches:
+        training.step(batch)
+    return len(train.user_index) / (time.perf_counter() - start)
+
+
+def floor(train: Part, dimension: int, batch_size: int) -> float:
+    """Rows a second if a step were its three matrix products alone."""
+    users, items = tf.random.normal([batch_size, dimension]), tf.random.normal([TOWERLINE["candidates"], dimension])
+
+    @tf.function
+    def products() -> Any:
+        logits = tf.matmul(users, items, transpose_b=True)
+        return tf.reduce_sum(tf.matmul(logits, items)) + tf.reduce_sum(tf.matmul(logits, users, transpose_a=True))
+
+    products()
+    repeats = 50
+    start = time.perf_counter()
+    for _ in range(repeats):
+        products()
+    steps = train.num_users / batch_size
+    return len(train.user_index) / ((time.perf_counter() - start) / repeats * steps)
+
+
+def tutorial(train: Part, with_metric: bool) -> float:
+    """Rows a second of the tutorial's recipe: d 32, batches of 8192 rows, Adagrad 0.1, FactorizedTopK in training."""
+    users = tf.keras.layers.Embedding(train.num_users + 1, 32)
+    items = tf.keras.layers.Embedding(train.num_items + 1, 32)
+    metric = None
+    if with_metric:
+        catalogue = tf.data.Dataset.range(train.num_items + 1).batch(128).map(items)
+        metric = tfrs.metrics.FactorizedTopK(candidates=catalogue)
+    task = tfrs.tasks.Retrieval(metrics=metric)
+
+    class Model(tfrs.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.users, self.items, self.task = users, items, task
+
+        def compute_loss(self, inputs: Any, training: bool = False) -> Any:
+            return self.task(self.users(inputs[0]), self.items(inputs[1]), compute_metrics=with_metric)
+
+    model = Model()
+    model.compile(optimizer=tf.keras.optimizers.Adagrad(0.1))
+    rows = 8192 * (1 if with_metric else TUTORIAL_STEPS)
+    data = tf.data.Dataset.from_tensor_slices((train.user_index[:rows], train.item_index[:rows])).batch(8192).cache()
+    # The first step builds the graph.
+    model.fit(data.take(1), epochs=1, verbose=0)
+    start = time.perf_counter()
+    model.fit(data, epochs=1, verbose=0)
+    return rows / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0])
+    given = parser.parse_args()
+    train = read_data(given.data).train
+    seed_everything(0, given.threads)
+    print_machine(["tensorflow", "tensorflow-recommenders"], given.threads)
+    print("| | d | batch | examples a second | floor |\n| --- | --- | --- | --- | --- |")
+    for dimension in DIMENSIONS:
+        for batch_size in BATCH_SIZES:
+            found = towerline(train, dimension, batch_size, given.threads)
+            most = floor(train, dimension, batch_size)
+            print(f"| Towerline | {dimension} | {batch_size} users | {found:,.0f} | {most:,.0f} |", flush=True)
+    print(f"| the tutorial, no metric | 32 | 8192 rows | {tutorial(train, with_metric=False):,.0f} | |", flush=True)
+    print(f"| the tutorial | 32 | 8192 rows | {tutorial(train, with_metric=True):,.0f} | |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
