@@ -23,7 +23,8 @@ class UserItems(NamedTuple):
         if not len(user_index):
             return cls.none(num_users + 1)
         width = int(item_index.max()) + 1
-        pairs = np.unique(user_index.astype(np.int64) * width + item_index)
+        pairs = np.sort(user_index.astype(np.int64) * width + item_index)
+        pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
         counts = np.bincount(pairs // width, minlength=num_users + 1)
         return cls(np.concatenate([[0], np.cumsum(counts)]), (pairs % width).astype(np.int32))
 
