@@ -1,9 +1,8 @@
 """Recall@20 and NDCG@20 on a published split: the final models, trained on train and validation, on the test part.
 
-python -m benchmarks.quality gowalla.npz
+OPENBLAS_NUM_THREADS=1 python -m benchmarks.quality gowalla.npz (implicit wants its BLAS on one thread)
 """
 
-import os
 import time
 from collections.abc import Callable
 
@@ -19,8 +18,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds of each side (default 3)")
     parser.add_argument("--on-validation", action="store_true", help="train without validation and measure on it")
     given = parser.parse_args()
-    # implicit asks OpenBLAS for one thread in this way only.
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     data, threads = read_data(given.data), given.threads
     seed_everything(0, threads)
     print_machine(["tensorflow", "irspack", "implicit", "numpy"], threads)

@@ -47,7 +47,7 @@ def popularity(train: Part) -> Embeddings:
 
 
 def irspack_ials(train: Part, dimension: int, iterations: int, threads: int, seed: int = 42) -> Embeddings:
-    """Irspack's iALS (Rendle et al. 2021), with the settings that did best on Gowalla's validation part."""
+    """Irspack's iALS (Rendle et al. 2021), with the settings that earlier trials on Gowalla found best."""
     from irspack.recommenders import IALSRecommender
 
     recommender = IALSRecommender(
@@ -66,7 +66,7 @@ def irspack_ials(train: Part, dimension: int, iterations: int, threads: int, see
 def implicit_als(
     train: Part, dimension: int, regularization: float, iterations: int, threads: int, seed: int = 42
 ) -> Embeddings:
-    """Implicit's ALS (Hu, Koren and Volinsky 2008), with the settings that did best on Gowalla's validation part."""
+    """Implicit's ALS (Hu, Koren and Volinsky 2008), with the settings that earlier trials on Gowalla found best."""
     from implicit.als import AlternatingLeastSquares
 
     model = AlternatingLeastSquares(

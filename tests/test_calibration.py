@@ -60,3 +60,12 @@ def test_items_of_equal_popularity_leave_the_prior_where_it_was() -> None:
     found = calibrated(users, items, np.full_like(log_popularity, -3.0), chosen, excluded, Calibration(0.15, 0.6))
     assert found.prior == pytest.approx(0.6)
     assert found.temperature == pytest.approx(0.25, rel=0.1)
+
+
+def test_vectors_that_say_nothing_end_at_the_largest_temperature_and_not_beyond() -> None:
+    users, items, log_popularity, chosen, excluded = drawn_choices(0.25, 0.4)
+    found = Calibration(0.15, 0.6)
+    for _ in range(5):
+        found = calibrated(-users, items, log_popularity, chosen, excluded, found)
+    assert found.temperature == pytest.approx(10)
+    assert np.isfinite(found.prior)

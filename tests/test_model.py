@@ -105,6 +105,14 @@ def test_ratings_are_learned_alone_and_beside_retrieval(loss: str) -> None:
     assert recall(fitted, train, test, 10) > 0.99
 
 
+def random_towers(dimension: int) -> Towers:
+    towers = Towers(USERS, ITEMS, dimension)
+    draw = np.random.default_rng(1)
+    for tower, size in ((towers.query, USERS), (towers.candidate, ITEMS)):
+        tower.start_from(draw.normal(size=(size + 1, dimension)).astype(np.float32), np.arange(1, size + 1))
+    return towers
+
+
 def pair_batch(users: list[int], items: list[int], rating: list[float]) -> Batch:
     """The in-batch softmax' batch of the given rows."""
     part = Part(np.array(users, np.int32), np.array(items, np.int32), None, USERS, ITEMS)
@@ -113,8 +121,7 @@ def pair_batch(users: list[int], items: list[int], rating: list[float]) -> Batch
 
 
 def test_in_batch_losses_are_means_and_equal_their_slow_twins() -> None:
-    tf.keras.utils.set_random_seed(1)
-    towers = Towers(USERS, ITEMS, 8)
+    towers = random_towers(8)
     weights = {"retrieval": 2.0, "rating": 0.5}
     model = TwoTower(towers, RatingHead(USERS, ITEMS), weights, "in_batch_softmax", 0.3)
     batch = pair_batch([1, 2, 3, 4], [5, 6, 5, 7], [1.0, -1.0, 0.5, 2.0])
@@ -138,8 +145,7 @@ def test_in_batch_losses_are_means_and_equal_their_slow_twins() -> None:
 
 
 def test_an_accidental_hit_gets_no_gradient() -> None:
-    tf.keras.utils.set_random_seed(1)
-    model = TwoTower(Towers(USERS, ITEMS, 4), None, {"retrieval": 1.0}, "in_batch_softmax", 0.1)
+    model = TwoTower(random_towers(4), None, {"retrieval": 1.0}, "in_batch_softmax", 0.1)
     with tf.GradientTape() as tape:
         # Both rows have item 1: each is the only candidate of the other, and nothing is left to tell apart.
         loss = model.compute_loss(pair_batch([1, 2], [1, 1], [0.0, 0.0]))
@@ -156,8 +162,7 @@ def grouped_batch(candidates: int = 20) -> Batch:
 
 
 def test_grouped_losses_equal_their_slow_twins() -> None:
-    tf.keras.utils.set_random_seed(1)
-    towers = Towers(USERS, ITEMS, 8)
+    towers = random_towers(8)
     weights = {"retrieval": 2.0, "rating": 0.5}
     model = TwoTower(towers, RatingHead(USERS, ITEMS), weights, "grouped_softmax", 0.3)
     batch = grouped_batch()
@@ -320,7 +325,7 @@ def test_early_stopping_goes_back_to_the_best_epoch() -> None:
 
 def test_a_loss_that_is_not_finite_stops_with_epoch_and_learning_rate() -> None:
     train, validation = planted_parts()
-    settings = params(optimizer="sgd", learning_rate=1e30, retrieval_weight=0.0, rating_weight=1.0)
+    settings = params(optimizer="sgd", learning_rate=1e30, retrieval_weight=0.0, rating_weight=1.0, temperature=None)
     with pytest.raises(StageError, match=r"epoch 1: expected a finite rating_loss, found .*learning_rate \(1e\+30\)"):
         fit(settings, train, validation)
 

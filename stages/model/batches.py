@@ -7,11 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.artifacts import Part
+from stages.ranking.user_items import UserItems
 
 # Candidates are drawn in proportion to popularity to this power: rare items still come up, popular ones more often.
 SAMPLING_POWER = 0.4
 # The log popularity's weight in the loss: what the prior will add when serving, the towers need not learn.
 POPULARITY_IN_LOSS = 0.5
+# Stands for the zero count of an item without training rows in the logarithm of its popularity.
+UNSEEN_COUNT = 0.5
 
 
 class Batch(NamedTuple):
@@ -36,10 +39,10 @@ class Batch(NamedTuple):
     masked: NDArray[np.int32]
 
 
-def log_popularity(item_index: NDArray[np.int32], num_items: int, unseen_count: float) -> NDArray[np.float32]:
-    """[num_items + 1] log of each item's share of the training rows, at most 0; `unseen_count` stands for no row."""
+def log_popularity(item_index: NDArray[np.int32], num_items: int) -> NDArray[np.float32]:
+    """[num_items + 1] log of each item's share of the training rows, at most 0; an unseen item counts as half a row."""
     counts = np.bincount(item_index, minlength=num_items + 1).astype(np.float64)
-    return np.log(np.maximum(counts, unseen_count) / len(item_index)).astype(np.float32)
+    return np.log(np.maximum(counts, UNSEEN_COUNT) / len(item_index)).astype(np.float32)
 
 
 def inclusion_probabilities(counts: NDArray[np.int64], candidates: int) -> NDArray[np.float64]:
@@ -71,21 +74,18 @@ class UserBatches:
     def __init__(self, train: Part, rating: NDArray[np.float32], batch_size: int, candidates: int) -> None:
         """
         Args:
-          train: the train part.
+          train: the train part, no pair twice.
           rating: [rows] float32 standardised ratings of its rows.
           batch_size: users a batch.
           candidates: sampled candidates a batch, on average.
         """
-        order = np.lexsort((train.item_index, train.user_index))
-        self.items = train.item_index[order]
-        self.rating = rating[order]
-        self.rows = np.bincount(train.user_index, minlength=train.num_users + 1)
-        self.starts = np.concatenate([[0], np.cumsum(self.rows)])
-        self.active = np.flatnonzero(self.rows).astype(np.int32)
+        self.history = UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
+        self.rating = rating[np.lexsort((train.item_index, train.user_index))]
+        self.active = np.flatnonzero(self.history.counts()).astype(np.int32)
         self.batch_size = batch_size
         counts = np.bincount(train.item_index, minlength=train.num_items + 1)
         self.probability = inclusion_probabilities(counts, candidates)
-        popularity = log_popularity(train.item_index, train.num_items, unseen_count=1)
+        popularity = log_popularity(train.item_index, train.num_items)
         with np.errstate(divide="ignore"):
             self.log_weight = (POPULARITY_IN_LOSS * popularity - np.log(self.probability)).astype(np.float32)
 
@@ -99,26 +99,23 @@ class UserBatches:
             yield self._batch(order[start : start + self.batch_size], random)
 
     def _batch(self, users: NDArray[np.int32], random: np.random.Generator) -> Batch:
-        counts = self.rows[users]
-        first = np.cumsum(counts) - counts
-        own = np.arange(counts.sum()) + np.repeat(self.starts[users] - first, counts)
-        pair_items = self.items[own]
-        pair_user = np.repeat(np.arange(len(users), dtype=np.int32), counts)
+        own = self.history.of_users(users)
+        pair_user = own.rows().astype(np.int32)
         candidates = np.flatnonzero(random.random(len(self.probability)) < self.probability).astype(np.int32)
         position = np.full(len(self.probability), -1, np.int32)
         position[candidates] = np.arange(len(candidates), dtype=np.int32)
         wanted = np.zeros(len(self.probability), np.bool_)
-        wanted[pair_items] = True
+        wanted[own.items] = True
         others = np.flatnonzero(wanted & (position < 0)).astype(np.int32)
         position[others] = np.arange(len(candidates), len(candidates) + len(others), dtype=np.int32)
-        pair_item = position[pair_items]
+        pair_item = position[own.items]
         masked = np.flatnonzero(pair_item < len(candidates))
         return Batch(
             users,
             np.concatenate([candidates, others]),
             pair_user,
             pair_item,
-            self.rating[own],
+            self.rating[self.history.positions(users)],
             self.log_weight[candidates],
             np.stack([pair_user[masked], pair_item[masked]], axis=1),
         )

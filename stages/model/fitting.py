@@ -26,8 +26,6 @@ VALIDATION_CUTOFF = 20
 MAX_VALIDATION_USERS = 10_000
 # Two numbers are fitted to these users' choices, which takes fewer of them.
 MAX_CALIBRATION_USERS = 1_000
-# Stands for the zero count of an item without training rows in the logarithm of its popularity.
-UNSEEN_COUNT = 0.5
 # Where temperature and prior start when they are to be found.
 FIRST_GUESS = Calibration(temperature=0.15, prior=0.6)
 # The training temperature is the validation part's times this. The best training temperatures, found by search on
@@ -157,7 +155,7 @@ class Training:
             self.batches: UserBatches | PairBatches = UserBatches(train, rating, params.batch_size, params.candidates)
         else:
             self.batches = PairBatches(train, rating, params.batch_size)
-        self.popularity = log_popularity(train.item_index, train.num_items, UNSEEN_COUNT)
+        self.popularity = log_popularity(train.item_index, train.num_items)
         self.calibration = FIRST_GUESS
         first = FIRST_GUESS.temperature if params.temperature is None else params.temperature
         self.temperature = tf.Variable(first, trainable=False, dtype=tf.float32)
@@ -197,11 +195,14 @@ class Training:
         compiled: Callable[[Batch], None] = step
         return compiled
 
+    def user_vectors(self) -> tf.Tensor:
+        """[num_users + 1, d] float32 before normalisation, the users' histories in them."""
+        return self.model.user_vectors(self.seen.items, self.seen.rows().astype(np.int32))
+
     def embeddings(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """[num_users + 1, d + 1] and [num_items + 1, d + 1] float32, as they would be exported now."""
         towers = self.model.towers
-        vectors = self.model.user_vectors(self.seen.items, self.seen.rows().astype(np.int32))
-        return embeddings(vectors, towers.query.extra), towers.candidate.all_embeddings()
+        return embeddings(self.user_vectors(), towers.query.extra), towers.candidate.all_embeddings()
 
     def rating_model(self) -> RatingModel | None:
         """The rating head in the unit of the raw ratings, as arrays."""
@@ -217,12 +218,17 @@ class Training:
         )
 
     def epoch(self, number: int) -> Epoch:
-        """Trains on all batches once, calibrates and measures."""
+        """Trains on all batches once, calibrates and measures.
+
+        Raises:
+          StageError: a loss is not finite.
+        """
         self.model.reset_metrics()
         temperature = float(self.temperature)
         for batch in self.batches.epoch(self.random):
             self.step(batch)
         losses = {task: float(mean.result()) for task, mean in self.model.losses_seen.items()}
+        _check_finite(number, losses, self.params.learning_rate)
         users, items = self.embeddings()
         prior = self._calibrate(users, items)
         items[:, -1] = prior * temperature * self.popularity
@@ -250,8 +256,7 @@ class Training:
 
     def finish(self) -> None:
         """Makes plain tables of the towers: the users' histories become part of their rows."""
-        vectors = self.model.user_vectors(self.seen.items, self.seen.rows().astype(np.int32))
-        self.model.towers.query.embedding.assign(vectors)
+        self.model.towers.query.embedding.assign(self.user_vectors())
 
 
 def fit(
@@ -276,7 +281,6 @@ def fit(
     best, best_weights = 0, None
     for number in range(1, params.epochs + 1):
         epoch = training.epoch(number)
-        _check_finite(epoch, params.learning_rate)
         epochs.append(epoch)
         on_epoch(epoch)
         if not params.early_stopping_patience:
@@ -298,11 +302,10 @@ def _score(epoch: Epoch) -> float:
     return -epoch.validation_rmse if epoch.validation_rmse is not None else 0.0
 
 
-def _check_finite(epoch: Epoch, learning_rate: float) -> None:
-    for name in ("retrieval_loss", "rating_loss"):
-        loss = getattr(epoch, name)
-        if loss is not None and not np.isfinite(loss):
+def _check_finite(epoch: int, losses: dict[str, float], learning_rate: float) -> None:
+    for task, loss in losses.items():
+        if not np.isfinite(loss):
             raise StageError(
-                f"epoch {epoch.epoch}: expected a finite {name}, found {loss}; lower train.learning_rate "
+                f"epoch {epoch}: expected a finite {task}_loss, found {loss}; lower train.learning_rate "
                 f"({learning_rate:g})"
             )

@@ -1,5 +1,6 @@
 """Optimizers whose sparse updates touch only the rows of a batch, in Keras' legacy and faster form."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -11,8 +12,10 @@ INITIAL_ACCUMULATOR = 1e-7
 class _UniqueRows:
     """For batches that name each row once: nothing has to be summed before a sparse update."""
 
+    _resource_apply_sparse: Callable[..., Any]
+
     def _resource_apply_sparse_duplicate_indices(self, *args: Any, **kwargs: Any) -> Any:
-        return self._resource_apply_sparse(*args, **kwargs)  # type: ignore[attr-defined]
+        return self._resource_apply_sparse(*args, **kwargs)
 
 
 class Adagrad(_UniqueRows, tf.keras.optimizers.legacy.Adagrad):

@@ -44,7 +44,7 @@ def spectral_start(
             matrix, rank, n_iter=POWER_ITERATIONS, power_iteration_normalizer="QR", random_state=seed
         )
     random = np.random.default_rng(seed)
-    return tuple(_unit_rows(side * strength, dimension, random) for side in (left, right.T))  # type: ignore[return-value]
+    return _unit_rows(left * strength, dimension, random), _unit_rows(right.T * strength, dimension, random)
 
 
 def _unit_rows(vectors: NDArray[np.float32], dimension: int, random: np.random.Generator) -> NDArray[np.float32]:

@@ -30,7 +30,7 @@ class Tower(tf.keras.Model):
         self.embedding = self.add_weight(
             name="embedding",
             shape=[num_ids, dimension],
-            initializer=tf.keras.initializers.RandomNormal(stddev=dimension**-0.5),
+            initializer="zeros",
         )
         self.extra = self.add_weight(name="extra", shape=[num_ids], initializer="ones", trainable=False)
 
@@ -47,12 +47,8 @@ class Tower(tf.keras.Model):
         """[batch, dimension] unit vectors, or zero vectors, of [batch] int32 indices."""
         return tf.math.l2_normalize(tf.gather(self.embedding, index), axis=1)
 
-    def call(self, index: tf.Tensor) -> tf.Tensor:
-        """[batch, dimension + 1] embeddings of [batch] int32 indices, as they are exported and searched."""
-        return tf.concat([self.directions(index), tf.gather(self.extra, index)[:, None]], axis=1)
-
     def all_embeddings(self) -> NDArray[np.float32]:
-        """[num_ids, dimension + 1] float32, call() of every index."""
+        """[num_ids, dimension + 1] float32, of every index, as they are exported and searched."""
         return embeddings(self.embedding, self.extra)
 
 

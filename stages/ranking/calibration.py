@@ -11,6 +11,8 @@ from stages.ranking.user_items import UserItems
 NEWTON_STEPS = 6
 # No step changes the inverse temperature by more than this factor.
 MAX_FACTOR = 2.0
+# Vectors that say nothing of the choices have no best temperature: this one leaves next to nothing of their cosines.
+MAX_TEMPERATURE = 10.0
 
 
 class Calibration(NamedTuple):
@@ -67,7 +69,8 @@ def calibrated(
         curvature = np.sum([block[1] for block in sums], axis=0)
         # Least squares, since items of equal popularity leave the prior undetermined: then it stays.
         step = np.linalg.lstsq(curvature, gradient, rcond=1e-9)[0]
-        sharpness = float(np.clip(sharpness + step[0], sharpness / MAX_FACTOR, sharpness * MAX_FACTOR))
+        least = max(sharpness / MAX_FACTOR, 1 / MAX_TEMPERATURE)
+        sharpness = float(np.clip(sharpness + step[0], least, sharpness * MAX_FACTOR))
         prior = max(0.0, prior + float(step[1]))
         if np.abs(step).max() < 1e-3:
             break

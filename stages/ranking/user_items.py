@@ -39,10 +39,15 @@ class UserItems(NamedTuple):
 
     def of_users(self, users: NDArray[np.int32]) -> "UserItems":
         """The rows of the given users alone, in their order: row r is that of users[r]."""
+        starts = np.concatenate([[0], np.cumsum(self.counts()[users])])
+        return UserItems(starts, self.items[self.positions(users)])
+
+    def positions(self, users: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Where the pairs of the given users stand in `items`, user by user in their order."""
         counts = self.counts()[users]
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        position = np.arange(starts[-1]) + np.repeat(self.starts[users] - starts[:-1], counts)
-        return UserItems(starts, self.items[position])
+        first = self.starts[users] - (np.cumsum(counts) - counts)
+        positions: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(first, counts)
+        return positions
 
     def rows(self) -> NDArray[np.int64]:
         """[pairs] the row that each of `items` stands in."""
