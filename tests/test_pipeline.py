@@ -1,8 +1,13 @@
 """The pipeline under real DVC in real git repositories: what runs again, what is restored, and the same bytes."""
 
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,7 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from tests.conftest import ROOT, make_small_project, run, set_params, stages_run
+from tests.conftest import ENVIRONMENT, ROOT, make_small_project, run, set_params, stages_run
 
 INGEST = ["ingest", "vocabulary", "split", "train", "evaluate", "export"]
 SPLIT = ["split", "train", "evaluate", "export"]
@@ -229,3 +234,23 @@ def test_a_killed_stage_leaves_nothing_that_passes_for_whole(project: Path) -> N
     assert (done.returncode, done.stderr) == (130, "export: interrupted\n")
     assert {path: path.read_bytes() for path in (project / "exports").rglob("*") if path.is_file()} == before
     assert not list(project.glob(".unfinished.*"))
+
+
+def test_an_interrupted_training_leaves_the_old_model_whole(project: Path) -> None:
+    set_params(project, {"train.epochs": 100_000, "train.early_stopping_patience": 0})
+    before = {path: path.read_bytes() for path in (project / "models").rglob("*") if path.is_file()}
+    # Progress is shown on a terminal alone: its first epochs say that training is under way.
+    screen, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 120))
+    command = [sys.executable, "-m", "stages.train"]
+    with subprocess.Popen(command, cwd=project, env=ENVIRONMENT, stderr=terminal, stdout=subprocess.DEVNULL) as process:
+        shown = ""
+        while not re.search(r" [1-9]\d*/100000 ", shown):
+            shown += os.read(screen, 4096).decode()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    shown += os.read(screen, 65536).decode()
+    os.close(terminal)
+    os.close(screen)
+    assert shown.splitlines()[-1] == "train: interrupted"
+    assert {path: path.read_bytes() for path in (project / "models").rglob("*") if path.is_file()} == before
