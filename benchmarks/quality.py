@@ -26,6 +26,7 @@ def main() -> None:
         train, held_out = data.train_without_validation, data.validation
     sides: dict[str, Callable[[int], Embeddings]] = {
         "most popular": lambda seed: recommenders.popularity(train),
+        "the tutorial, d 32": lambda seed: recommenders.tutorial(train, seed),
         "implicit ALS, d 64": lambda seed: recommenders.implicit_als(train, 64, 1.0, 6, threads, seed),
         "implicit ALS, d 128": lambda seed: recommenders.implicit_als(train, 128, 40.0, 6, threads, seed),
         "irspack iALS, d 64": lambda seed: recommenders.irspack_ials(train, 64, 4, threads, seed),
@@ -42,6 +43,10 @@ def main() -> None:
             threads=threads,
         ),
     }
+    if recommenders.ease_bytes(train) < recommenders.memory_bytes():
+        sides["EASE"] = lambda seed: recommenders.ease(train, 300.0)
+    else:
+        print(f"EASE left out: it needs {recommenders.ease_bytes(train) / 1e9:.0f} GB of memory")
     print("| side | recall@20 | NDCG@20 | seconds |\n| --- | --- | --- | --- |")
     for name, side in sides.items():
         found, seconds = [], []

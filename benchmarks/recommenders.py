@@ -1,8 +1,10 @@
 """The sides of a comparison: the train part in, embeddings out whose inner product ranks the items."""
 
+import os
 from typing import Any
 
 import numpy as np
+import tensorflow_recommenders as tfrs
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -30,6 +32,11 @@ TOWERLINE: dict[str, Any] = {
     "seed": 42,
     "threads": 2,
 }
+
+
+# The TensorFlow Recommenders tutorial's; it trains for 3 epochs.
+TUTORIAL_BATCH = 8192
+TUTORIAL_EPOCHS = 3
 
 
 def towerline(train: Part, **changes: Any) -> Embeddings:
@@ -79,6 +86,58 @@ def implicit_als(
     )
     model.fit(_matrix(train), show_progress=False)
     return np.asarray(model.user_factors), np.asarray(model.item_factors)
+
+
+def ease_bytes(train: Part) -> int:
+    """What ease() needs: the item matrix, its inverse and LAPACK's copy, and the users' rows, as float32."""
+    return 4 * (3 * train.num_items**2 + train.num_users * train.num_items)
+
+
+def memory_bytes() -> int:
+    """The memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def ease(train: Part, regularization: float) -> Embeddings:
+    """EASE (Steck 2019) by irspack: a user's vector is the row of their items, an item's its column of weights."""
+    from irspack.recommenders import DenseSLIMRecommender
+
+    recommender = DenseSLIMRecommender(_matrix(train), reg=regularization)
+    recommender.learn()
+    return _matrix(train).toarray(), np.ascontiguousarray(np.asarray(recommender.W, np.float32).T)
+
+
+def tutorial_model(train: Part, with_metric: bool) -> Any:
+    """The tutorial's recipe: d 32, in-batch softmax, Adagrad 0.1, and FactorizedTopK in training or none."""
+    users = tf.keras.layers.Embedding(train.num_users + 1, 32)
+    items = tf.keras.layers.Embedding(train.num_items + 1, 32)
+    metric = None
+    if with_metric:
+        catalogue = tf.data.Dataset.range(train.num_items + 1).batch(128).map(items)
+        metric = tfrs.metrics.FactorizedTopK(candidates=catalogue)
+    task = tfrs.tasks.Retrieval(metrics=metric)
+
+    class Model(tfrs.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.users, self.items, self.task = users, items, task
+
+        def compute_loss(self, inputs: Any, training: bool = False) -> Any:
+            return self.task(self.users(inputs[0]), self.items(inputs[1]), compute_metrics=with_metric)
+
+    model = Model()
+    model.compile(optimizer=tf.keras.optimizers.Adagrad(0.1))
+    return model
+
+
+def tutorial(train: Part, seed: int) -> Embeddings:
+    """The tutorial's recipe, all of it but its metric, which changes no weight."""
+    tf.keras.utils.set_random_seed(seed)
+    model = tutorial_model(train, with_metric=False)
+    order = np.random.default_rng(seed).permutation(len(train.user_index))
+    pairs = (train.user_index[order], train.item_index[order])
+    model.fit(tf.data.Dataset.from_tensor_slices(pairs).batch(TUTORIAL_BATCH), epochs=TUTORIAL_EPOCHS, verbose=0)
+    return model.users.get_weights()[0], model.items.get_weights()[0]
 
 
 def _matrix(train: Part) -> "sparse.csr_matrix[np.float32]":

@@ -6,8 +6,7 @@ python -m benchmarks.throughput gowalla.npz
 import time
 from typing import Any
 
-import tensorflow_recommenders as tfrs
-
+from benchmarks import recommenders
 from benchmarks.common import arguments, print_machine, read_data
 from benchmarks.recommenders import TOWERLINE
 from stages.artifacts import Part
@@ -52,27 +51,11 @@ def floor(train: Part, dimension: int, batch_size: int) -> float:
 
 
 def tutorial(train: Part, with_metric: bool) -> float:
-    """Rows a second of the tutorial's recipe: d 32, batches of 8192 rows, Adagrad 0.1, FactorizedTopK in training."""
-    users = tf.keras.layers.Embedding(train.num_users + 1, 32)
-    items = tf.keras.layers.Embedding(train.num_items + 1, 32)
-    metric = None
-    if with_metric:
-        catalogue = tf.data.Dataset.range(train.num_items + 1).batch(128).map(items)
-        metric = tfrs.metrics.FactorizedTopK(candidates=catalogue)
-    task = tfrs.tasks.Retrieval(metrics=metric)
-
-    class Model(tfrs.Model):
-        def __init__(self) -> None:
-            super().__init__()
-            self.users, self.items, self.task = users, items, task
-
-        def compute_loss(self, inputs: Any, training: bool = False) -> Any:
-            return self.task(self.users(inputs[0]), self.items(inputs[1]), compute_metrics=with_metric)
-
-    model = Model()
-    model.compile(optimizer=tf.keras.optimizers.Adagrad(0.1))
-    rows = 8192 * (1 if with_metric else TUTORIAL_STEPS)
-    data = tf.data.Dataset.from_tensor_slices((train.user_index[:rows], train.item_index[:rows])).batch(8192).cache()
+    """Rows a second of the tutorial's recipe in training."""
+    model = recommenders.tutorial_model(train, with_metric)
+    rows = recommenders.TUTORIAL_BATCH * (1 if with_metric else TUTORIAL_STEPS)
+    pairs = (train.user_index[:rows], train.item_index[:rows])
+    data = tf.data.Dataset.from_tensor_slices(pairs).batch(recommenders.TUTORIAL_BATCH).cache()
     # The first step builds the graph.
     model.fit(data.take(1), epochs=1, verbose=0)
     start = time.perf_counter()
@@ -86,7 +69,7 @@ def main() -> None:
     train = read_data(given.data).train
     seed_everything(0, given.threads)
     print_machine(["tensorflow", "tensorflow-recommenders"], given.threads)
-    print("| | d | batch | examples a second | floor |\n| --- | --- | --- | --- | --- |")
+    print("| side | d | batch | examples a second | floor |\n| --- | --- | --- | --- | --- |")
     for dimension in DIMENSIONS:
         for batch_size in BATCH_SIZES:
             found = towerline(train, dimension, batch_size, given.threads)

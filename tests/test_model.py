@@ -246,7 +246,7 @@ def test_user_batches_hold_every_row_once_and_name_every_index_once() -> None:
 def test_the_spectral_start_is_the_truncated_svd() -> None:
     train, _ = planted_parts()
     rows = UserItems.of_pairs(train.user_index, train.item_index, USERS)
-    users, items = spectral_start(rows, ITEMS, 4, seed=0, threads=1)
+    users, items = spectral_start(rows, ITEMS, 4, seed=0)
     matrix = np.zeros((USERS + 1, ITEMS + 1))
     matrix[train.user_index, train.item_index] = 1
     scale = [np.maximum(matrix.sum(axis=axis), 1) ** -0.5 for axis in (1, 0)]
@@ -255,7 +255,7 @@ def test_the_spectral_start_is_the_truncated_svd() -> None:
         expected = side * strength[:4]
         expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-12)
         np.testing.assert_allclose((found @ found.T)[1:, 1:], (expected @ expected.T)[1:, 1:], atol=0.02)
-    wide, _ = spectral_start(rows, ITEMS, 100, seed=0, threads=1)
+    wide, _ = spectral_start(rows, ITEMS, 100, seed=0)
     assert wide.shape == (USERS + 1, 100)
     assert np.isfinite(wide).all()
 

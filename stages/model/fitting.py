@@ -166,9 +166,7 @@ class Training:
     def _model(self, train: Part) -> TwoTower:
         params = self.params
         towers = Towers(train.num_users, train.num_items, params.embedding_dimension)
-        users, items = spectral_start(
-            self.seen, train.num_items, params.embedding_dimension, params.seed, params.threads
-        )
+        users, items = spectral_start(self.seen, train.num_items, params.embedding_dimension, params.seed)
         towers.query.start_from(users, np.unique(train.user_index))
         towers.candidate.start_from(items, np.unique(train.item_index))
         weights = {"retrieval": params.retrieval_weight, "rating": params.rating_weight}

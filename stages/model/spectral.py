@@ -14,7 +14,7 @@ NOISE = 0.1
 
 
 def spectral_start(
-    rows: UserItems, num_items: int, dimension: int, seed: int, threads: int
+    rows: UserItems, num_items: int, dimension: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """User and item vectors from the truncated SVD of the degree-normalised interaction matrix.
 
@@ -27,7 +27,6 @@ def spectral_start(
       num_items: size of the vocabulary, the unknown id not counted.
       dimension: of the vectors; may be above the rank of the matrix.
       seed: of the random projection.
-      threads: of BLAS, on which the result's last bits depend.
 
     Returns:
       [num_users + 1, dimension] and [num_items + 1, dimension] float32; rows without interactions are of no use.
@@ -39,7 +38,8 @@ def spectral_start(
     scale = (np.maximum(counts, 1) ** -0.5).astype(np.float32), (np.maximum(item_counts, 1) ** -0.5).astype(np.float32)
     matrix.data *= scale[0][rows.rows()] * scale[1][rows.items]
     rank = min(dimension, min(matrix.shape) - 1)
-    with threadpool_limits(limits=threads, user_api="blas"):
+    # The last bits depend on the number of BLAS threads, and two that share a core take 13 times as long as one.
+    with threadpool_limits(limits=1, user_api="blas"):
         left, strength, right = randomized_svd(
             matrix, rank, n_iter=POWER_ITERATIONS, power_iteration_normalizer="QR", random_state=seed
         )

@@ -16,7 +16,7 @@ BLOCK_SCORES = 1 << 23
 def in_blocks(
     result_of: Callable[[int, int], Result],
     num_queries: int,
-    num_candidates: int,
+    query_scores: int,
     progressed: Callable[[int], object] = lambda queries: None,
 ) -> list[Result]:
     """The results of consecutive blocks of queries, in their order; each block's sums are made by one BLAS thread.
@@ -24,10 +24,10 @@ def in_blocks(
     Args:
       result_of: called with the first query of a block and the one behind its last.
       num_queries: how many there are.
-      num_candidates: how many scores a query has, which decides how many queries make a block.
+      query_scores: how many scores are held for a query, which decides how many queries make a block.
       progressed: called with the number of queries done since its last call.
     """
-    rows = max(1, BLOCK_SCORES // num_candidates)
+    rows = max(1, BLOCK_SCORES // query_scores)
     starts = range(0, num_queries, rows)
     stops = [min(start + rows, num_queries) for start in starts]
     results = []

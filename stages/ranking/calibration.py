@@ -13,6 +13,8 @@ NEWTON_STEPS = 6
 MAX_FACTOR = 2.0
 # Vectors that say nothing of the choices have no best temperature: this one leaves next to nothing of their cosines.
 MAX_TEMPERATURE = 10.0
+# Arrays of one number a user and item that the derivatives hold at once.
+ARRAYS_HELD = 4
 
 
 class Calibration(NamedTuple):
@@ -64,7 +66,7 @@ def calibrated(
         )
 
     for _ in range(NEWTON_STEPS):
-        sums = in_blocks(block_sums, len(user_vectors), len(item_vectors))
+        sums = in_blocks(block_sums, len(user_vectors), ARRAYS_HELD * len(item_vectors))
         gradient = np.sum([block[0] for block in sums], axis=0)
         curvature = np.sum([block[1] for block in sums], axis=0)
         # Least squares, since items of equal popularity leave the prior undetermined: then it stays.

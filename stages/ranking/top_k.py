@@ -12,7 +12,7 @@ from stages.ranking.blocks import in_blocks
 from stages.ranking.user_items import UserItems
 
 # Items a group of which only the largest score is looked at when the bound is sought.
-GROUP_ITEMS = 16
+GROUP_ITEMS = 64
 _LOWEST = np.finfo(np.float32).min
 
 
