@@ -4,7 +4,6 @@ import os
 from typing import Any
 
 import numpy as np
-import tensorflow_recommenders as tfrs
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -109,6 +108,8 @@ def ease(train: Part, regularization: float) -> Embeddings:
 
 def tutorial_model(train: Part, with_metric: bool) -> Any:
     """The tutorial's recipe: d 32, in-batch softmax, Adagrad 0.1, and FactorizedTopK in training or none."""
+    import tensorflow_recommenders as tfrs
+
     users = tf.keras.layers.Embedding(train.num_users + 1, 32)
     items = tf.keras.layers.Embedding(train.num_items + 1, 32)
     metric = None
