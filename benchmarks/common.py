@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from stages.artifacts import Part
 from stages.ranking.metrics import rank_metrics
+from stages.ranking.scorers import Embeddings
 from stages.ranking.top_k import rank_items
 from stages.ranking.user_items import UserItems
-
-Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 CUTOFF = 20
 DATA_HELP = (
@@ -62,7 +61,7 @@ def measure(embeddings: Embeddings, train: Part, held_out: Part) -> tuple[float,
     relevant = UserItems.of_pairs(held_out.user_index, held_out.item_index, held_out.num_users)
     users = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
     seen = UserItems.of_pairs(train.user_index, train.item_index, train.num_users).of_users(users)
-    ranked = rank_items(embeddings[0][users], embeddings[1], seen, CUTOFF)
+    ranked = rank_items(embeddings, users, seen, CUTOFF)
     found = rank_metrics(ranked, relevant.of_users(users), [CUTOFF])
     return float(found[f"recall@{CUTOFF}"].mean()), float(found[f"ndcg@{CUTOFF}"].mean())
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks import recommenders
-from benchmarks.common import Embeddings, arguments, measure, print_machine, read_data
+from benchmarks.common import arguments, measure, print_machine, read_data
 from stages.model.fitting import seed_everything
+from stages.ranking.scorers import Embeddings
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
             threads=threads,
         ),
     }
-    if recommenders.ease_bytes(train) < recommenders.memory_bytes():
+    if recommenders.ease_bytes(train) < 0.8 * recommenders.memory_bytes():
         sides["EASE"] = lambda seed: recommenders.ease(train, 300.0)
     else:
         print(f"EASE left out: it needs {recommenders.ease_bytes(train) / 1e9:.0f} GB of memory")

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from benchmarks.common import Embeddings
 from stages.artifacts import Part
 from stages.model import tf
 from stages.model.fitting import fit
 from stages.params import TrainParams
 from stages.ranking.baselines import most_popular
+from stages.ranking.scorers import Embeddings
 
 # Chosen on Gowalla's validation part.
 TOWERLINE: dict[str, Any] = {
@@ -44,7 +44,7 @@ def towerline(train: Part, **changes: Any) -> Embeddings:
     tf.keras.utils.set_random_seed(params.seed)
     nothing = Part(train.user_index[:0], train.item_index[:0], None, train.num_users, train.num_items)
     towers = fit(params, train, nothing).towers
-    return towers.query.all_embeddings(), towers.candidate.all_embeddings()
+    return Embeddings(towers.query.all_embeddings(), towers.candidate.all_embeddings())
 
 
 def popularity(train: Part) -> Embeddings:
@@ -66,7 +66,8 @@ def irspack_ials(train: Part, dimension: int, iterations: int, threads: int, see
         random_seed=seed,
     )
     recommender.learn()
-    return recommender.get_user_embedding().astype(np.float32), recommender.get_item_embedding().astype(np.float32)
+    embeddings = (recommender.get_user_embedding(), recommender.get_item_embedding())
+    return Embeddings(*(side.astype(np.float32) for side in embeddings))
 
 
 def implicit_als(
@@ -84,7 +85,7 @@ def implicit_als(
         random_state=seed,
     )
     model.fit(_matrix(train), show_progress=False)
-    return np.asarray(model.user_factors), np.asarray(model.item_factors)
+    return Embeddings(np.asarray(model.user_factors), np.asarray(model.item_factors))
 
 
 def ease_bytes(train: Part) -> int:
@@ -103,7 +104,7 @@ def ease(train: Part, regularization: float) -> Embeddings:
 
     recommender = DenseSLIMRecommender(_matrix(train), reg=regularization)
     recommender.learn()
-    return _matrix(train).toarray(), np.ascontiguousarray(np.asarray(recommender.W, np.float32).T)
+    return Embeddings(_matrix(train).toarray(), np.ascontiguousarray(np.asarray(recommender.W, np.float32).T))
 
 
 def tutorial_model(train: Part, with_metric: bool) -> Any:
@@ -138,7 +139,7 @@ def tutorial(train: Part, seed: int) -> Embeddings:
     order = np.random.default_rng(seed).permutation(len(train.user_index))
     pairs = (train.user_index[order], train.item_index[order])
     model.fit(tf.data.Dataset.from_tensor_slices(pairs).batch(TUTORIAL_BATCH), epochs=TUTORIAL_EPOCHS, verbose=0)
-    return model.users.get_weights()[0], model.items.get_weights()[0]
+    return Embeddings(model.users.get_weights()[0], model.items.get_weights()[0])
 
 
 def _matrix(train: Part) -> "sparse.csr_matrix[np.float32]":

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import recommenders
-from benchmarks.common import Embeddings, arguments, measure, print_machine, read_data
+from benchmarks.common import arguments, measure, print_machine, read_data
 from stages.artifacts import Part
 from stages.model.fitting import seed_everything
+from stages.ranking.scorers import Embeddings
 
 # Towerline: dimension and epochs; irspack: dimension and iterations.
 RUNS = [

@@ -34,9 +34,16 @@ TOWER_WEIGHTS = Path("models/two_tower/towers.weights.h5")
 MODEL = Path("models/two_tower/model.json")
 TRAINING_REPORT = Path("reports/training.csv")
 
+BASELINES = Path("models/baselines")
+BASELINES_TABLE = Path("reports/tables/baselines.csv")
+
 METRICS = Path("reports/metrics.json")
 METRICS_BY_CUTOFF = Path("reports/plots/metrics_by_cutoff.csv")
 METRICS_BY_ITEM_TYPE = Path("reports/plots/metrics_by_item_type.csv")
+METRICS_TABLE = Path("reports/tables/metrics.csv")
+DIFFERENCES_TABLE = Path("reports/tables/differences.csv")
+EXPOSURE_TABLE = Path("reports/tables/exposure.csv")
+RATINGS_TABLE = Path("reports/tables/ratings.csv")
 
 EXPORTS = Path("exports")
 EXPORTED_USERS = "user_embeddings"

@@ -1,14 +1,15 @@
-"""Embeddings and test part -> ranking and rating metrics of the model and of most-popular, and their plots.
+"""Model, baselines and test part -> metrics with their intervals, differences and plots.
 
 The whole catalogue is ranked for every user with test items, the user's train and validation items left out; equal
 scores are ordered by index. Averages are over users. Users without training rows are cold: reported apart.
 
-Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, data/split/*.parquet,
+Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, models/baselines/*.npz, data/split/*.parquet,
   data/vocabulary/items.parquet.
-Writes: reports/metrics.json, reports/plots/*.csv.
+Writes: reports/metrics.json, reports/plots/*.csv, reports/tables/{metrics,differences,exposure,ratings}.csv.
 Parameters: evaluate.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,45 +20,40 @@ from numpy.typing import NDArray
 from stages import artifacts
 from stages.artifacts import Part
 from stages.params import EvaluateParams
-from stages.ranking.baselines import most_popular
-from stages.ranking.metrics import hits, rank_metrics
+from stages.ranking.evaluation import ALL, COLD_USERS, EVERYTHING, WITHIN_TYPE, Data, Evaluation, Slice, evaluated
+from stages.ranking.exposure import Exposure, exposure
+from stages.ranking.metrics import hits
 from stages.ranking.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
+from stages.ranking.scorers import Embeddings, Scorer, scorer_of
 from stages.ranking.top_k import rank_items
+from stages.ranking.uncertainty import bootstrap_interval, holm, paired_p_values
 from stages.ranking.user_items import UserItems
 from stages.terminal import StageError, progress, run
 
 MODEL_NAME = "two_tower"
-BASELINE_NAME = "most_popular"
 # The tutorial's FactorizedTopK, whose name and cutoff we keep so that figures can be compared.
 TUTORIAL_METRIC = "top_100_categorical_accuracy"
 TUTORIAL_CUTOFF = 100
+# What is printed, and where there is no cutoff of this size, the first.
+PRINTED_CUTOFF = 20
+PLOTTED = ("recall", "precision", "ndcg", "mrr", "map", "hit_rate")
+# Baselines of the rating task, which rank nothing.
+RATING_BASELINES = ("global_mean", "user_item_bias")
 
-# What the metrics of a model hold beside numbers.
-NESTED = ("by_item_type", "cold_users")
+METRICS_HEADER = ["model", "candidates", "group", "metric", "k", "users", "mean", "low", "high"]
+DIFFERENCES_HEADER = [
+    "baseline",
+    "metric",
+    "k",
+    "users",
+    "difference",
+    "low",
+    "high",
+    "p_value",
+    "p_adjusted",
+]
 
-Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
-
-
-class Queries(NamedTuple):
-    """The users of one group with their test items, and the items that each has seen.
-
-    Attributes:
-      users: [queries] int32 user indices.
-      relevant: their test items, by query.
-      seen: their train and validation items, by query.
-    """
-
-    users: NDArray[np.int32]
-    relevant: UserItems
-    seen: UserItems
-
-    def of_type(self, of_item: NDArray[np.bool_]) -> "Queries":
-        """The queries with held-out items for which of_item is true, and only these items."""
-        rows = self.relevant.rows()
-        keep = of_item[self.relevant.items]
-        relevant = UserItems.of_pairs(rows[keep].astype(np.int32), self.relevant.items[keep], len(self.users) - 1)
-        chosen = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
-        return Queries(self.users[chosen], relevant.of_users(chosen), self.seen.of_users(chosen))
+Row = list[str | int | float]
 
 
 def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:
@@ -71,100 +67,130 @@ def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:
     return embeddings
 
 
-class Data(NamedTuple):
-    """What the models are measured on.
+def read_data(repeats: bool) -> Data:
+    """The split and the items' types; a StageError where no test user has training rows."""
+    train, validation, test = map(artifacts.read_part, (artifacts.TRAIN, artifacts.VALIDATION, artifacts.TEST))
+    types = pq.read_table(artifacts.ITEM_VOCABULARY, columns=["item_type"])["item_type"].to_pylist()
+    data = Data.of_parts(train, validation, test, np.array(["", *types]), repeats)
+    if not len(data.warm.users):
+        raise StageError(f"{artifacts.TEST}: expected users that {artifacts.TRAIN} knows too, found none")
+    return data
+
+
+class Models(NamedTuple):
+    """All that is measured, the model first.
 
     Attributes:
-      train, test: parts of the split.
-      warm, cold: the users with test items, those with and those without training rows.
-      item_type: [num_items + 1] text; the unknown item's is empty.
+      embeddings: the model's.
+      scorers: name -> what ranks, the model's embeddings among them.
+      ratings: name -> what predicts ratings.
     """
 
-    train: Part
-    test: Part
-    warm: Queries
-    cold: Queries
-    item_type: NDArray[np.str_]
+    embeddings: Embeddings
+    scorers: dict[str, Scorer]
+    ratings: dict[str, RatingModel]
 
     @classmethod
-    def read(cls) -> "Data":
-        """Reads the split and the items' types; a StageError where no test user has training rows."""
-        train, validation, test = map(artifacts.read_part, (artifacts.TRAIN, artifacts.VALIDATION, artifacts.TEST))
-        relevant = UserItems.of_pairs(test.user_index, test.item_index, test.num_users)
-        seen = UserItems.of_pairs(
-            np.concatenate([train.user_index, validation.user_index]),
-            np.concatenate([train.item_index, validation.item_index]),
-            train.num_users,
+    def read(cls, train: Part) -> "Models":
+        embeddings = Embeddings(
+            read_embeddings(artifacts.USER_EMBEDDINGS, train.num_users),
+            read_embeddings(artifacts.ITEM_EMBEDDINGS, train.num_items),
         )
-        trained = np.bincount(train.user_index, minlength=train.num_users + 1) > 0
-        wanted = relevant.counts() > 0
-        groups = (np.flatnonzero(wanted & known).astype(np.int32) for known in (trained, ~trained))
-        warm, cold = (Queries(users, relevant.of_users(users), seen.of_users(users)) for users in groups)
-        if not len(warm.users):
-            raise StageError(f"{artifacts.TEST}: expected users that {artifacts.TRAIN} knows too, found none")
-        types = pq.read_table(artifacts.ITEM_VOCABULARY, columns=["item_type"])["item_type"].to_pylist()
-        return cls(train, test, warm, cold, np.array(["", *types]))
-
-    def counts(self) -> dict[str, int]:
-        trained_items = np.bincount(self.train.item_index, minlength=self.train.num_items + 1) > 0
-        return {
-            "users_ranked": len(self.warm.users),
-            "cold_users": len(self.cold.users),
-            "users_without_test_items": self.train.num_users - len(self.warm.users) - len(self.cold.users),
-            "test_rows": len(self.test.user_index),
-            "test_rows_of_items_without_training_rows": int((~trained_items[self.test.item_index]).sum()),
-        }
+        history = UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
+        scorers: dict[str, Scorer] = {MODEL_NAME: embeddings}
+        rating_head = artifacts.read_arrays(artifacts.RATING_HEAD)
+        ratings = {MODEL_NAME: RatingModel(**rating_head)} if rating_head else {}
+        for path in sorted(artifacts.BASELINES.iterdir()):
+            arrays = artifacts.read_arrays(path)
+            if path.stem in RATING_BASELINES:
+                ratings[path.stem] = RatingModel(**arrays)
+            else:
+                scorers[path.stem] = scorer_of(arrays, history)
+        return cls(embeddings, scorers, ratings)
 
 
-def means(values: dict[str, NDArray[np.float64]]) -> dict[str, float]:
-    return {name: float(value.mean()) for name, value in values.items()}
-
-
-def ranking_metrics(name: str, embeddings: Embeddings, data: Data, cutoffs: list[int]) -> dict[str, Any]:
-    """Means over the warm users at every cutoff; beside them by_item_type, of several types, and cold_users, if any."""
-    users, items = embeddings
-    queries, cold = data.warm, data.cold
-    with progress(what=f"ranking by {name}", unit="user", total=len(queries.users), scale=True) as bar:
-        ranked = rank_items(users[queries.users], items, queries.seen, max(cutoffs), bar.update)
-    found: dict[str, Any] = means(rank_metrics(ranked, queries.relevant, cutoffs))
-    found[TUTORIAL_METRIC] = tutorial_accuracy(embeddings, queries)
-    if len(types := np.unique(data.item_type[1:])) > 1:
-        found["by_item_type"] = {}
-        for kind in types:
-            of_type = queries.of_type(data.item_type == kind)
-            if len(of_type.users):
-                ranked_of_type = ranked[np.isin(queries.users, of_type.users)]
-                found["by_item_type"][str(kind)] = means(rank_metrics(ranked_of_type, of_type.relevant, cutoffs))
-    if len(cold.users):
-        ranked = rank_items(users[cold.users], items, cold.seen, max(cutoffs))
-        found["cold_users"] = means(rank_metrics(ranked, cold.relevant, cutoffs))
-    return found
-
-
-def tutorial_accuracy(embeddings: Embeddings, queries: Queries) -> float:
+def tutorial_accuracy(embeddings: Embeddings, users: NDArray[np.int32], relevant: UserItems) -> float:
     """Share of test rows whose item is among the first 100 of the whole catalogue, seen items included.
 
     What the tutorial reports as factorized_top_k/top_100_categorical_accuracy, but for ties, which it counts as hits.
     """
-    users, items = embeddings
-    ranked = rank_items(users[queries.users], items, UserItems.none(len(queries.users)), TUTORIAL_CUTOFF)
-    return float(hits(ranked, queries.relevant).sum() / len(queries.relevant.items))
+    ranked = rank_items(embeddings, users, UserItems.none(len(users)), TUTORIAL_CUTOFF)
+    return float(hits(ranked, relevant).sum() / len(relevant.items))
 
 
-def rating_metrics(rating_model: RatingModel, embeddings: Embeddings, test: Part) -> dict[str, float]:
-    """RMSE and MAE over all test rows, in the unit of the ratings."""
-    if test.rating is None:
-        raise StageError(f"{artifacts.TEST}: expected ratings since the model predicts them, found none; repro train")
-    predicted = rating_model.predict(test.user_index, test.item_index, *embeddings)
-    return {
-        "rating_rmse": root_mean_squared_error(predicted, test.rating),
-        "rating_mae": mean_absolute_error(predicted, test.rating),
-    }
+def rating_errors(
+    ratings: dict[str, RatingModel], embeddings: Embeddings, test: Part
+) -> dict[str, tuple[float, float]]:
+    """Model -> RMSE and MAE over all test rows, in the unit of the ratings."""
+    if ratings and test.rating is None:
+        raise StageError(f"{artifacts.TEST}: expected ratings since models predict them, found none; repro train")
+    found = {}
+    for name, model in ratings.items():
+        predicted = model.predict(test.user_index, test.item_index, *embeddings)
+        rating = test.rating if test.rating is not None else predicted
+        found[name] = root_mean_squared_error(predicted, rating), mean_absolute_error(predicted, rating)
+    return found
+
+
+def exposures(shown: NDArray[np.int32], data: Data, cutoffs: list[int]) -> dict[int, Exposure]:
+    """Cutoff -> what is shown up to it."""
+    counts, num_users = data.item_counts(), len(np.unique(data.train.user_index))
+    return {k: exposure(shown[:, :k], counts, num_users) for k in cutoffs}
+
+
+def metric_rows(name: str, evaluation: Evaluation, params: EvaluateParams) -> Iterator[Row]:
+    """Rows of reports/tables/metrics.csv: a model's means and their intervals, slice by slice."""
+    for part, values in evaluation.values.items():
+        columns = np.stack(list(values.values()), axis=1)
+        interval = bootstrap_interval(columns, params.bootstrap_samples, params.seed)
+        for number, key in enumerate(values):
+            metric, k = key.split("@")
+            ends = float(interval.low[number]), float(interval.high[number])
+            yield [name, *part, metric, int(k), len(columns), float(columns[:, number].mean()), *ends]
+
+
+def difference_rows(evaluations: dict[str, Evaluation], params: EvaluateParams) -> list[Row]:
+    """Rows of reports/tables/differences.csv: the model less each baseline, p corrected over the whole table."""
+    whole = Slice(EVERYTHING, ALL)
+    model = evaluations[MODEL_NAME].values[whole]
+    rows: list[Row] = []
+    p_values: list[float] = []
+    for name, evaluation in evaluations.items():
+        if name == MODEL_NAME:
+            continue
+        columns = np.stack([model[key] - value for key, value in evaluation.values[whole].items()], axis=1)
+        interval = bootstrap_interval(columns, params.bootstrap_samples, params.seed)
+        p_values += paired_p_values(columns).tolist()
+        for number, key in enumerate(model):
+            metric, k = key.split("@")
+            ends = float(interval.low[number]), float(interval.high[number])
+            rows.append([name, metric, int(k), len(columns), float(columns[:, number].mean()), *ends])
+    adjusted = holm(np.array(p_values))
+    return [[*row, p_value, float(p)] for row, p_value, p in zip(rows, p_values, adjusted, strict=True)]
+
+
+def means(evaluation: Evaluation, candidates: str, group: str) -> dict[str, float]:
+    values = evaluation.values.get(Slice(candidates, group), {})
+    return {name: float(value.mean()) for name, value in values.items()}
+
+
+def summary(evaluation: Evaluation, exposed: dict[int, Exposure], types: list[str]) -> dict[str, Any]:
+    """A model's part of reports/metrics.json: means over the warm users, exposure, and by item type and cold users."""
+    found: dict[str, Any] = means(evaluation, EVERYTHING, ALL)
+    for k, one in exposed.items():
+        found |= {f"{name}@{k}": getattr(one, name) for name in ("coverage", "gini", "mean_popularity", "novelty")}
+    for name, candidates in (("by_item_type", EVERYTHING), ("within_item_type", WITHIN_TYPE)):
+        of_types = {kind: means(evaluation, candidates, f"item_type={kind}") for kind in types}
+        if of_types := {kind: values for kind, values in of_types.items() if values}:
+            found[name] = of_types
+    if cold := means(evaluation, EVERYTHING, COLD_USERS):
+        found[COLD_USERS] = cold
+    return found
 
 
 def write_plots(found: dict[str, dict[str, Any]], cutoffs: list[int]) -> None:
     """One row a cutoff (and item type), one column a model and metric, which is what DVC draws as lines and bars."""
-    columns = [(model, name) for model in found for name in ("recall", "ndcg", "mrr", "hit_rate")]
+    columns = [(model, name) for model in found for name in PLOTTED]
     header = [f"{model}_{name}" for model, name in columns]
     by_cutoff = [[k, *(found[model][f"{name}@{k}"] for model, name in columns)] for k in cutoffs]
     artifacts.write_csv(artifacts.METRICS_BY_CUTOFF, ["k", *header], by_cutoff)
@@ -177,33 +203,58 @@ def write_plots(found: dict[str, dict[str, Any]], cutoffs: list[int]) -> None:
     artifacts.write_csv(artifacts.METRICS_BY_ITEM_TYPE, ["item_type", *header], by_type)
 
 
-def as_table(found: dict[str, dict[str, Any]]) -> str:
-    """The metrics as text, one line each and one column a model."""
-    names = list(dict.fromkeys(name for values in found.values() for name in values if name not in NESTED))
-    lines = [f"{'':<30}" + "".join(f"{model:>16}" for model in found)]
-    for name in names:
-        cells = [f"{values[name]:.4f}" if name in values else "" for values in found.values()]
-        lines.append(f"{name:<30}" + "".join(f"{cell:>16}" for cell in cells))
-    return "\n".join(line.rstrip() for line in lines)
+def write_tables(
+    evaluations: dict[str, Evaluation],
+    exposed: dict[str, dict[int, Exposure]],
+    errors: dict[str, tuple[float, float]],
+    data: Data,
+    params: EvaluateParams,
+) -> None:
+    """The files of reports/tables that are evaluate's."""
+    rows = [row for name, evaluation in evaluations.items() for row in metric_rows(name, evaluation, params)]
+    artifacts.write_csv(artifacts.METRICS_TABLE, METRICS_HEADER, rows)
+    artifacts.write_csv(artifacts.DIFFERENCES_TABLE, DIFFERENCES_HEADER, difference_rows(evaluations, params))
+    shown: list[Row] = [[name, k, *one] for name, by_cutoff in exposed.items() for k, one in by_cutoff.items()]
+    taken = exposure(data.warm.relevant.items, data.item_counts(), len(np.unique(data.train.user_index)))
+    artifacts.write_csv(artifacts.EXPOSURE_TABLE, ["model", "k", *Exposure._fields], [*shown, ["consumed", "", *taken]])
+    artifacts.write_csv(
+        artifacts.RATINGS_TABLE, ["model", "rmse", "mae"], [[name, *error] for name, error in errors.items()]
+    )
+
+
+def as_table(found: dict[str, dict[str, Any]], cutoffs: list[int]) -> str:
+    """The main metrics as text, one line a model."""
+    k = PRINTED_CUTOFF if PRINTED_CUTOFF in cutoffs else cutoffs[0]
+    names = [f"recall@{k}", f"ndcg@{k}", f"hit_rate@{k}", f"coverage@{k}", "rating_rmse"]
+    lines = [f"{'':<22}" + "".join(f"{name:>14}" for name in names)]
+    for model, values in found.items():
+        cells = [f"{values[name]:.4f}" if name in values else "" for name in names]
+        lines.append((f"{model:<22}" + "".join(f"{cell:>14}" for cell in cells)).rstrip())
+    return "\n".join(lines)
 
 
 def main() -> str:
     params = EvaluateParams.load()
-    data = Data.read()
-    embeddings = (
-        read_embeddings(artifacts.USER_EMBEDDINGS, data.train.num_users),
-        read_embeddings(artifacts.ITEM_EMBEDDINGS, data.train.num_items),
-    )
-    popular = most_popular(data.train.item_index, data.train.num_users, data.train.num_items)
-    models = {MODEL_NAME: embeddings, BASELINE_NAME: popular}
-    found = {name: ranking_metrics(name, model, data, params.cutoffs) for name, model in models.items()}
-    rating_head = artifacts.read_arrays(artifacts.RATING_HEAD)
-    if rating_head:
-        found[MODEL_NAME] |= rating_metrics(RatingModel(**rating_head), embeddings, data.test)
+    cutoffs = sorted(set(params.cutoffs))
+    data = read_data(params.repeat_consumption)
+    models = Models.read(data.train)
+    evaluations: dict[str, Evaluation] = {}
+    exposed: dict[str, dict[int, Exposure]] = {}
+    found: dict[str, dict[str, Any]] = {}
+    for name, scorer in models.scorers.items():
+        with progress(what=f"ranking by {name}", unit="user", total=len(data.warm.users), scale=True) as bar:
+            evaluations[name] = evaluated(scorer, data, cutoffs, WITHIN_TYPE in params.candidates, bar.update)
+        exposed[name] = exposures(evaluations[name].shown, data, cutoffs)
+        found[name] = summary(evaluations[name], exposed[name], data.types())
+    found[MODEL_NAME][TUTORIAL_METRIC] = tutorial_accuracy(models.embeddings, data.warm.users, data.warm.relevant)
+    write_plots(found, cutoffs)
+    errors = rating_errors(models.ratings, models.embeddings, data.test)
+    for name, (rmse, mae) in errors.items():
+        found.setdefault(name, {}).update({"rating_rmse": rmse, "rating_mae": mae})
+    write_tables(evaluations, exposed, errors, data, params)
     counts = data.counts()
-    write_plots(found, sorted(params.cutoffs))
     artifacts.write_json(artifacts.METRICS, {**found, "counts": counts})
-    return f"{counts['users_ranked']:,} users ranked, {counts['cold_users']:,} cold\n{as_table(found)}"
+    return f"{counts['users_ranked']:,} users ranked, {counts['cold_users']:,} cold\n{as_table(found, cutoffs)}"
 
 
 if __name__ == "__main__":

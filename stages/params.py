@@ -114,10 +114,34 @@ class TrainParams(Section):
         return self
 
 
+class BaselinesParams(Section):
+    section = "baselines"
+
+    random: bool
+    most_popular: bool
+    most_popular_of_type: bool
+    item_knn: bool
+    ease: bool
+    ials: bool
+    trials: Annotated[int, Field(ge=1, le=6)]
+    memory_limit: PositiveFloat
+    seed: NonNegativeInt
+
+
 class EvaluateParams(Section):
     section = "evaluate"
 
     cutoffs: Annotated[list[PositiveInt], Field(min_length=1)]
+    candidates: Annotated[list[Literal["everything", "within_type"]], Field(min_length=1)]
+    repeat_consumption: bool
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    seed: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _everything_is_ranked(self) -> Self:
+        if "everything" not in self.candidates:
+            raise ValueError(f"candidates: expected everything among them, found {self.candidates}")
+        return self
 
 
 class ExportParams(Section):

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from tests.conftest import ROOT, run
 
 STAGES: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-NAMES = ["ingest", "vocabulary", "split", "train", "evaluate", "export"]
+NAMES = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "export"]
 SOURCES = {"${ingest.source}": "data/raw/preferences.csv", "${ingest.items}": "data/raw/items.csv"}
 
 
@@ -52,7 +52,7 @@ def listed(stage: str, kind: str) -> list[str]:
     return [SOURCES.get(name, name) for name in names]
 
 
-def test_the_stages_are_the_six_of_the_design_each_with_a_description() -> None:
+def test_the_stages_are_those_of_the_design_each_with_a_description() -> None:
     assert list(STAGES) == NAMES
     assert all(entry["desc"] and entry["cmd"] == f"python -m stages.{stage}" for stage, entry in STAGES.items())
 
@@ -80,10 +80,10 @@ def test_tensorflow_is_imported_under_its_room_only() -> None:
     assert found == {"model"}
 
 
-@pytest.mark.parametrize("stage", ["ingest", "vocabulary", "split", "evaluate"])
+@pytest.mark.parametrize("stage", ["ingest", "vocabulary", "split", "baselines", "evaluate"])
 def test_light_stages_do_not_pay_for_tensorflow(stage: str) -> None:
     code = f"import stages.{stage}, sys; print('tensorflow' in sys.modules, 'ibis' in sys.modules)"
-    heavy_ibis = str(stage != "evaluate")
+    heavy_ibis = str(stage not in ("baselines", "evaluate"))
     assert run(ROOT, sys.executable, "-c", code).stdout.split() == ["False", heavy_ibis]
 
 
@@ -92,7 +92,8 @@ def sandbox(project: Path, stage: str, into: Path, without: str | None = None) -
     for name in listed(stage, "deps"):
         if name != without:
             (into / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(project / name, into / name)
+            copy = shutil.copytree if (project / name).is_dir() else shutil.copy2
+            copy(project / name, into / name)
     everything = YAML(typ="safe").load((project / "params.yaml").read_text())
     sections = {name: everything[name] for name in listed(stage, "params")}
     if sections:
@@ -136,7 +137,7 @@ DATA_DEPENDENCIES = [
 
 
 def test_data_dependencies_were_found() -> None:
-    assert len(DATA_DEPENDENCIES) == 2 + 1 + 2 + 3 + 1 + 2 + 1 + 7 + 1 + 6 + 1
+    assert len(DATA_DEPENDENCIES) == 2 + 1 + 2 + 3 + 1 + 2 + 1 + 3 + 1 + 8 + 1 + 6 + 1
 
 
 @pytest.mark.parametrize(("stage", "missing"), DATA_DEPENDENCIES)

@@ -16,6 +16,7 @@ from stages.model.two_tower import HISTORY_WEIGHT, RatingHead, TwoTower
 from stages.params import TrainParams
 from stages.ranking.metrics import rank_metrics
 from stages.ranking.ratings import root_mean_squared_error
+from stages.ranking.scorers import Embeddings
 from stages.ranking.top_k import rank_items
 from stages.ranking.user_items import UserItems
 from stages.terminal import StageError
@@ -76,7 +77,7 @@ def recall(fitted: fitting.Fitted, train: Part, test: Part, k: int) -> float:
     relevant = UserItems.of_pairs(test.user_index, test.item_index, USERS)
     wanted = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
     seen = UserItems.of_pairs(train.user_index, train.item_index, USERS).of_users(wanted)
-    ranked = rank_items(users[wanted], items, seen, k)
+    ranked = rank_items(Embeddings(users, items), wanted, seen, k)
     return float(rank_metrics(ranked, relevant.of_users(wanted), [k])[f"recall@{k}"].mean())
 
 
@@ -113,6 +114,20 @@ def random_towers(dimension: int) -> Towers:
     return towers
 
 
+SCALE = 0.7
+
+
+def random_biases() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    draw = np.random.default_rng(2)
+    return draw.normal(size=USERS + 1).astype(np.float32), draw.normal(size=ITEMS + 1).astype(np.float32)
+
+
+def random_rating_head() -> RatingHead:
+    head = RatingHead(*random_biases())
+    head.scale.assign(SCALE)
+    return head
+
+
 def pair_batch(users: list[int], items: list[int], rating: list[float]) -> Batch:
     """The in-batch softmax' batch of the given rows."""
     part = Part(np.array(users, np.int32), np.array(items, np.int32), None, USERS, ITEMS)
@@ -121,9 +136,9 @@ def pair_batch(users: list[int], items: list[int], rating: list[float]) -> Batch
 
 
 def test_in_batch_losses_are_means_and_equal_their_slow_twins() -> None:
-    towers = random_towers(8)
+    towers, biases = random_towers(8), random_biases()
     weights = {"retrieval": 2.0, "rating": 0.5}
-    model = TwoTower(towers, RatingHead(USERS, ITEMS), weights, "in_batch_softmax", 0.3)
+    model = TwoTower(towers, random_rating_head(), weights, "in_batch_softmax", 0.3)
     batch = pair_batch([1, 2, 3, 4], [5, 6, 5, 7], [1.0, -1.0, 0.5, 2.0])
     user, item = batch.users[batch.pair_user], batch.items[batch.pair_item]
     assert {(3, 5, 0.5), (4, 7, 2.0)} < set(zip(user.tolist(), item.tolist(), batch.rating.tolist(), strict=True))
@@ -136,7 +151,8 @@ def test_in_batch_losses_are_means_and_equal_their_slow_twins() -> None:
         negatives = [column for column in range(4) if column == row or item[column] != item[row]]
         logits = cosine[row, negatives] / 0.3
         losses.append(np.log(np.exp(logits).sum()) - cosine[row, row] / 0.3)
-    expected = {"retrieval": np.mean(losses), "rating": np.mean((np.diag(cosine) - batch.rating) ** 2)}
+    predicted = biases[0][user] + biases[1][item] + SCALE * np.diag(cosine)
+    expected = {"retrieval": np.mean(losses), "rating": np.mean((predicted - batch.rating) ** 2)}
     found = {task: float(loss) for task, loss in model.task_losses(batch).items()}
     assert found == pytest.approx(expected, rel=1e-5)
     assert float(model.compute_loss(batch)) == pytest.approx(
@@ -162,9 +178,9 @@ def grouped_batch(candidates: int = 20) -> Batch:
 
 
 def test_grouped_losses_equal_their_slow_twins() -> None:
-    towers = random_towers(8)
+    towers, biases = random_towers(8), random_biases()
     weights = {"retrieval": 2.0, "rating": 0.5}
-    model = TwoTower(towers, RatingHead(USERS, ITEMS), weights, "grouped_softmax", 0.3)
+    model = TwoTower(towers, random_rating_head(), weights, "grouped_softmax", 0.3)
     batch = grouped_batch()
     assert 5 < len(batch.log_weight) < len(batch.items)
     assert len(batch.masked)
@@ -179,7 +195,8 @@ def test_grouped_losses_equal_their_slow_twins() -> None:
         for item, label in zip(of_user, batch.rating[batch.pair_user == position], strict=True):
             retrieval.append(np.log(np.exp(logits).sum()) - vector @ items[item] / np.linalg.norm(vector) / 0.3)
             rest = vector - HISTORY_WEIGHT * items[item] / np.sqrt(len(of_user))
-            rating.append((rest @ items[item] / np.linalg.norm(rest) - label) ** 2)
+            bias = biases[0][batch.users[position]] + biases[1][batch.items[item]]
+            rating.append((bias + SCALE * rest @ items[item] / np.linalg.norm(rest) - label) ** 2)
     expected = {"retrieval": np.mean(retrieval), "rating": np.mean(rating)}
     found = {task: float(loss) for task, loss in model.task_losses(batch).items()}
     assert found == pytest.approx(expected, rel=1e-5)
@@ -319,7 +336,9 @@ def test_early_stopping_goes_back_to_the_best_epoch() -> None:
     wanted = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
     users, items = embeddings(stopped)
     seen = UserItems.of_pairs(train.user_index, train.item_index, USERS).of_users(wanted)
-    found = rank_metrics(rank_items(users[wanted], items, seen, 20), relevant.of_users(wanted), [20])["ndcg@20"].mean()
+    found = rank_metrics(rank_items(Embeddings(users, items), wanted, seen, 20), relevant.of_users(wanted), [20])[
+        "ndcg@20"
+    ].mean()
     assert found == pytest.approx(max(scores), abs=1e-7)
 
 

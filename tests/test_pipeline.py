@@ -19,9 +19,10 @@ from ruamel.yaml import YAML
 
 from tests.conftest import ENVIRONMENT, ROOT, make_small_project, run, set_params, stages_run
 
-INGEST = ["ingest", "vocabulary", "split", "train", "evaluate", "export"]
-SPLIT = ["split", "train", "evaluate", "export"]
+INGEST = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "export"]
+SPLIT = ["split", "train", "baselines", "evaluate", "export"]
 TRAIN = ["train", "evaluate", "export"]
+BASELINES = ["baselines", "evaluate"]
 
 # Every leaf of params.yaml: a value to change it to, and the stages that may then have to run.
 CHANGES: dict[str, tuple[Any, list[str]]] = {
@@ -64,7 +65,20 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "train.early_stopping_patience": (0, TRAIN),
     "train.seed": (43, TRAIN),
     "train.threads": (1, TRAIN),
+    "baselines.random": (False, BASELINES),
+    "baselines.most_popular": (False, BASELINES),
+    "baselines.most_popular_of_type": (False, BASELINES),
+    "baselines.item_knn": (False, BASELINES),
+    "baselines.ease": (False, BASELINES),
+    "baselines.ials": (False, BASELINES),
+    "baselines.trials": (2, BASELINES),
+    "baselines.memory_limit": (0.5, BASELINES),
+    "baselines.seed": (43, BASELINES),
     "evaluate.cutoffs": ([5, 20], ["evaluate"]),
+    "evaluate.candidates": (["everything"], ["evaluate"]),
+    "evaluate.repeat_consumption": (True, ["evaluate"]),
+    "evaluate.bootstrap_samples": (200, ["evaluate"]),
+    "evaluate.seed": (43, ["evaluate"]),
     "export.csv": (True, ["export"]),
 }
 
@@ -129,7 +143,8 @@ def test_a_changed_module_runs_the_stages_that_import_it(project: Path) -> None:
     comment = "\n# A comment.\n"
     for module, expected in {
         "stages/split.py": ["split"],
-        "stages/ranking/baselines.py": ["evaluate"],
+        "stages/ranking/baselines.py": ["baselines"],
+        "stages/ranking/exposure.py": ["evaluate"],
         "stages/model/servable.py": ["export"],
         "stages/tables.py": ["ingest", "vocabulary", "split"],
     }.items():

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from ir_measures import RR, R, Success, nDCG
+from ir_measures import AP, RR, P, R, Success, nDCG
 from numpy.typing import NDArray
 
 from stages import evaluate
 from stages.ranking import blocks, metrics, top_k
 from stages.ranking.baselines import most_popular
 from stages.ranking.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
+from stages.ranking.scorers import Embeddings
 from stages.ranking.user_items import UserItems
 
 
@@ -43,25 +44,37 @@ def test_ranking_equals_a_full_sort_with_ties_by_index(seed: int, k: int, block_
     queries, candidates, excluded = random_case(seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_SCORES", block_scores)
-        ranked = top_k.rank_items(queries, candidates, excluded, k)
+        ranked = top_k.rank_items(Embeddings(queries, candidates), np.arange(len(queries), dtype=np.int32), excluded, k)
     scores = queries @ candidates.T
     expected = [slow_ranking(scores[row], of_row(excluded, row), k) for row in range(len(queries))]
     assert ranked.tolist() == expected
 
 
+@given(st.integers(0, 10**6), st.integers(1, 80))
+def test_a_part_of_the_catalogue_is_ranked_as_if_there_were_no_other_items(seed: int, k: int) -> None:
+    queries, candidates, excluded = random_case(seed)
+    of_part = np.flatnonzero(np.random.default_rng(seed).random(len(candidates)) < 0.4).astype(np.int32)
+    of_part = of_part[of_part > 0]
+    users = np.arange(len(queries), dtype=np.int32)
+    ranked = top_k.rank_items(Embeddings(queries, candidates), users, excluded, k, of_part)
+    others = set(range(len(candidates))) - set(of_part.tolist())
+    scores = queries @ candidates.T
+    assert ranked.tolist() == [
+        slow_ranking(scores[row], of_row(excluded, row) | others, k) for row in range(len(users))
+    ]
+
+
 @given(st.integers(0, 10**6))
 def test_the_tutorials_accuracy_is_the_share_of_test_rows_among_the_first(seed: int) -> None:
     users, items, relevant = random_case(seed)
-    queries = evaluate.Queries(np.arange(len(users), dtype=np.int32), relevant, relevant)
+    rows = np.arange(len(users), dtype=np.int32)
     found = [
-        item in slow_ranking(users[row] @ items.T, set(), 5)
-        for row in range(len(users))
-        for item in of_row(relevant, row)
+        item in slow_ranking(users[row] @ items.T, set(), 5) for row in rows for item in of_row(relevant, int(row))
     ]
     assume(found and (relevant.counts() > 0).all())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "TUTORIAL_CUTOFF", 5)
-        assert evaluate.tutorial_accuracy((users, items), queries) == pytest.approx(np.mean(found))
+        assert evaluate.tutorial_accuracy(Embeddings(users, items), rows, relevant) == pytest.approx(np.mean(found))
 
 
 def test_the_bound_from_group_maxima_is_exact_on_a_catalogue_it_is_made_for() -> None:
@@ -79,7 +92,7 @@ def test_metrics_equal_trec_eval(seed: int) -> None:
     queries, candidates, relevant = random_case(seed)
     kept = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
     relevant = relevant.of_users(kept)
-    ranked = top_k.rank_items(queries[kept], candidates, UserItems.of_pairs(kept[:0], kept[:0], len(kept) - 1), 20)
+    ranked = top_k.rank_items(Embeddings(queries, candidates), kept, UserItems.none(len(kept)), 20)
     judged = [ir_measures.Qrel(str(row), str(item), 1) for row in range(len(kept)) for item in of_row(relevant, row)]
     scored = [
         ir_measures.ScoredDoc(str(row), str(item), float(-rank))
@@ -87,7 +100,7 @@ def test_metrics_equal_trec_eval(seed: int) -> None:
         for rank, item in enumerate(items)
     ]
     values = metrics.rank_metrics(ranked, relevant, [1, 5, 20])
-    names = {"recall": R, "ndcg": nDCG, "hit_rate": Success, "mrr": RR}
+    names = {"recall": R, "precision": P, "ndcg": nDCG, "hit_rate": Success, "mrr": RR, "map": AP}
     for k in (1, 5, 20):
         for name, measure in names.items():
             found = {entry.query_id: entry.value for entry in ir_measures.iter_calc([measure @ k], judged, scored)}
@@ -113,7 +126,7 @@ def test_metrics_by_hand() -> None:
 def test_metrics_stay_in_range_never_fall_with_k_and_know_no_order_of_users(seed: int) -> None:
     queries, candidates, relevant = random_case(seed)
     kept = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
-    ranked = top_k.rank_items(queries[kept], candidates, UserItems.of_pairs(kept[:0], kept[:0], len(kept) - 1), 30)
+    ranked = top_k.rank_items(Embeddings(queries, candidates), kept, UserItems.none(len(kept)), 30)
     values = metrics.rank_metrics(ranked, relevant.of_users(kept), [3, 10, 30])
     assert all(((value >= 0) & (value <= 1)).all() for value in values.values())
     for name in ("recall", "mrr", "hit_rate"):
@@ -132,8 +145,8 @@ def test_metrics_refuse_what_has_no_answer() -> None:
 
 
 def test_most_popular_ranks_by_training_rows_and_equal_counts_by_index() -> None:
-    users, items = most_popular(np.array([3, 3, 2, 4], np.int32), 1, 5)
-    ranked = top_k.rank_items(users[1:], items, UserItems(np.array([0, 1]), np.array([2], np.int32)), 5)
+    popular = most_popular(np.array([3, 3, 2, 4], np.int32), 1, 5)
+    ranked = top_k.rank_items(popular, np.array([1], np.int32), UserItems(np.array([0, 1]), np.array([2], np.int32)), 5)
     assert ranked.tolist() == [[3, 4, 1, 5, 0]]
 
 

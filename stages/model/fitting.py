@@ -15,15 +15,12 @@ from stages.model.towers import Towers, embeddings
 from stages.model.two_tower import RatingHead, TwoTower
 from stages.params import TrainParams
 from stages.ranking.calibration import Calibration, calibrated
-from stages.ranking.metrics import rank_metrics
-from stages.ranking.ratings import RatingModel, root_mean_squared_error
-from stages.ranking.top_k import rank_items
+from stages.ranking.held_out import HeldOut
+from stages.ranking.ratings import RatingModel, bias_trials, root_mean_squared_error
+from stages.ranking.scorers import Embeddings
 from stages.ranking.user_items import UserItems
 from stages.terminal import StageError
 
-VALIDATION_CUTOFF = 20
-# Validating on more users would cost more than it tells; with fewer users all of them are ranked.
-MAX_VALIDATION_USERS = 10_000
 # Two numbers are fitted to these users' choices, which takes fewer of them.
 MAX_CALIBRATION_USERS = 1_000
 # Where temperature and prior start when they are to be found.
@@ -95,18 +92,9 @@ class Validation:
           seen: the items of every user in the train part.
           validation: the part; may be empty.
         """
-        relevant = UserItems.of_pairs(validation.user_index, validation.item_index, validation.num_users)
-        users = np.flatnonzero((relevant.counts() > 0) & (seen.counts() > 0)).astype(np.int32)
-        self.users = _every(users, MAX_VALIDATION_USERS)
-        self.relevant, self.seen = relevant.of_users(self.users), seen.of_users(self.users)
-        self.few_users = _every(users, MAX_CALIBRATION_USERS)
-        self.few_relevant, self.few_seen = relevant.of_users(self.few_users), seen.of_users(self.few_users)
+        self.held_out = HeldOut(seen, validation)
+        self.few = HeldOut(seen, validation, MAX_CALIBRATION_USERS)
         self.part = validation
-
-    def ndcg(self, user_embeddings: NDArray[np.float32], item_embeddings: NDArray[np.float32]) -> float:
-        ranked = rank_items(user_embeddings[self.users], item_embeddings, self.seen, VALIDATION_CUTOFF)
-        name = f"ndcg@{VALIDATION_CUTOFF}"
-        return float(rank_metrics(ranked, self.relevant, [VALIDATION_CUTOFF])[name].mean())
 
     def rmse(
         self,
@@ -128,18 +116,13 @@ class Validation:
         start: Calibration,
     ) -> Calibration:
         return calibrated(
-            user_embeddings[self.few_users, :-1],
+            user_embeddings[self.few.users, :-1],
             item_embeddings[:, :-1],
             log_popularity,
-            self.few_relevant,
-            self.few_seen,
+            self.few.relevant,
+            self.few.seen,
             start,
         )
-
-
-def _every(users: NDArray[np.int32], most: int) -> NDArray[np.int32]:
-    """At most so many of the users, evenly spaced."""
-    return users[:: max(1, -(-len(users) // most))]
 
 
 class Training:
@@ -150,6 +133,7 @@ class Training:
         self.seen = UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
         self.validation = Validation(self.seen, validation)
         self.standard = Standard.of(train.rating if params.rating_weight else None)
+        self.biases = bias_trials(train, validation)[1].model if params.rating_weight else None
         rating = self.standard.standardised(train)
         if params.loss == "grouped_softmax":
             self.batches: UserBatches | PairBatches = UserBatches(train, rating, params.batch_size, params.candidates)
@@ -171,7 +155,10 @@ class Training:
         towers.candidate.start_from(items, np.unique(train.item_index))
         weights = {"retrieval": params.retrieval_weight, "rating": params.rating_weight}
         weights = {task: weight for task, weight in weights.items() if weight > 0}
-        rating_head = RatingHead(train.num_users, train.num_items) if "rating" in weights else None
+        rating_head = None
+        if self.biases is not None:
+            deviation = np.float32(self.standard.deviation)
+            rating_head = RatingHead(self.biases.user_bias / deviation, self.biases.item_bias / deviation)
         model = TwoTower(towers, rating_head, weights, params.loss, self.temperature)
         model.compile(optimizer=optimizer(params.optimizer, params.learning_rate, params.epochs * len(self.batches)))
         return model
@@ -205,15 +192,9 @@ class Training:
     def rating_model(self) -> RatingModel | None:
         """The rating head in the unit of the raw ratings, as arrays."""
         head = self.model.rating_head
-        if head is None:
+        if head is None or self.biases is None:
             return None
-        deviation = np.float32(self.standard.deviation)
-        return RatingModel(
-            offset=np.asarray(self.standard.mean, np.float32),
-            scale=head.scale.numpy() * deviation,
-            user_bias=head.user_bias.numpy() * deviation,
-            item_bias=head.item_bias.numpy() * deviation,
-        )
+        return self.biases._replace(scale=head.scale.numpy() * np.float32(self.standard.deviation))
 
     def epoch(self, number: int) -> Epoch:
         """Trains on all batches once, calibrates and measures.
@@ -232,9 +213,9 @@ class Training:
         items[:, -1] = prior * temperature * self.popularity
         self.model.towers.candidate.extra.assign(items[:, -1])
         ndcg = rmse = None
-        if len(self.validation.users):
+        if len(self.validation.held_out.users):
             ratings = self.rating_model()
-            ndcg = self.validation.ndcg(users, items) if "retrieval" in losses else None
+            ndcg = self.validation.held_out.ndcg(Embeddings(users, items)) if "retrieval" in losses else None
             rmse = self.validation.rmse(ratings, users, items) if ratings is not None else None
         return Epoch(number, losses.get("retrieval"), losses.get("rating"), ndcg, rmse, temperature, prior)
 
@@ -244,7 +225,7 @@ class Training:
         What params gives stays as it is; what it leaves open follows the validation part.
         """
         temperature, given = self.params.temperature, self.params.popularity_prior
-        if (temperature is not None and given is not None) or not len(self.validation.few_users):
+        if (temperature is not None and given is not None) or not len(self.validation.few.users):
             return FIRST_GUESS.prior if given is None else given
         found = self.calibration = self.validation.calibration(users, items, self.popularity, self.calibration)
         prior = found.prior * found.temperature / float(self.temperature) if given is None else given

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
@@ -32,8 +31,7 @@ def spectral_start(
       [num_users + 1, dimension] and [num_items + 1, dimension] float32; rows without interactions are of no use.
     """
     counts = rows.counts()
-    values = np.ones(len(rows.items), np.float32)
-    matrix = sparse.csr_array((values, rows.items, rows.starts), shape=(len(counts), num_items + 1))
+    matrix = rows.matrix(num_items + 1)
     item_counts = np.bincount(rows.items, minlength=num_items + 1)
     scale = (np.maximum(counts, 1) ** -0.5).astype(np.float32), (np.maximum(item_counts, 1) ** -0.5).astype(np.float32)
     matrix.data *= scale[0][rows.rows()] * scale[1][rows.items]

@@ -53,6 +53,31 @@ def recall_at_k(hit: NDArray[np.bool_], num_relevant: NDArray[np.int64], k: int)
     return recall
 
 
+def precision_at_k(hit: NDArray[np.bool_], k: int) -> NDArray[np.float64]:
+    """Share of each query's first k candidates that are held out.
+
+    precision@k = |top k and held out| / k, also where fewer than k candidates are left to show.
+
+    Args and returns as recall_at_k().
+    """
+    precision: NDArray[np.float64] = _first(hit, k).sum(axis=1) / k
+    return precision
+
+
+def average_precision_at_k(hit: NDArray[np.bool_], num_relevant: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Mean, over a query's held-out items, of the precision at each one's rank, 0 beyond rank k.
+
+    ap@k = sum over hits of (hits up to and at its rank / its rank) / |held out|; its mean over queries is map@k, as
+    trec_eval's map_cut has it (Buckley and Voorhees 2005). The denominator is not cut to k.
+
+    Args and returns as recall_at_k().
+    """
+    first = _first(hit, k)
+    at_hits = np.where(first, np.cumsum(first, axis=1) / np.arange(1, k + 1), 0)
+    average_precision: NDArray[np.float64] = at_hits.sum(axis=1) / num_relevant
+    return average_precision
+
+
 def ndcg_at_k(hit: NDArray[np.bool_], num_relevant: NDArray[np.int64], k: int) -> NDArray[np.float64]:
     """Normalised discounted cumulative gain of each query's first k candidates (Järvelin and Kekäläinen 2002).
 
@@ -96,7 +121,7 @@ def _first(hit: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
 
 
 def rank_metrics(ranked: NDArray[np.int32], relevant: UserItems, cutoffs: list[int]) -> dict[str, NDArray[np.float64]]:
-    """recall@k, ndcg@k, mrr@k and hit_rate@k of each query at every cutoff, in that order.
+    """All metrics of each query, named like recall@20, at every cutoff in turn.
 
     Args:
       ranked, relevant: as in hits().
@@ -109,7 +134,9 @@ def rank_metrics(ranked: NDArray[np.int32], relevant: UserItems, cutoffs: list[i
     values: dict[str, NDArray[np.float64]] = {}
     for k in cutoffs:
         values[f"recall@{k}"] = recall_at_k(hit, num_relevant, k)
+        values[f"precision@{k}"] = precision_at_k(hit, k)
         values[f"ndcg@{k}"] = ndcg_at_k(hit, num_relevant, k)
         values[f"mrr@{k}"] = reciprocal_rank_at_k(hit, k)
+        values[f"map@{k}"] = average_precision_at_k(hit, num_relevant, k)
         values[f"hit_rate@{k}"] = hit_rate_at_k(hit, k)
     return values

@@ -5,6 +5,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.artifacts import Part
+
+# Alternating least squares of the biases is at its minimum long before.
+BIAS_SWEEPS = 30
+# What is tried on the validation part; the first where there is none.
+BIAS_REGULARIZATIONS = (5.0, 0.5, 2.0, 20.0)
+
 
 class RatingModel(NamedTuple):
     """rating(u, i) = offset + user_bias[u] + item_bias[i] + scale * cosine(u, i).
@@ -40,9 +47,81 @@ class RatingModel(NamedTuple):
         """
         users, items = user_embeddings[user_index, :-1], item_embeddings[item_index, :-1]
         cosine = np.einsum("rd,rd->r", users, items)
-        biases = self.offset + self.user_bias[user_index] + self.item_bias[item_index]
-        predicted: NDArray[np.float32] = biases + self.scale * cosine
+        predicted: NDArray[np.float32] = self.by_biases(user_index, item_index) + self.scale * cosine
         return predicted
+
+    def by_biases(self, user_index: NDArray[np.int32], item_index: NDArray[np.int32]) -> NDArray[np.float32]:
+        """[rows] float32 ratings of the pairs without the part that is the embeddings'."""
+        biases: NDArray[np.float32] = self.offset + self.user_bias[user_index] + self.item_bias[item_index]
+        return biases
+
+
+def mean_rating(train: Part) -> RatingModel:
+    """The mean training rating for every pair."""
+    nothing = (np.zeros(train.num_users + 1), np.zeros(train.num_items + 1))
+    return _rating_model(_ratings(train).mean(dtype=np.float64), *nothing)
+
+
+def rating_biases(train: Part, regularization: float) -> RatingModel:
+    """The mean training rating, and a bias for each user and item.
+
+    The biases minimise sum of (rating - mean - user bias - item bias)^2 + regularization * (sum of squared biases), the
+    baseline predictor of Koren, Bell and Volinsky (2009), by alternating least squares.
+
+    Args:
+      train: the train part, with ratings.
+      regularization: above 0; as many ratings of the mean as each user and item is given.
+    """
+    rating = _ratings(train)
+    mean = rating.mean(dtype=np.float64)
+    rest = rating - mean
+    biases = [np.zeros(train.num_users + 1), np.zeros(train.num_items + 1)]
+    index = [train.user_index, train.item_index]
+    for _ in range(BIAS_SWEEPS):
+        for side, other in ((1, 0), (0, 1)):
+            left = np.bincount(index[side], rest - biases[other][index[other]], len(biases[side]))
+            counts = np.bincount(index[side], minlength=len(biases[side]))
+            biases[side] = left / (counts + regularization)
+    return _rating_model(mean, *biases)
+
+
+class BiasTrial(NamedTuple):
+    """Biases and how well they predict the validation part.
+
+    Attributes:
+      regularization: that they were fitted with.
+      model: the biases.
+      rmse: on the validation part; None where there is none.
+    """
+
+    regularization: float
+    model: RatingModel
+    rmse: float | None
+
+
+def bias_trials(train: Part, validation: Part) -> tuple[list[BiasTrial], BiasTrial]:
+    """rating_biases() with every one of BIAS_REGULARIZATIONS, and the best; with the first alone without validation.
+
+    Args:
+      train, validation: parts of the split, with ratings; the latter may be empty.
+    """
+    trials = []
+    for regularization in BIAS_REGULARIZATIONS if len(validation.user_index) else BIAS_REGULARIZATIONS[:1]:
+        model = rating_biases(train, regularization)
+        predicted = model.by_biases(validation.user_index, validation.item_index)
+        rmse = root_mean_squared_error(predicted, _ratings(validation)) if len(predicted) else None
+        trials.append(BiasTrial(regularization, model, rmse))
+    return trials, min(trials, key=lambda trial: trial.rmse or 0.0)
+
+
+def _ratings(train: Part) -> NDArray[np.float32]:
+    if train.rating is None:
+        raise ValueError("expected ratings in the train part, found none")
+    return train.rating
+
+
+def _rating_model(mean: np.float64, user_bias: NDArray[np.float64], item_bias: NDArray[np.float64]) -> RatingModel:
+    return RatingModel(*(np.asarray(number, np.float32) for number in (mean, 0.0, user_bias, item_bias)))
 
 
 def root_mean_squared_error(predicted: NDArray[np.float32], rating: NDArray[np.float32]) -> float:

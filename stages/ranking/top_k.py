@@ -1,4 +1,4 @@
-"""Exact top-k by inner product over a whole catalogue, in blocks of users.
+"""Exact top-k over a whole catalogue, in blocks of users.
 
 Candidates are ordered by score, equal scores by index.
 """
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.ranking.blocks import in_blocks
+from stages.ranking.scorers import Columns, Scorer
 from stages.ranking.user_items import UserItems
 
 # Items a group of which only the largest score is looked at when the bound is sought.
@@ -49,31 +50,38 @@ def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
 
 
 def rank_items(
-    query_embeddings: NDArray[np.float32],
-    candidate_embeddings: NDArray[np.float32],
+    scorer: Scorer,
+    users: NDArray[np.int32],
     excluded: UserItems,
     k: int,
-    progressed: Callable[[int], object] = lambda queries: None,
+    candidates: NDArray[np.int32] | None = None,
+    progressed: Callable[[int], object] = lambda users: None,
 ) -> NDArray[np.int32]:
-    """The k best candidates of each query by inner product, best first, equal scores by index.
+    """The k best items for each user, best first, equal scores by index.
 
     Args:
-      query_embeddings: [num_queries, d] float32, finite.
-      candidate_embeddings: [num_items + 1, d] float32, finite; row 0, the unknown item, is no candidate.
-      excluded: row r holds the items that query r must not be shown.
+      scorer: what gives items their scores.
+      users: [queries] int32.
+      excluded: row r holds the items that users[r] must not be shown.
       k: at least 1.
-      progressed: called with the number of queries ranked since its last call.
+      candidates: [items] int32 ascending, the only items to be shown, 0 not among them; None for the whole catalogue.
+      progressed: called with the number of users ranked since its last call.
 
     Returns:
-      [num_queries, k] int32 item indices; 0 where fewer than k candidates are left.
+      [queries, k] int32 item indices; 0 where fewer than k candidates are left.
     """
+    columns: Columns = slice(None) if candidates is None else np.concatenate([np.zeros(1, np.int32), candidates])
+    item_of = np.arange(scorer.num_columns, dtype=np.int32)[columns]
+    column_of = np.zeros(scorer.num_columns, np.int32)
+    column_of[item_of] = np.arange(len(item_of), dtype=np.int32)
 
     def rank_block(start: int, stop: int) -> NDArray[np.int32]:
-        scores = query_embeddings[start:stop] @ candidate_embeddings.T
-        scores[:, 0] = -np.inf
+        scores = scorer.scores(users[start:stop], columns)
         of_block = excluded.of_users(np.arange(start, stop, dtype=np.int32))
-        scores[of_block.rows(), of_block.items] = -np.inf
-        return top_k(scores, k)
+        # What is no candidate stands in column 0, as the unknown item does.
+        scores[of_block.rows(), column_of[of_block.items]] = -np.inf
+        scores[:, 0] = -np.inf
+        return item_of[top_k(scores, k)]
 
-    blocks = in_blocks(rank_block, len(query_embeddings), len(candidate_embeddings), progressed)
+    blocks = in_blocks(rank_block, len(users), len(item_of), progressed)
     return np.concatenate([np.zeros((0, k), np.int32), *blocks])

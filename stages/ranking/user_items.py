@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 
 class UserItems(NamedTuple):
@@ -52,3 +53,8 @@ class UserItems(NamedTuple):
     def rows(self) -> NDArray[np.int64]:
         """[pairs] the row that each of `items` stands in."""
         return np.repeat(np.arange(len(self.starts) - 1), self.counts())
+
+    def matrix(self, num_columns: int) -> "sparse.csr_array":
+        """[rows, num_columns] float32 with a 1 where a row has an item."""
+        ones = np.ones(len(self.items), np.float32)
+        return sparse.csr_array((ones, self.items, self.starts), shape=(len(self.starts) - 1, num_columns))

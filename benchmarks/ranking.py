@@ -1,0 +1,79 @@
+"""Exact top-100 of every user over the whole catalogue, seen items left out: users a second, and memory beside it.
+
+taskset -c 0 python -m benchmarks.ranking gowalla.npz --threads 1
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from benchmarks.common import arguments, print_machine, read_data
+from stages.model.spectral import spectral_start
+from stages.ranking.scorers import Embeddings
+from stages.ranking.top_k import rank_items
+from stages.ranking.user_items import UserItems
+
+DIMENSION, K, ROWS = 64, 100, 256
+
+
+def argpartition(embeddings: Embeddings, users: NDArray[np.int32], seen: UserItems) -> NDArray[np.int32]:
+    """What one writes with NumPy alone, in blocks of ROWS users."""
+    blocks = []
+    for start in range(0, len(users), ROWS):
+        scores = embeddings.scores(users[start : start + ROWS], slice(None))
+        rows = seen.of_users(np.arange(start, start + len(scores), dtype=np.int32))
+        scores[rows.rows(), rows.items] = -np.inf
+        best = np.argpartition(-scores, K, axis=1)[:, :K]
+        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1)
+        blocks.append(np.take_along_axis(best, order, axis=1).astype(np.int32))
+    return np.concatenate(blocks)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def peak_beside(work: Callable[[], object]) -> int:
+    """Most bytes that the process grew by while the work was done."""
+    before = peak = resident_bytes()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(work)
+        while not running.done():
+            peak = max(peak, resident_bytes())
+            time.sleep(0.002)
+        running.result()
+    return peak - before
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0])
+    given = parser.parse_args()
+    train = read_data(given.data).train
+    print_machine(["numpy"], given.threads)
+    history = UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
+    embeddings = Embeddings(*spectral_start(history, train.num_items, DIMENSION, seed=0))
+    users = np.flatnonzero(history.counts()).astype(np.int32)
+    seen = history.of_users(users)
+    sides: dict[str, Callable[[], object]] = {
+        "Towerline": lambda: rank_items(embeddings, users, seen, K),
+        "NumPy argpartition": lambda: argpartition(embeddings, users, seen),
+    }
+    print("| side | users a second: least, median, most | MB beside |\n| --- | --- | --- |")
+    for name, side in sides.items():
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            with threadpool_limits(limits=given.threads, user_api="blas"):
+                side()
+            times.append(len(users) / (time.perf_counter() - start))
+        shown = ", ".join(f"{value:,.0f}" for value in (min(times), np.median(times), max(times)))
+        print(f"| {name} | {shown} | {peak_beside(side) / 1e6:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

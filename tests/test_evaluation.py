@@ -1,0 +1,343 @@
+"""Baselines, exposure and uncertainty against slow twins, closed forms and scipy; what no metric may depend on."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
+from stages.artifacts import Part
+from stages.ranking import baselines, blocks
+from stages.ranking.evaluation import (
+    ALL,
+    COLD_USERS,
+    EVERYTHING,
+    WITHIN_TYPE,
+    Data,
+    Evaluation,
+    Slice,
+    activity_groups,
+    evaluated,
+)
+from stages.ranking.exposure import exposure, gini, popularity_groups
+from stages.ranking.metrics import rank_metrics
+from stages.ranking.ratings import mean_rating, rating_biases
+from stages.ranking.scorers import Chance, Embeddings, ItemWeights, Scorer, arrays_of, scorer_of
+from stages.ranking.top_k import rank_items
+from stages.ranking.uncertainty import bootstrap_interval, holm, paired_p_values
+from stages.ranking.user_items import UserItems
+from tests.conftest import dataset
+
+USERS, ITEMS, GROUPS = 40, 30, 3
+
+
+def part(pairs: NDArray[np.int32], rating: NDArray[np.float32] | None = None) -> Part:
+    return Part(pairs[:, 0].copy(), pairs[:, 1].copy(), rating, USERS, ITEMS)
+
+
+def planted(seed: int = 0) -> tuple[Part, Part]:
+    """Users of a group have the items of that group alone: two thirds of these are train, the others test."""
+    draw = np.random.default_rng(seed)
+    pairs = [(u, i) for u in range(1, USERS + 1) for i in range(1, ITEMS + 1) if u % GROUPS == i % GROUPS]
+    order = draw.permutation(len(pairs))
+    rows = np.array(pairs, np.int32)[order]
+    cut = len(rows) * 2 // 3
+    return part(rows[:cut]), part(rows[cut:])
+
+
+def history_of(train: Part) -> UserItems:
+    return UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
+
+
+def data_of(train: Part, test: Part, item_type: NDArray[np.str_] | None = None, repeats: bool = False) -> Data:
+    nothing = part(np.zeros((0, 2), np.int32))
+    kinds = np.array(["", *["film"] * ITEMS]) if item_type is None else item_type
+    return Data.of_parts(train, nothing, test, kinds, repeats)
+
+
+def mean(evaluation: Evaluation, metric: str, candidates: str = EVERYTHING, group: str = ALL) -> float:
+    return float(evaluation.values[Slice(candidates, group)][metric].mean())
+
+
+SCORERS: dict[str, Any] = {
+    "item_knn": lambda history: ItemWeights(baselines.item_knn(history, ITEMS, 9), history),
+    "ease": lambda history: ItemWeights(baselines.ease(history, ITEMS, 10.0), history),
+    "ials": lambda history: baselines.ials(history, ITEMS, 3, 5.0, 1.0, seed=0),
+}
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_personal_baselines_find_the_planted_groups(name: str) -> None:
+    train, test = planted()
+    scorer = SCORERS[name](history_of(train))
+    # A group has 10 items: what is not train is test, and all of it is among the first 10.
+    assert mean(evaluated(scorer, data_of(train, test), [10], False), "recall@10") == 1.0
+
+
+def test_item_knn_is_the_cosine_of_columns_cut_to_the_nearest() -> None:
+    train, _ = planted(1)
+    history = history_of(train)
+    matrix = history.matrix(ITEMS + 1).toarray().astype(np.float64)
+    norm = np.maximum(np.linalg.norm(matrix, axis=0), 1e-12)
+    cosine = (matrix / norm).T @ (matrix / norm)
+    np.fill_diagonal(cosine, 0)
+    found = baselines.item_knn(history, ITEMS, 4).toarray()
+    for row in range(ITEMS + 1):
+        kept = np.flatnonzero(found[row])
+        assert len(kept) <= 4
+        np.testing.assert_allclose(found[row, kept], cosine[row, kept], rtol=1e-6)
+        assert np.sort(found[row])[::-1][:4] == pytest.approx(np.sort(cosine[row])[::-1][:4], rel=1e-6)
+
+
+def test_ease_is_the_constrained_ridge_regression() -> None:
+    """Each column solved for itself by least squares over the other columns."""
+    train, _ = planted(2)
+    history = history_of(train)
+    matrix = history.matrix(ITEMS + 1).toarray().astype(np.float64)
+    found = baselines.ease(history, ITEMS, 3.0)
+    assert (np.diag(found) == 0).all()
+    for item in range(1, ITEMS + 1):
+        others = np.arange(ITEMS + 1) != item
+        x = matrix[:, others]
+        expected = np.linalg.solve(x.T @ x + 3.0 * np.eye(ITEMS), x.T @ matrix[:, item])
+        np.testing.assert_allclose(found[others, item], expected, atol=1e-4)
+
+
+def test_popularity_of_types_follows_the_users_types() -> None:
+    # User 1 has two films and a book, user 2 books alone; film 1 is the most popular of all.
+    rows = np.array([[1, 1], [1, 2], [1, 3], [2, 3], [2, 4], [3, 1], [4, 1]], np.int32)
+    train = Part(rows[:, 0].copy(), rows[:, 1].copy(), None, 4, 4)
+    users, items = baselines.most_popular_of_type(train, np.array([0, 0, 0, 1, 1]), 2)
+    scores = users @ items.T
+    assert scores[1, 1:].tolist() == pytest.approx([2 / 3 * 3 / 4, 2 / 3 / 4, 1 / 3 * 2 / 3, 1 / 3 / 3])
+    assert scores[2, 1:].tolist() == pytest.approx([0, 0, 2 / 3, 1 / 3])
+
+
+def test_a_random_order_has_the_recall_that_counting_gives() -> None:
+    """Of the items that are left k are shown, so a share k / left of the held-out ones: known without a draw."""
+    train, test = planted()
+    data = data_of(train, test)
+    left = ITEMS - data.warm.activity
+    for k in (1, 5, 10):
+        draws = [
+            mean(evaluated(Chance(np.asarray(seed), np.asarray(ITEMS + 1)), data, [k], False), f"recall@{k}")
+            for seed in range(200)
+        ]
+        error = np.std(draws) / len(draws) ** 0.5
+        assert np.mean(draws) == pytest.approx((k / left).mean(), abs=4 * error)
+
+
+def test_chance_is_uniform_and_the_same_whatever_is_asked_beside() -> None:
+    chance = Chance(np.asarray(7), np.asarray(2001))
+    users = np.arange(1, 301, dtype=np.int32)
+    scores = chance.scores(users, slice(None))
+    assert stats.kstest(scores.ravel() / 2**24, "uniform").pvalue > 0.01
+    assert abs(np.corrcoef(scores[:100], scores[100:200])[:100, 100:]).max() < 0.15
+    few = np.array([3, 5, 1999], np.int32)
+    assert (chance.scores(users[7:9], few) == scores[7:9][:, few]).all()
+
+
+def test_biases_solve_the_normal_equations() -> None:
+    train, _ = planted(3)
+    rating = np.random.default_rng(3).normal(5, 2, len(train.user_index)).astype(np.float32)
+    train = train._replace(rating=rating)
+    rows = np.arange(len(rating))
+    design = np.zeros((len(rating), USERS + ITEMS + 2))
+    design[rows, train.user_index] = 1
+    design[rows, USERS + 1 + train.item_index] = 1
+    rest = rating - rating.mean(dtype=np.float64)
+    expected = np.linalg.solve(design.T @ design + 2.0 * np.eye(design.shape[1]), design.T @ rest)
+    found = rating_biases(train, 2.0)
+    np.testing.assert_allclose(np.concatenate([found.user_bias, found.item_bias]), expected, atol=1e-4)
+    assert mean_rating(train).by_biases(train.user_index, train.item_index) == pytest.approx(rating.mean())
+
+
+@pytest.mark.parametrize("name", [*SCORERS, "chance"])
+def test_a_scorer_is_the_same_after_a_round_trip_through_its_arrays(name: str) -> None:
+    train, _ = planted()
+    history = history_of(train)
+    scorer: Scorer = SCORERS[name](history) if name in SCORERS else Chance(np.asarray(1), np.asarray(ITEMS + 1))
+    again = scorer_of(arrays_of(scorer), history)
+    users = np.arange(USERS + 1, dtype=np.int32)
+    for columns in (slice(None), np.array([0, 4, 9], np.int32)):
+        assert (again.scores(users, columns) == scorer.scores(users, columns)).all()
+
+
+# What no metric may depend on.
+
+
+def relabelled(rows: Part, user: NDArray[np.int32], item: NDArray[np.int32]) -> Part:
+    return rows._replace(user_index=user[rows.user_index], item_index=item[rows.item_index])
+
+
+@given(st.integers(0, 10**6))
+def test_order_of_users_labels_of_items_and_size_of_blocks_change_no_metric(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    train, test = planted(seed)
+    scorer = Embeddings(
+        draw.normal(size=(USERS + 1, 4)).astype(np.float32), draw.normal(size=(ITEMS + 1, 4)).astype(np.float32)
+    )
+    kinds = np.array(["", *draw.choice(["book", "film"], ITEMS)])
+    before = evaluated(scorer, data_of(train, test, kinds), [3, 10], True)
+    user, item = (np.concatenate([[0], draw.permutation(size) + 1]).astype(np.int32) for size in (USERS, ITEMS))
+    moved = Embeddings(np.empty_like(scorer.users), np.empty_like(scorer.items))
+    moved.users[user], moved.items[item] = scorer.users, scorer.items
+    moved_kinds = np.empty_like(kinds)
+    moved_kinds[item] = kinds
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_SCORES", 100)
+        data = data_of(relabelled(train, user, item), relabelled(test, user, item), moved_kinds)
+        after = evaluated(moved, data, [3, 10], True)
+    # Popularity groups break ties by index, so they are not among what has to stay.
+    slices = [one for one in before.values if not one.group.startswith("items=")]
+    assert {Slice(WITHIN_TYPE, "item_type=book"), Slice(EVERYTHING, ALL)} < set(slices)
+    for one in slices:
+        for metric, values in before.values[one].items():
+            np.testing.assert_allclose(np.sort(values), np.sort(after.values[one][metric]), atol=1e-12)
+
+
+def test_test_items_that_were_seen_are_never_found_unless_repeats_are_wanted() -> None:
+    train, test = planted()
+    scorer = SCORERS["ease"](history_of(train))
+    both = Part(
+        np.concatenate([train.user_index, test.user_index]),
+        np.concatenate([train.item_index, test.item_index]),
+        None,
+        USERS,
+        ITEMS,
+    )
+    assert mean(evaluated(scorer, data_of(both, test), [10], False), "recall@10") == 0.0
+    assert mean(evaluated(scorer, data_of(both, test, repeats=True), [10], False), "recall@10") > 0.9
+
+
+def test_an_item_nobody_wants_moves_nothing_but_coverage() -> None:
+    train, test = planted()
+    scorer = SCORERS["ials"](history_of(train))
+    counts = np.bincount(train.item_index, minlength=ITEMS + 1)
+    larger = [rows._replace(num_items=ITEMS + 1) for rows in (train, test)]
+    unwanted = Embeddings(scorer.users, np.vstack([scorer.items, np.zeros((1, 3), np.float32)]))
+    unwanted.items[-1] = -100 * scorer.users.mean(axis=0)
+    before = evaluated(scorer, data_of(train, test), [5], False)
+    after = evaluated(unwanted, data_of(larger[0], larger[1], np.array(["", *["film"] * (ITEMS + 1)])), [5], False)
+    assert (before.shown == after.shown).all()
+    for metric, values in before.values[Slice(EVERYTHING, ALL)].items():
+        assert (values == after.values[Slice(EVERYTHING, ALL)][metric]).all()
+    first, second = (exposure(before.shown, one, USERS) for one in (counts, np.append(counts, 0)))
+    assert second.coverage == pytest.approx(first.coverage * ITEMS / (ITEMS + 1))
+    assert second.novelty == first.novelty
+
+
+def test_cold_users_and_cold_items_are_reported_apart() -> None:
+    train = part(np.array([[1, 1], [1, 2], [2, 2], [3, 3]], np.int32))
+    test = part(np.array([[1, 3], [2, 4], [4, 2], [2, 1]], np.int32))
+    data = data_of(train, test)
+    popular = baselines.most_popular(train.item_index, USERS, ITEMS)
+    found = evaluated(popular, data, [2], False)
+    assert data.counts() == {
+        "users_ranked": 2,
+        "cold_users": 1,
+        "users_without_test_items": USERS - 3,
+        "test_rows": 4,
+        "test_rows_of_items_without_training_rows": 1,
+    }
+    assert mean(found, "recall@2", group=COLD_USERS) == 1.0
+    assert found.values[Slice(EVERYTHING, "items=cold")] == {"recall@2": np.array([0.0])}
+
+
+# Exposure and uncertainty.
+
+
+def test_exposure_by_hand() -> None:
+    # Items 1 to 4 with 4, 2, 1 and no training rows; two users are shown 1 and 2, and 1 and none.
+    counts = np.array([0, 4, 2, 1, 0])
+    found = exposure(np.array([[1, 2], [1, 0]], np.int32), counts, 4)
+    assert found.coverage == 2 / 4
+    assert found.mean_popularity == pytest.approx((4 + 4 + 2) / 3)
+    assert found.novelty == pytest.approx((0 + 0 + 1) / 3)
+    # A third of 7 rows ends within item 1, the second third within item 2.
+    assert popularity_groups(counts)[1:].tolist() == [0, 1, 2, 2]
+    assert (found.head, found.middle, found.tail) == pytest.approx((2 / 3, 1 / 3, 0))
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=30))
+def test_gini_is_half_the_mean_difference_over_the_mean(times: list[int]) -> None:
+    values = np.array(times)
+    differences = np.abs(values[:, None] - values).mean()
+    expected = differences / (2 * values.mean()) if values.any() else 0.0
+    assert gini(values) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_interval_is_that_of_scipys_bootstrap_and_covers_as_often_as_it_says() -> None:
+    draw = np.random.default_rng(0)
+    values = draw.exponential(size=(400, 2))
+    found = bootstrap_interval(values, 4000, seed=1)
+    expected = stats.bootstrap((values[:, 0],), np.mean, n_resamples=4000, method="percentile", rng=draw)
+    assert (found.low[0], found.high[0]) == pytest.approx(tuple(expected.confidence_interval), abs=0.01)
+    covered = [
+        bool(one.low[0] <= 1 <= one.high[0])
+        for one in (bootstrap_interval(draw.exponential(size=(200, 1)), 300, seed) for seed in range(300))
+    ]
+    assert 0.9 < np.mean(covered) < 0.98
+
+
+def test_p_values_are_scipys_paired_t_test() -> None:
+    draw = np.random.default_rng(0)
+    first, second = draw.random((50, 3)), draw.random((50, 3)) + np.array([0, 0.1, 0.3])
+    expected = stats.ttest_rel(first, second).pvalue
+    np.testing.assert_allclose(paired_p_values(first - second), expected, rtol=1e-12)
+    assert paired_p_values(np.zeros((5, 1))).tolist() == [1.0]
+    assert paired_p_values(np.ones((5, 1))).tolist() == [0.0]
+    assert paired_p_values(np.ones((1, 1))).tolist() == [1.0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_rejects_what_the_step_down_procedure_rejects(p_values: list[float]) -> None:
+    adjusted = holm(np.array(p_values))
+    for level in (0.01, 0.05, 0.3):
+        rejected = [False] * len(p_values)
+        for number, one in enumerate(sorted(range(len(p_values)), key=lambda row: p_values[row])):
+            # A product, as in the code under test, so that rounding decides no case.
+            if p_values[one] * (len(p_values) - number) > level:
+                break
+            rejected[one] = True
+        assert (adjusted <= level).tolist() == rejected
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=60))
+def test_activity_groups_part_the_users_in_order(activity: list[int]) -> None:
+    values = np.array(activity)
+    found = list(activity_groups(values).values())
+    assert sorted(np.concatenate(found).tolist()) == list(range(len(values)))
+    assert len(found) <= 4
+    for first, second in itertools.pairwise(found):
+        assert values[first].max() < values[second].min()
+
+
+def test_popularity_on_movielens_is_what_ten_lines_of_pandas_find() -> None:
+    rows = pd.read_csv(dataset("ml-100k/ml-100k.inter"), sep="\t").sample(frac=1, random_state=1)
+    user, item = (pd.factorize(rows[name])[0].astype(np.int32) + 1 for name in ("user_id:token", "item_id:token"))
+    sizes = int(user.max()), int(item.max())
+    train, test = (Part(user[cut], item[cut], None, *sizes) for cut in (slice(80_000), slice(80_000, None)))
+    kinds = np.array(["", *["film"] * sizes[1]])
+    data = Data.of_parts(train, Part(user[:0], item[:0], None, *sizes), test, kinds, repeats=False)
+    popular = baselines.most_popular(train.item_index, *sizes)
+    ranked = rank_items(popular, data.warm.users, data.warm.excluded, 20)
+    found = rank_metrics(ranked, data.warm.relevant, [20])["recall@20"].mean()
+
+    frame = pd.DataFrame({"user": user, "item": item})
+    learnt, held_out = frame[:80_000], frame[80_000:]
+    counts = (
+        learnt.item.value_counts().rename("count").reset_index().sort_values(["count", "item"], ascending=[False, True])
+    )
+    seen = learnt.groupby("user").item.agg(set)
+    recalls = [
+        len(set(counts.item[~counts.item.isin(seen[one])][:20]) & set(wanted)) / len(wanted)
+        for one, wanted in held_out.groupby("user").item
+        if one in seen.index
+    ]
+    assert found == pytest.approx(np.mean(recalls), abs=1e-12)
