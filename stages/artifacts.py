@@ -37,6 +37,12 @@ TRAINING_REPORT = Path("reports/training.csv")
 METRICS = Path("reports/metrics.json")
 METRICS_BY_CUTOFF = Path("reports/plots/metrics_by_cutoff.csv")
 METRICS_BY_ITEM_TYPE = Path("reports/plots/metrics_by_item_type.csv")
+METRICS_TABLE = Path("reports/tables/metrics.csv")
+DIFFERENCES_TABLE = Path("reports/tables/differences.csv")
+EXPOSURE_TABLE = Path("reports/tables/exposure.csv")
+RATINGS_TABLE = Path("reports/tables/ratings.csv")
+BASELINES_TABLE = Path("reports/tables/baselines.csv")
+REPORT = Path("reports/report.html")
 
 EXPORTS = Path("exports")
 EXPORTED_USERS = "user_embeddings"
