@@ -9,9 +9,14 @@ from typing import Any
 from stages.reporting.blocks import Spec
 
 SERIES_COLOURS = [f"var(--series-{number})" for number in range(8)]
-SERIES_DASHES = [[1, 0], [7, 3], [2, 3], [9, 3, 2, 3], [5, 2], [1, 2], [12, 4], [4, 4]]
+SERIES_DASHES = [[1, 0], [7, 3], [2, 3], [9, 3, 2, 3], [5, 2], [12, 4], [1, 2], [4, 4]]
+PART_COLOURS = [f"var(--part-{number})" for number in range(3)]
 ACCENT = SERIES_COLOURS[0]
-QUIET = "var(--quiet)"
+# Heights are numbers: Vega-Lite fits a chart to its place only where it need not count steps.
+ROW_HEIGHT = 29
+OFFSET_HEIGHT = 11
+
+VALUE_AXIS = {"tickCount": 4}
 
 Values = Sequence[dict[str, Any]]
 
@@ -28,12 +33,12 @@ def _axis(field: str, title: str | None, **others: Any) -> Spec:
 
 def _names(field: str, order: Sequence[str], **others: Any) -> Spec:
     """A vertical axis of names in the given order."""
-    axis = {"labelLimit": 150, "ticks": False, "domain": False}
+    axis = {"labelLimit": 150, "ticks": False, "domain": False, "labelPadding": 9}
     return {"field": field, "type": "nominal", "sort": list(order), "title": None, "axis": axis, **others}
 
 
-def _colour(domain: Sequence[str], *, legend: bool) -> Spec:
-    colours = [SERIES_COLOURS[position % len(SERIES_COLOURS)] for position in range(len(domain))]
+def _colour(domain: Sequence[str], palette: Sequence[str] = SERIES_COLOURS, *, legend: bool) -> Spec:
+    colours = [palette[position % len(palette)] for position in range(len(domain))]
     shown = {"orient": "top", "title": None, "labelLimit": 200, "columns": 3} if legend else None
     return {
         "field": "series",
@@ -71,21 +76,29 @@ def blocks_over_time(values: Values, domain: Sequence[str]) -> Spec:
             "x2": {"field": "stop"},
             "y": _axis("low", "rows"),
             "y2": {"field": "high"},
-            "color": _colour(domain, legend=True),
+            "color": _colour(domain, PART_COLOURS, legend=True),
             "tooltip": [{"field": name, "title": name} for name in ("period", "part", "rows")],
         },
     )
 
 
-def bars(values: Values, names: Sequence[str], title: str, number_format: str = "") -> Spec:
-    """Horizontal bars of `value`, one a `name`, with the number at their end."""
+def bars(values: Values, names: Sequence[str], number_format: str, highlight: str | None = None) -> Spec:
+    """Horizontal bars of `value`, one a `name`, with the number at their end.
+
+    Where a name is to be highlighted, the other bars step back.
+    """
     text = {"field": "value", "type": "quantitative", "format": number_format}
+    # Room for the number behind the longest bar.
+    longest = max((value["value"] for value in values), default=0)
+    scale = {"domain": [0, 1.25 * longest or 1]}
+    chosen = {"test": {"field": "name", "equal": highlight}, "value": ACCENT}
+    colour = {"condition": chosen, "value": "var(--muted)"} if highlight else {"value": ACCENT}
     return _chart(
         values,
-        height={"step": 28},
-        encoding={"y": _names("name", names), "x": _axis("value", title, axis={"tickCount": 5})},
+        height=ROW_HEIGHT * len(names),
+        encoding={"y": _names("name", names), "x": _axis("value", None, axis=None, scale=scale)},
         layer=[
-            {"mark": {"type": "bar", "cornerRadiusEnd": 3, "height": 16, "color": ACCENT}},
+            {"mark": {"type": "bar", "cornerRadiusEnd": 3, "height": 16}, "encoding": {"color": colour}},
             {"mark": {"type": "text", "align": "left", "dx": 5, "fontSize": 12}, "encoding": {"text": text}},
         ],
     )
@@ -100,7 +113,7 @@ def curve(values: Values, title: str) -> Spec:
         mark={"type": "line", "point": {"size": 36, "color": ACCENT}, "color": ACCENT, "strokeWidth": 2},
         encoding={
             "x": epoch,
-            "y": _axis("value", title, scale={"zero": False, "nice": True}, axis={"tickCount": 5}),
+            "y": _axis("value", title, scale={"zero": False, "nice": True}, axis=VALUE_AXIS),
             "tooltip": _tooltip(epoch="epoch", value=title),
         },
     )
@@ -110,7 +123,7 @@ def intervals(values: Values, names: Sequence[str], domain: Sequence[str], title
     """A point with its interval for each of the names, which are models, coloured as everywhere."""
     return _chart(
         values,
-        height={"step": 30},
+        height=ROW_HEIGHT * len(names),
         encoding={
             "y": _names("series", names),
             "color": _colour(domain, legend=False),
@@ -127,7 +140,7 @@ def intervals(values: Values, names: Sequence[str], domain: Sequence[str], title
 
 
 def _span(title: str) -> Spec:
-    return {"x": _axis("low", title, axis={"tickCount": 5}), "x2": {"field": "high"}}
+    return {"x": _axis("low", title, axis=VALUE_AXIS), "x2": {"field": "high"}}
 
 
 def over_cutoffs(values: Values, domain: Sequence[str], title: str) -> Spec:
@@ -145,7 +158,7 @@ def over_cutoffs(values: Values, domain: Sequence[str], title: str) -> Spec:
         layer=[
             {
                 "mark": {"type": "area", "opacity": 0.13},
-                "encoding": {"y": _axis("low", title, axis={"tickCount": 5}), "y2": {"field": "high"}},
+                "encoding": {"y": _axis("low", title, axis=VALUE_AXIS), "y2": {"field": "high"}},
             },
             {
                 "mark": {"type": "line", "strokeWidth": 2},
@@ -167,7 +180,7 @@ def groups(values: Values, names: Sequence[str], domain: Sequence[str], title: s
     place = {"field": "series", "type": "nominal", "sort": list(domain)}
     return _chart(
         values,
-        height={"step": 10, "for": "offset"},
+        height=len(names) * (OFFSET_HEIGHT * len(domain) + OFFSET_HEIGHT),
         encoding={
             "y": _names("group", names, scale={"paddingInner": 0.3, "paddingOuter": 0.15}),
             "yOffset": place,
@@ -186,16 +199,16 @@ def groups(values: Values, names: Sequence[str], domain: Sequence[str], title: s
 
 def shares(values: Values, names: Sequence[str], domain: Sequence[str]) -> Spec:
     """Horizontal bars from 0 to 1, each parted into `series` from `low` to `high`."""
-    percent = {"format": "%", "tickCount": 5}
+    percent = {"format": "%", **VALUE_AXIS}
     return _chart(
         values,
-        height={"step": 28},
+        height=ROW_HEIGHT * len(names),
         mark={"type": "bar", "height": 18},
         encoding={
             "y": _names("name", names),
             "x": _axis("low", "share of the items shown", axis=percent, scale={"domain": [0, 1]}),
             "x2": {"field": "high"},
-            "color": _colour(domain, legend=True),
+            "color": _colour(domain, PART_COLOURS, legend=True),
             "tooltip": [
                 {"field": "name", "title": "model"},
                 {"field": "series", "title": "part of the catalogue"},
@@ -210,11 +223,11 @@ def trials(values: Values, names: Sequence[str], title: str) -> Spec:
     fill = {"condition": {"test": "datum.chosen", "value": ACCENT}, "value": "transparent"}
     return _chart(
         values,
-        height={"step": 30},
+        height=ROW_HEIGHT * len(names),
         mark={"type": "point", "size": 80, "strokeWidth": 1.5, "opacity": 1, "stroke": ACCENT},
         encoding={
             "y": _names("name", names),
-            "x": _axis("value", title, scale={"zero": False}, axis={"tickCount": 5}),
+            "x": _axis("value", title, scale={"zero": False}, axis=VALUE_AXIS),
             "fill": fill,
             "tooltip": _tooltip(name="baseline", settings="settings", value=title),
         },
@@ -229,13 +242,14 @@ def scatter(values: Values, domain: Sequence[str], labelled: Values) -> Spec:
         {"field": name, "title": title} for name, title in (("label", "item"), ("series", "type"), ("rows", "rows"))
     ]
     wide_enough = {"expr": "width < 560 ? 0 : 1"}
-    text = {
-        "mark": {"type": "text", "dy": -9, "fontSize": 11, "opacity": wide_enough, "limit": 130},
+    mark = {"type": "text", "dy": -10, "fontSize": 11, "limit": 130, "opacity": wide_enough}
+    named = {
         "data": {"values": list(labelled)},
         "encoding": {**place, "text": {"field": "label"}, "color": {"value": "var(--ink)"}},
     }
+    halo = {**named, "mark": {**mark, "stroke": "var(--card)", "strokeWidth": 4, "strokeJoin": "round"}}
     points = {
-        "mark": {"type": "circle", "opacity": 0.6},
+        "mark": {"type": "circle", "opacity": 0.5},
         "encoding": {**place, "size": size, "color": _colour(domain, legend=len(domain) > 1), "tooltip": tips},
     }
-    return _chart(values, height=520, layer=[points, text])
+    return _chart(values, height=520, layer=[points, halo, {**named, "mark": mark}])

@@ -20,12 +20,30 @@ SECONDS_A_DAY = 86_400
 MONDAY_SHIFT = 3 * SECONDS_A_DAY
 
 CURVES = {
-    "retrieval_loss": ("Retrieval loss", "falls as the model learns to put what users took before what they did not"),
-    "rating_loss": ("Rating loss", "falls as predicted ratings come closer to the given ones"),
-    "validation_ndcg": ("NDCG on the validation part", "rises as rankings of rows not trained on get better"),
-    "validation_rmse": ("Rating error on the validation part", "falls as ratings not trained on are met better"),
-    "temperature": ("Temperature", "what cosines are divided by, set after each epoch to suit the validation part"),
-    "popularity_prior": ("Popularity prior", "how much an item's popularity counts beside the user's taste"),
+    "retrieval_loss": (
+        "Retrieval loss",
+        "How far the model is from putting what users took before the rest; lower is better at an equal temperature.",
+    ),
+    "rating_loss": (
+        "Rating loss",
+        "How far predicted ratings of the train part are from the given ones; lower is better.",
+    ),
+    "validation_ndcg": (
+        "NDCG on the validation part",
+        "How well rows that were not trained on are ranked; higher is better.",
+    ),
+    "validation_rmse": (
+        "Rating error on the validation part",
+        "How far predicted ratings of rows not trained on are from the given ones; lower is better.",
+    ),
+    "temperature": (
+        "Temperature",
+        "What cosines are divided by in the softmax; lower separates harder.",
+    ),
+    "popularity_prior": (
+        "Popularity prior",
+        "How much an item's popularity counts beside the user's taste.",
+    ),
 }
 
 
@@ -82,7 +100,7 @@ def _counts_figure(name: str, title: str, unit: str, counts: dict[str, int]) -> 
         name,
         title,
         f"{counted(len(pairs), 'kind')}, most often “{most}”: {count(number)} of {count(total)} {unit}.",
-        charts.bars([{"name": key, "value": value} for key, value in pairs], names, unit, ","),
+        charts.bars([{"name": key, "value": value} for key, value in pairs], names, ","),
         Table(["", unit], [[key, count(value)] for key, value in pairs]),
     )
 
@@ -189,19 +207,19 @@ def training_section(data: Inputs) -> Section:
     ]
     if not figures:
         return Section("training", "How it learnt", [Note("No training report was written.")])
-    text = f"One epoch is one pass over the train part; the model made {count(len(epochs))}."
+    text = f"One epoch is one pass over the train part; there were {count(len(epochs))}."
     return Section("training", "How it learnt", [Note(text), Grid(figures)])
 
 
 def _curve(name: str, epochs: list[int], values: list[float]) -> Figure:
-    title, meaning = CURVES.get(name, (wording.shortened(name), "by epoch"))
+    title, meaning = CURVES.get(name, (wording.shortened(name), ""))
     known = [(epoch, value) for epoch, value in zip(epochs, values, strict=True) if not math.isnan(value)]
     (first, start), (last, end) = known[0], known[-1]
     change = f"from {wording.decimal(start)} in epoch {first} to {wording.decimal(end)} in epoch {last}"
     return Figure(
         f"curve-{name.replace('_', '-')}",
         title,
-        f"{meaning[0].upper()}{meaning[1:]}: {change}.",
+        f"{meaning} It went {change}.".lstrip(),
         charts.curve([{"epoch": epoch, "value": value} for epoch, value in known], title),
         Table(["epoch", title], [[str(epoch), wording.decimal(value, 6)] for epoch, value in known]),
     )

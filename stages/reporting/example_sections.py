@@ -117,7 +117,7 @@ def _user_card(shown: Examples, user: np.int32, label: str, recommended: NDArray
     liked, ratings = _liked(shown, user)
     first = liked[:LIKED_SHOWN]
     details = [
-        ", ".join(filter(None, [kind, f"rated {rating:g}" if rating is not None else ""]))
+        ", ".join(filter(None, [kind, f"rated\u00a0{rating:g}" if rating is not None else ""]))
         for kind, rating in zip(shown.details(first), ratings, strict=False)
     ]
     known = [Entry(name, detail) for name, detail in zip(shown.data.items.labels(first), details, strict=True)]
@@ -127,7 +127,7 @@ def _user_card(shown: Examples, user: np.int32, label: str, recommended: NDArray
     detail = (
         f"{counted(len(liked), 'item')} known, {count(len(held_out))} held out, {count(int(found.sum()))} of them shown"
     )
-    lists = [("Liked", known, len(liked) - len(first)), (f"First {len(offered)} shown", offered, 0)]
+    lists = [("Took", known, len(liked) - len(first)), ("Would be shown", offered, 0)]
     return Card(label, detail, lists)
 
 

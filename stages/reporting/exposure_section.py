@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from stages.reporting import charts, wording
 from stages.reporting.blocks import Figure, Grid, Note, Section, Table
@@ -11,6 +12,15 @@ from stages.reporting.wording import MODEL, decimal, model_label, percent
 
 CONSUMED = "consumed"
 PARTS = ("head", "middle", "tail")
+
+
+class Measure(NamedTuple):
+    """A column of the exposure table, and how it is read."""
+
+    name: str
+    title: str
+    meaning: str
+    number_format: str
 
 
 def exposure_section(data: Inputs) -> Section | None:
@@ -24,11 +34,11 @@ def exposure_section(data: Inputs) -> Section | None:
         "users took. A model that shows more of the head than users take makes the popular more popular."
     )
     measures = (
-        ("coverage", "Coverage", "share of the catalogue that is shown to anyone", ".1%"),
-        ("gini", "Gini index", "0 if all items are shown as often as one another, 1 if all users see the same", ".3f"),
-        ("novelty", "Novelty", "mean self-information of what is shown, in bits", ".1f"),
+        Measure("coverage", "Coverage", "Share of the catalogue that is shown to anyone", ".1%"),
+        Measure("gini", "Gini index", "Inequality of exposure, 0 if all items are shown equally often", ".3f"),
+        Measure("novelty", "Novelty", "Mean self-information of an item shown, in bits", ".1f"),
     )
-    figures = [_share_figure(rows), *(_measure_figure(rows, *measure) for measure in measures)]
+    figures = [_share_figure(rows), *(_measure_figure(rows, measure) for measure in measures)]
     return Section("exposure", "What is shown", [Note(text), Grid(figures)])
 
 
@@ -69,24 +79,20 @@ def _share_figure(rows: Sequence[ExposureRow]) -> Figure:
     )
 
 
-def _measure_figure(rows: Sequence[ExposureRow], name: str, title: str, meaning: str, number_format: str) -> Figure:
-    pairs = [(model_label(row.model), float(getattr(row, name))) for row in rows]
-    known = [(label, value) for label, value in pairs if not math.isnan(value)]
-    read = percent if number_format.endswith("%") else decimal
-    own = [f"{label} {read(value, 1 if read is percent else 3)}" for label, value in known if label in _spoken()]
+def _measure_figure(rows: Sequence[ExposureRow], measure: Measure) -> Figure:
+    known = [(row.model, float(getattr(row, measure.name))) for row in rows]
+    pairs = [(model_label(name), value) for name, value in known if not math.isnan(value)]
+    read = [(label, format(value, measure.number_format)) for label, value in pairs]
+    spoken = [f"{label} {value}" for label, value in read if label in (model_label(MODEL), model_label(CONSUMED))]
     return Figure(
-        f"exposure-{name}",
-        title,
-        f"The {meaning}: {wording.listed(own) if own else 'not measured'}.",
+        f"exposure-{measure.name}",
+        measure.title,
+        f"{measure.meaning}: {wording.listed(spoken) if spoken else 'not measured for ours'}.",
         charts.bars(
-            [{"name": label, "value": value} for label, value in known],
-            [label for label, _ in known],
-            title,
-            number_format,
+            [{"name": label, "value": value} for label, value in pairs],
+            [label for label, _ in pairs],
+            measure.number_format,
+            highlight=model_label(MODEL),
         ),
-        Table(["model", title], [[label, read(value, 3)] for label, value in known]),
+        Table(["model", measure.title], read),
     )
-
-
-def _spoken() -> tuple[str, str]:
-    return model_label(MODEL), model_label(CONSUMED)

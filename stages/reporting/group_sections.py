@@ -46,7 +46,8 @@ def activity_section(data: Inputs) -> Section | None:
     if not rows:
         return None
     text = (
-        "Users who took much are better known, but also harder: what they would like next is further from the crowd's."
+        "The more a user has taken, the more the models know. A cold user has no train row, so "
+        "that there is nothing to go by but what is popular."
     )
     figures = _group_figures(data, rows, "activity", "by the number of items seen")
     return Section("activity", "By user activity", [Note(text), Legend(model_labels(data)), Grid(figures)])
@@ -64,7 +65,7 @@ def popularity_section(data: Inputs) -> Section | None:
 
 def _group_label(group: str) -> str:
     if group == "cold_users":
-        return "cold (no train row)"
+        return "cold, no train row"
     kind, _, name = group.partition("=")
     return f"{name.replace('-', wording.MISSING)} items" if kind == "activity" else wording.shortened(name, 40)
 

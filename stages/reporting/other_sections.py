@@ -3,7 +3,7 @@
 from stages.reporting import charts, wording
 from stages.reporting.blocks import Figure, Grid, Note, Section, Table, Terms
 from stages.reporting.inputs import Inputs
-from stages.reporting.wording import counted, decimal, model_label
+from stages.reporting.wording import MODEL, counted, decimal, model_label
 
 DEFINITIONS = [
     ("Held-out items", "What a user took according to the test part, which the model never saw."),
@@ -49,27 +49,24 @@ def rating_section(data: Inputs) -> Section | None:
     """Errors of predicted ratings; None where there are none."""
     if not data.ratings:
         return None
-    figures = []
-    for name, title in (("rmse", "RMSE"), ("mae", "MAE")):
-        pairs = sorted(
-            ((model_label(row.model), float(getattr(row, name))) for row in data.ratings), key=lambda pair: pair[1]
-        )
-        figures.append(
-            Figure(
-                f"ratings-{name}",
-                f"{title} of predicted ratings",
-                f"Lower is better; best is {pairs[0][0]} with {decimal(pairs[0][1])}.",
-                charts.bars(
-                    [{"name": label, "value": value} for label, value in pairs],
-                    [label for label, _ in pairs],
-                    title,
-                    ".4f",
-                ),
-                Table(["model", title], [[label, decimal(value)] for label, value in pairs]),
-            )
-        )
+    figures = [
+        _rating_figure("rmse", "RMSE", [(model_label(row.model), row.rmse) for row in data.ratings]),
+        _rating_figure("mae", "MAE", [(model_label(row.model), row.mae) for row in data.ratings]),
+    ]
     text = "How far predicted ratings of the test part are from the given ones, in the unit of the ratings."
     return Section("ratings", "Predicted ratings", [Note(text), Grid(figures)])
+
+
+def _rating_figure(name: str, title: str, errors: list[tuple[str, float]]) -> Figure:
+    up = sorted(errors, key=lambda pair: pair[1])
+    values = [{"name": label, "value": error} for label, error in up]
+    return Figure(
+        f"ratings-{name}",
+        f"{title} of predicted ratings",
+        f"Lower is better; best is {up[0][0]} with {decimal(up[0][1])}.",
+        charts.bars(values, [label for label, _ in up], ".4f", highlight=model_label(MODEL)),
+        Table(["model", title], [[label, decimal(error)] for label, error in up]),
+    )
 
 
 def tuning_section(data: Inputs) -> Section | None:
@@ -113,5 +110,5 @@ def tuning_section(data: Inputs) -> Section | None:
 
 def definition_section() -> Section:
     """What the words of the page mean."""
-    text = "All means are over users, each of whom counts the same."
+    text = "Means of the ranking metrics are over users, each of whom counts the same."
     return Section("definitions", "What the words mean", [Note(text), Terms(DEFINITIONS)])

@@ -65,7 +65,7 @@
       background: "transparent",
       font,
       view: { stroke: null },
-      axis: { ...axis, domainColor: "var(--line)", tickColor: "var(--line)", labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500 },
+      axis: { ...axis, domainColor: "var(--line)", tickColor: "var(--line)", labelSeparation: 6, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500 },
       legend: { labelColor: "var(--ink)", labelFontSize: 12, symbolType: "square", symbolStrokeWidth: 0 },
       text: { color: "var(--ink)" },
     };
@@ -80,7 +80,8 @@
     for (const plot of document.querySelectorAll(".plot")) {
       const spec = coloured(JSON.parse(plot.nextElementSibling.textContent), colours);
       plot.view?.finalize();
-      const drawn = await vegaEmbed(plot, spec, {
+      // Vega names the element that it draws into after itself: the name for the reader is on the one around it.
+      const drawn = await vegaEmbed(plot.firstElementChild, spec, {
         mode: "vega-lite",
         renderer: plot.dataset.renderer,
         actions: false,

@@ -70,7 +70,7 @@ def headline_section(data: Inputs) -> Section:
             f"Of the items that a user took and that were held back for the test, the first {k} suggestions hold "
             f"{percent(recall.mean)} on average over {counted(recall.users, 'user')}.",
         )
-    return Section("summary", "In short", [Note(text), Facts(facts), *map(Note, verdicts)])
+    return Section("summary", "The recommender in short", [Note(text), Facts(facts), *map(Note, verdicts)])
 
 
 def _verdict(name: str, own: MetricRow, best: MetricRow, differences: Sequence[DifferenceRow]) -> str:
@@ -148,8 +148,8 @@ def _differences_table(differences: Sequence[DifferenceRow]) -> Table:
             wording.signed(row.difference),
             wording.signed(row.low),
             wording.signed(row.high),
-            decimal(row.p_value),
-            decimal(row.p_adjusted),
+            wording.p_cell(row.p_value),
+            wording.p_cell(row.p_adjusted),
         ]
         for row in differences
     ]
@@ -165,7 +165,7 @@ def cutoff_section(data: Inputs) -> Section:
         _cutoff_figure(metric, [row for row in overall(data.metrics) if row.metric == metric], labels)
         for metric in metrics
     ]
-    text = "The more items are shown, the more of them are hits. Bands are 95% intervals."
+    text = "Every metric at every number of items shown. Bands are 95% intervals."
     return Section("cutoffs", "By the number of items shown", [Note(text), Legend(labels), Grid(figures)])
 
 

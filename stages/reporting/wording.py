@@ -83,6 +83,11 @@ def p_value(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
+def p_cell(value: float) -> str:
+    """The same for a column of p values: `<0.0001` or `0.0420`."""
+    return "<0.0001" if value < 0.0001 else decimal(value)
+
+
 def listed(parts: Sequence[str]) -> str:
     """`a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
