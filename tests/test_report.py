@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from stages import artifacts, report
-from stages.reporting import examples
+from stages.reporting import charts, examples, wording
 from stages.reporting.page import embedded_spec
 from stages.terminal import StageError
 from tests.conftest import ROOT, run, write_rows
@@ -27,6 +27,9 @@ HOSTILE = [
     "<!--<script>",
     "long " + "x" * 495,
 ]
+OWN_WIDTH = "one => one.tagName === 'CANVAS' ? one.width / devicePixelRatio : one.width.baseVal.value"
+SPILT = """() => [...document.querySelectorAll("article, figure, .facts > div, .terms > div")]
+  .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText)"""
 SIZES = [(1400, 900), (390, 844)]
 
 
@@ -49,15 +52,16 @@ def write_parts(folder: Path, num_users: int, num_items: int, ratings: bool, tim
 
 
 def write_vocabularies(folder: Path, num_users: int, num_items: int, types: list[str], titles: bool) -> None:
-    names = [HOSTILE[n % len(HOSTILE)] if n < len(HOSTILE) else f"id {n}" for n in range(max(num_users, num_items))]
-    users = pa.table({"index": pa.array(range(1, num_users + 1), pa.int32()), "user_id": names[:num_users]})
+    user_ids = [*HOSTILE, *(f"user {n}" for n in range(len(HOSTILE), num_users))][:num_users]
+    item_ids = [*HOSTILE, *(f"item {n}" for n in range(len(HOSTILE), num_items))][:num_items]
+    users = pa.table({"index": pa.array(range(1, num_users + 1), pa.int32()), "user_id": user_ids})
     columns: dict[str, Any] = {
         "index": pa.array(range(1, num_items + 1), pa.int32()),
         "item_type": [types[n % len(types)] for n in range(num_items)],
-        "item_id": names[:num_items],
+        "item_id": item_ids,
     }
     if titles:
-        columns["title"] = pa.array([f"Title: {name}" if n % 4 else None for n, name in enumerate(names[:num_items])])
+        columns["title"] = pa.array([f"Title: {name}" if n % 4 else None for n, name in enumerate(item_ids)])
     for path, table in ((artifacts.USER_VOCABULARY, users), (artifacts.ITEM_VOCABULARY, pa.table(columns))):
         artifacts.write_parquet(folder / path, table.schema, table.to_batches())
 
@@ -273,7 +277,29 @@ def test_what_the_data_lacks_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
     assert not {"types", "ratings", "refused", "time", "curve-rating-loss", "items-by-type"} & set(page.ids)
     assert {"parts", "map", "users", "definitions"} <= set(page.ids)
     assert "No row was refused." in page.texts
-    assert "id 6" in page.texts, "items without titles go by their ids"
+
+
+@pytest.mark.parametrize("titles", [True, False])
+def test_an_item_without_a_title_goes_by_its_id(titles: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = Elements(made(tmp_path, monkeypatch, titles=titles)).texts
+    assert "item 8" in texts
+    assert ("Title: item 9" if titles else "item 9") in texts
+
+
+def test_a_curve_that_does_not_move_has_an_axis() -> None:
+    spec = charts.curve([{"epoch": 1, "value": 0.1}, {"epoch": 2, "value": 0.1}], "temperature")
+    low, high = spec["encoding"]["y"]["scale"]["domain"]
+    assert low < 0.1 < high
+    assert spec["encoding"]["x"]["axis"]["values"] == [1, 2]
+
+
+def test_numbers_read_as_people_write_them() -> None:
+    assert wording.exact_percent(0.2) == "20%"
+    assert wording.exact_percent(0.000575) == "0.0575%"
+    assert wording.signed(-0.5, 2) == "\N{MINUS SIGN}0.50"
+    assert wording.decimal(float("nan")) == wording.MISSING
+    assert (wording.p_value(0.00001), wording.p_value(0.0421)) == ("p < 0.001", "p = 0.042")
+    assert wording.ranked([("a", 0.1), ("b", float("nan")), ("c", 0.2)]) == "c 0.2000, then a 0.1000"
 
 
 def test_large_counts_are_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,10 +416,14 @@ def test_the_page_in_a_browser(browser: Browser, page_file: Path, size: tuple[in
         drawn = plot.locator("svg, canvas").bounding_box()
         assert drawn is not None
         assert drawn["width"] > 200
+        assert abs(drawn["width"] - plot.locator("svg, canvas").evaluate(OWN_WIDTH)) < 1, (
+            "drawn for its place, not scaled"
+        )
         assert drawn["height"] > 20
         assert figure.locator("details tbody tr").count() > 0
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert visit.overflow() <= 0
+    assert page.evaluate(SPILT) == [], "texts stay within their cards"
     assert page.title() == "Towerline: report"
     assert page.locator("html").get_attribute("data-theme") == scheme
     assert visit.requests == [page_file.as_uri()]

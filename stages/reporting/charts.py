@@ -106,14 +106,20 @@ def bars(values: Values, names: Sequence[str], number_format: str, highlight: st
 
 def curve(values: Values, title: str) -> Spec:
     """One line over the epochs, with a point an epoch."""
-    epoch = _axis("epoch", "epoch", axis={"tickMinStep": 1, "grid": False, "format": "d"}, scale={"zero": False})
+    epochs, heights = [value["epoch"] for value in values], [value["value"] for value in values]
+    ticks = {"values": epochs, "grid": False, "labelOverlap": True}
+    scale: Spec = {"zero": False, "nice": True}
+    if min(heights) == max(heights):
+        # A line that does not move still needs an axis that says where it is.
+        room = abs(heights[0]) / 10 or 1
+        scale["domain"] = [heights[0] - room, heights[0] + room]
     return _chart(
         values,
         height=170,
         mark={"type": "line", "point": {"size": 36, "color": ACCENT}, "color": ACCENT, "strokeWidth": 2},
         encoding={
-            "x": epoch,
-            "y": _axis("value", title, scale={"zero": False, "nice": True}, axis=VALUE_AXIS),
+            "x": _axis("epoch", "epoch", axis=ticks, scale={"zero": False, "nice": False}),
+            "y": _axis("value", title, scale=scale, axis={"tickCount": 5}),
             "tooltip": _tooltip(epoch="epoch", value=title),
         },
     )

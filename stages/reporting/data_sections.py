@@ -57,7 +57,7 @@ def ingest_section(data: Inputs) -> Section:
         (count(found["rows_repeated"]), "repeats", "the last row counts"),
         (count(found["users"]), "users", ""),
         (count(found["items"]), "items", ""),
-        (percent(found["density"], 3), "density", "share of all pairs of user and item that have a row"),
+        (wording.exact_percent(found["density"]), "density", "share of all pairs of user and item that have a row"),
     ]
     blocks: list[Block] = [Facts(facts)]
     if len(found["items_by_type"]) > 1:

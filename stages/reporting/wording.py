@@ -64,6 +64,11 @@ def percent(value: float, digits: int = 1) -> str:
     return MISSING if math.isnan(value) else f"{100 * value:.{digits}f}%"
 
 
+def exact_percent(value: float) -> str:
+    """`20%`, `0.0575%`: four digits at most, and none that says nothing."""
+    return f"{100 * value:.4f}".rstrip("0").rstrip(".") + "%"
+
+
 def count(value: int) -> str:
     return f"{value:,}"
 
