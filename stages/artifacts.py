@@ -44,6 +44,7 @@ METRICS_TABLE = Path("reports/tables/metrics.csv")
 DIFFERENCES_TABLE = Path("reports/tables/differences.csv")
 EXPOSURE_TABLE = Path("reports/tables/exposure.csv")
 RATINGS_TABLE = Path("reports/tables/ratings.csv")
+REPORT = Path("reports/report.html")
 
 EXPORTS = Path("exports")
 EXPORTED_USERS = "user_embeddings"

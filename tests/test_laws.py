@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from tests.conftest import ROOT, run
 
 STAGES: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-NAMES = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "export"]
+NAMES = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "report", "export"]
 SOURCES = {"${ingest.source}": "data/raw/preferences.csv", "${ingest.items}": "data/raw/items.csv"}
 
 
@@ -80,10 +80,10 @@ def test_tensorflow_is_imported_under_its_room_only() -> None:
     assert found == {"model"}
 
 
-@pytest.mark.parametrize("stage", ["ingest", "vocabulary", "split", "baselines", "evaluate"])
+@pytest.mark.parametrize("stage", ["ingest", "vocabulary", "split", "baselines", "evaluate", "report"])
 def test_light_stages_do_not_pay_for_tensorflow(stage: str) -> None:
     code = f"import stages.{stage}, sys; print('tensorflow' in sys.modules, 'ibis' in sys.modules)"
-    heavy_ibis = str(stage not in ("baselines", "evaluate"))
+    heavy_ibis = str(stage not in ("baselines", "evaluate", "report"))
     assert run(ROOT, sys.executable, "-c", code).stdout.split() == ["False", heavy_ibis]
 
 
@@ -137,7 +137,7 @@ DATA_DEPENDENCIES = [
 
 
 def test_data_dependencies_were_found() -> None:
-    assert len(DATA_DEPENDENCIES) == 2 + 1 + 2 + 3 + 1 + 2 + 1 + 3 + 1 + 8 + 1 + 6 + 1
+    assert len(DATA_DEPENDENCIES) == 2 + 1 + 2 + 3 + 1 + 2 + 1 + 3 + 1 + 8 + 1 + 19 + 6 + 1
 
 
 @pytest.mark.parametrize(("stage", "missing"), DATA_DEPENDENCIES)

@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import networkx as nx
+import numpy as np
 import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from tests.conftest import ENVIRONMENT, ROOT, make_small_project, run, set_params, stages_run
 
-INGEST = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "export"]
-SPLIT = ["split", "train", "baselines", "evaluate", "export"]
-TRAIN = ["train", "evaluate", "export"]
-BASELINES = ["baselines", "evaluate"]
+INGEST = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "report", "export"]
+SPLIT = ["split", "train", "baselines", "evaluate", "report", "export"]
+TRAIN = ["train", "evaluate", "report", "export"]
+BASELINES = ["baselines", "evaluate", "report"]
+EVALUATE = ["evaluate", "report"]
 
 # Every leaf of params.yaml: a value to change it to, and the stages that may then have to run.
 CHANGES: dict[str, tuple[Any, list[str]]] = {
@@ -74,11 +76,11 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "baselines.trials": (2, BASELINES),
     "baselines.memory_limit": (0.5, BASELINES),
     "baselines.seed": (43, BASELINES),
-    "evaluate.cutoffs": ([5, 20], ["evaluate"]),
-    "evaluate.candidates": (["everything"], ["evaluate"]),
-    "evaluate.repeat_consumption": (True, ["evaluate"]),
-    "evaluate.bootstrap_samples": (200, ["evaluate"]),
-    "evaluate.seed": (43, ["evaluate"]),
+    "evaluate.cutoffs": ([5, 20], EVALUATE),
+    "evaluate.candidates": (["everything"], EVALUATE),
+    "evaluate.repeat_consumption": (True, EVALUATE),
+    "evaluate.bootstrap_samples": (200, EVALUATE),
+    "evaluate.seed": (43, EVALUATE),
     "export.csv": (True, ["export"]),
 }
 
@@ -165,7 +167,7 @@ def test_another_dimension_runs_train_evaluate_export_and_back_is_restored(proje
     set_params(project, {"train.embedding_dimension": 8})
     back = run(project, "dvc", "repro").stdout
     assert stages_run(back) == []
-    assert back.count("is cached - skipping run") == 3
+    assert back.count("is cached - skipping run") == 4
     assert (project / "dvc.lock").read_bytes() == before
 
 
@@ -269,3 +271,26 @@ def test_an_interrupted_training_leaves_the_old_model_whole(project: Path) -> No
     os.close(screen)
     assert shown.splitlines()[-1] == "train: interrupted"
     assert {path: path.read_bytes() for path in (project / "models").rglob("*") if path.is_file()} == before
+
+
+def test_embeddings_that_are_not_finite_stop_the_evaluation_with_file_and_rows(project: Path) -> None:
+    path = project / "models/two_tower/item_embeddings.npy"
+    embeddings = np.load(path)
+    embeddings[3, 1], embeddings[5] = np.nan, np.inf
+    path.unlink()
+    np.save(path, embeddings)
+    done = run(project, sys.executable, "-m", "stages.evaluate", check=False)
+    expected = "expected finite embeddings, found NaN or infinity in 2 rows"
+    assert (done.returncode, done.stderr) == (1, f"evaluate: models/two_tower/item_embeddings.npy: {expected}\n")
+
+
+def test_baselines_that_are_switched_off_or_too_large_are_not_in_the_result(project: Path) -> None:
+    names = {"random", "most_popular", "most_popular_of_type", "item_knn", "ease", "ials"}
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert names < set(metrics)
+    assert set(metrics["two_tower"]["within_item_type"]) == {"book", "film"}
+    kept = {"most_popular", "ease"}
+    set_params(project, {f"baselines.{name}": False for name in names - kept} | {"baselines.memory_limit": 1e-6})
+    assert "EASE would take" in run(project, "dvc", "repro").stdout
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert names & set(metrics) == {"most_popular"}

@@ -40,7 +40,11 @@ def test_the_committed_params_are_valid(section: str) -> None:
         ),
         ("  epochs: 10\n", "", "train.epochs: expected a value, found none; add it to params.yaml"),
         ("rating_weight: 0.03", "rating_weight: 0\n  retrieval_weight: 0", "expected at least one above 0"),
-        ("train:\n  #", "trian:\n  #", "expected a section 'train', found ingest, split, trian, baselines, evaluate, export"),
+        (
+            "train:\n  #",
+            "trian:\n  #",
+            "expected a section 'train', found ingest, split, trian, baselines, evaluate, ex",
+        ),
         ("    item_type: item_type", "    item_type: 0", "ingest.columns.item_type: expected text or a number above 0"),
         ("    user_id: user_id", "    user_id: 1", "ingest.columns.user_id: expected a column's name"),
         ('delimiter: ","', 'delimiter: "::"', "ingest.delimiter: expected one ASCII character, found '::'"),

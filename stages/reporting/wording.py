@@ -1,0 +1,107 @@
+"""How names, numbers and the texts of others read on the page."""
+
+import math
+from collections.abc import Sequence
+
+MODEL = "two_tower"
+
+MODEL_LABELS = {
+    MODEL: "Two towers",
+    "most_popular": "Most popular",
+    "most_popular_of_type": "Most popular of its type",
+    "random": "Random",
+    "item_knn": "Similar items (kNN)",
+    "ease": "EASE",
+    "ials": "iALS",
+    "consumed": "What users took",
+    "global_mean": "Mean rating",
+    "user_item_bias": "User and item biases",
+}
+
+METRIC_LABELS = {
+    "recall": "Recall",
+    "ndcg": "NDCG",
+    "mrr": "MRR",
+    "map": "MAP",
+    "precision": "Precision",
+    "hit_rate": "Hit rate",
+}
+
+TEXT_LIMIT = 80
+MISSING = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+# What would break a line, hide itself, or turn the text around it: control characters and bidirectional overrides.
+_CONTROLS = [*range(32), *range(127, 160)]
+_OVERRIDES = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_UNPRINTABLE = dict.fromkeys([*_CONTROLS, *_OVERRIDES], "\N{REPLACEMENT CHARACTER}")
+
+
+def shortened(text: str, limit: int = TEXT_LIMIT) -> str:
+    """A text of others on one line of at most `limit` characters."""
+    line = " ".join(text[: 2 * limit].split()).translate(_UNPRINTABLE)
+    return line if len(line) <= limit and len(text) <= 2 * limit else line[: limit - 1].rstrip() + "…"
+
+
+def model_label(name: str) -> str:
+    return MODEL_LABELS.get(name, shortened(name))
+
+
+def metric_label(name: str) -> str:
+    return METRIC_LABELS.get(name, name)
+
+
+def decimal(value: float, digits: int = 4) -> str:
+    """A number with a fixed number of digits behind the point."""
+    return MISSING if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def signed(value: float, digits: int = 4) -> str:
+    return MISSING if math.isnan(value) else f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def percent(value: float, digits: int = 1) -> str:
+    return MISSING if math.isnan(value) else f"{100 * value:.{digits}f}%"
+
+
+def exact_percent(value: float) -> str:
+    """`20%`, `0.0575%`: four digits at most, and none that says nothing."""
+    return f"{100 * value:.4f}".rstrip("0").rstrip(".") + "%"
+
+
+def count(value: int) -> str:
+    return f"{value:,}"
+
+
+def counted(value: int, singular: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{value:,} {singular}{'' if value == 1 else 's'}"
+
+
+def interval(low: float, high: float) -> str:
+    """`0.2790 to 0.3030`."""
+    return MISSING if math.isnan(low) or math.isnan(high) else f"{decimal(low)} to {decimal(high)}"
+
+
+def p_value(value: float) -> str:
+    """`p < 0.001` or `p = 0.042`."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def p_cell(value: float) -> str:
+    """The same for a column of p values: `<0.0001` or `0.0420`."""
+    return "<0.0001" if value < 0.0001 else decimal(value)
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def ranked(values: Sequence[tuple[str, float]]) -> str:
+    """The names with their values from the largest down: `A 0.3000, then B 0.2000 and C 0.1000`."""
+    known = sorted(((label, value) for label, value in values if not math.isnan(value)), key=lambda pair: -pair[1])
+    if not known:
+        return "no values"
+    first, *others = [f"{label} {decimal(value)}" for label, value in known]
+    return f"{first}, then {listed(others)}" if others else first

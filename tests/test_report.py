@@ -1,0 +1,479 @@
+"""The report: what it shows, that it is the same twice, that texts of others stay text, how it does in a browser."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from stages import artifacts, report
+from stages.reporting import charts, examples, wording
+from stages.reporting.page import embedded_spec
+from stages.terminal import StageError
+from tests.conftest import ROOT, run, write_rows
+
+HOSTILE = [
+    "</script><img src=x onerror=\"document.title='broken'\">",
+    "<script>document.title = 'broken'</script>",
+    "\"quotes\" & 'apostrophes' {{ braces }} ${dollars}",
+    "👩‍👩‍👧 \u202etxet\x00",
+    "<!--<script>",
+    "long " + "x" * 495,
+]
+OWN_WIDTH = "one => one.tagName === 'CANVAS' ? one.width / devicePixelRatio : one.width.baseVal.value"
+SPILT = """() => [...document.querySelectorAll("article, figure, .facts > div, .terms > div")]
+  .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText)"""
+SIZES = [(1400, 900), (390, 844)]
+
+
+def write_parts(folder: Path, num_users: int, num_items: int, ratings: bool, timestamps: bool) -> None:
+    """User u took the items of equal parity below u + 3; every fifth row is the test's, every fifth validation's."""
+    pairs = [(u, i) for u in range(1, num_users + 1) for i in range(1, num_items + 1) if (u + i) % 2 == 0 and i < u + 4]
+    for offset, path in ((2, artifacts.TRAIN), (1, artifacts.VALIDATION), (0, artifacts.TEST)):
+        chosen = [pair for row, pair in enumerate(pairs) if min(row % 5, 2) == offset]
+        columns = {
+            name: pa.array([pair[at] for pair in chosen], pa.int32())
+            for at, name in ((0, "user_index"), (1, "item_index"))
+        }
+        if ratings:
+            columns["rating"] = pa.array([float(item % 10) for _, item in chosen], pa.float32())
+        if timestamps:
+            columns["timestamp"] = pa.array([1_400_000_000 + 86_400 * 3 * user for user, _ in chosen], pa.int64())
+        table = pa.table(columns)
+        sizes = {"num_users": num_users, "num_items": num_items}
+        artifacts.write_parquet(folder / path, table.schema, table.to_batches(), sizes)
+
+
+def write_vocabularies(folder: Path, num_users: int, num_items: int, types: list[str], titles: bool) -> None:
+    user_ids = [*HOSTILE, *(f"user {n}" for n in range(len(HOSTILE), num_users))][:num_users]
+    item_ids = [*HOSTILE, *(f"item {n}" for n in range(len(HOSTILE), num_items))][:num_items]
+    users = pa.table({"index": pa.array(range(1, num_users + 1), pa.int32()), "user_id": user_ids})
+    columns: dict[str, Any] = {
+        "index": pa.array(range(1, num_items + 1), pa.int32()),
+        "item_type": [types[n % len(types)] for n in range(num_items)],
+        "item_id": item_ids,
+    }
+    if titles:
+        columns["title"] = pa.array([f"Title: {name}" if n % 4 else None for n, name in enumerate(item_ids)])
+    for path, table in ((artifacts.USER_VOCABULARY, users), (artifacts.ITEM_VOCABULARY, pa.table(columns))):
+        artifacts.write_parquet(folder / path, table.schema, table.to_batches())
+
+
+def write_embeddings(folder: Path, num_users: int, num_items: int) -> None:
+    """Unit vectors and a popularity prior; the unknown id and the last item, which is untrained, have zeros."""
+    draw = np.random.default_rng(4)
+    for path, size in ((artifacts.USER_EMBEDDINGS, num_users), (artifacts.ITEM_EMBEDDINGS, num_items)):
+        vectors = draw.normal(size=(size + 1, 4)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors[0] = 0
+        if path == artifacts.ITEM_EMBEDDINGS:
+            vectors[-1] = 0
+        artifacts.write_array(folder / path, np.column_stack([vectors, np.ones(size + 1, np.float32)]))
+
+
+def metric_rows(models: list[str], types: list[str], cutoffs: list[int]) -> list[list[str]]:
+    groups = [("everything", group) for group in ("all", "activity=1-5", "activity=6+", "cold_users")]
+    groups += [("everything", f"items={part}") for part in ("head", "middle", "tail")]
+    if len(types) > 1:
+        groups += [(mode, f"item_type={kind}") for mode in ("everything", "within_type") for kind in types]
+    return [
+        [model, mode, group, metric, str(k), "9", f"{mean}", f"{0.9 * mean}", f"{1.1 * mean}"]
+        for place, model in enumerate(models)
+        for mode, group in groups
+        for metric in ("recall", "precision", "ndcg", "mrr", "map", "hit_rate")
+        if metric == "recall" or not group.startswith("items=")
+        for k in cutoffs
+        for mean in [round(k / 40 / (place + 1), 6)]
+    ]
+
+
+def write_tables(folder: Path, models: list[str], types: list[str], cutoffs: list[int], ratings: bool) -> None:
+    def write(path: Path, columns: str, rows: list[list[str]]) -> None:
+        write_rows(folder / path, rows, columns.split(","))
+
+    write(
+        artifacts.METRICS_TABLE,
+        "model,candidates,group,metric,k,users,mean,low,high",
+        metric_rows(models, types, cutoffs),
+    )
+    differences = [
+        [model, "ndcg", str(cutoffs[-1]), "9", "0.1", "0.05", "0.15", "0.0001", "0.0003"] for model in models[1:]
+    ]
+    write(artifacts.DIFFERENCES_TABLE, "baseline,metric,k,users,difference,low,high,p_value,p_adjusted", differences)
+    exposure = [[model, str(k), "0.5", "0.6", "7.5", "3.2", "0.7", "0.2", "0.1"] for model in models for k in cutoffs]
+    exposure += [["consumed", "", "0.6", "", "6.5", "3.4", "0.6", "0.3", "0.1"]]
+    write(artifacts.EXPOSURE_TABLE, "model,k,coverage,gini,mean_popularity,novelty,head,middle,tail", exposure)
+    write(
+        artifacts.RATINGS_TABLE,
+        "model,rmse,mae",
+        [["two_tower", "1.2", "0.9"], ["global_mean", "1.5", "1.1"]] * ratings,
+    )
+    trials = [[model, "1", HOSTILE[0], "ndcg@20", "0.1", "True"] for model in models[1:]]
+    write(artifacts.BASELINES_TABLE, "baseline,trial,settings,metric,validation,chosen", trials)
+
+
+def fabricate(
+    folder: Path,
+    *,
+    num_users: int = 14,
+    num_items: int = 16,
+    types: tuple[str, ...] = ("book", HOSTILE[0]),
+    models: tuple[str, ...] = ("two_tower", "most_popular", HOSTILE[0]),
+    cutoffs: tuple[int, ...] = (5, 20),
+    ratings: bool = True,
+    timestamps: bool = True,
+    titles: bool = True,
+    rejected: int = 12,
+    rows_read: int = 100,
+) -> Path:
+    """All that the stage reads, in `folder`."""
+    write_parts(folder, num_users, num_items, ratings, timestamps)
+    write_vocabularies(folder, num_users, num_items, list(types), titles)
+    write_embeddings(folder, num_users, num_items)
+    write_tables(folder, list(models), list(types), list(cutoffs), ratings)
+    ingest = {
+        "density": 0.2,
+        "items": num_items,
+        "items_by_type": dict.fromkeys(types, num_items // len(types)),
+        "rows_below_minimum_interactions": 0,
+        "rows_below_minimum_rating": 0,
+        "rows_kept": rows_read - rejected,
+        "rows_read": rows_read,
+        "rows_rejected": rejected,
+        "rows_rejected_by_reason": {"rating: expected a number": rejected} if rejected else {},
+        "rows_repeated": 0,
+        "users": num_users,
+    }
+    artifacts.write_json(folder / artifacts.INGEST_REPORT, ingest)
+    refused = pa.table(
+        {
+            "source": pa.array(["data/raw/a.csv"] * rejected, pa.string()),
+            "line": pa.array(range(2, rejected + 2), pa.int64()),
+            "reason": pa.array(["rating: expected a number"] * rejected, pa.string()),
+            "raw": pa.array([HOSTILE[n % len(HOSTILE)] for n in range(rejected)], pa.string()),
+        }
+    )
+    artifacts.write_parquet(folder / artifacts.REJECTED, refused.schema, refused.to_batches())
+    rating = ["0.8", "0.7"] if ratings else ["", ""]
+    training = [[str(epoch + 1), "1.5", rating[epoch], "0.1", rating[epoch], "0.2", "0.5"] for epoch in range(2)]
+    names = "epoch,retrieval_loss,rating_loss,validation_ndcg,validation_rmse,temperature,popularity_prior"
+    write_rows(folder / artifacts.TRAINING_REPORT, training, names.split(","))
+    artifacts.write_json(folder / artifacts.METRICS, {"counts": {"users_ranked": 9, "cold_users": 2}})
+    return folder
+
+
+BARE: dict[str, Any] = {
+    "num_users": 5,
+    "num_items": 7,
+    "types": ("item",),
+    "models": ("two_tower", "most_popular"),
+    "cutoffs": (5,),
+    "ratings": False,
+    "timestamps": False,
+    "titles": False,
+    "rejected": 0,
+}
+
+
+def made(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> str:
+    """The page over fabricated inputs."""
+    monkeypatch.chdir(fabricate(folder, **changes))
+    report.main()
+    return artifacts.REPORT.read_text(encoding="utf-8")
+
+
+class Elements(HTMLParser):
+    """Counts elements, keeps the ids of sections and figures, and the JSON and the text between tags."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.counts: dict[str, int] = {}
+        self.ids: list[str] = []
+        self.specs: list[Any] = []
+        self.texts: list[str] = []
+        self._inside: tuple[str, str | None] = ("", None)
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        given = dict(attrs)
+        self._inside = (tag, given.get("type"))
+        if tag in ("section", "figure"):
+            self.ids.append(str(given["id"]))
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == ("script", "application/json") and data.strip():
+            self.specs.append(json.loads(data))
+        elif self._inside[0] not in ("script", "style"):
+            self.texts.append(data)
+
+
+def test_texts_of_others_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Elements(made(tmp_path, monkeypatch))
+    assert "img" not in page.counts
+    assert page.counts["script"] == page.counts["figure"] + 2
+    assert len(page.specs) == page.counts["figure"]
+    texts = "\n".join(page.texts)
+    for text in (HOSTILE[0], HOSTILE[1], HOSTILE[2]):
+        assert text in texts
+    assert "\x00" not in texts
+    assert "\u202e" not in texts
+    assert "x" * 200 not in texts, "long texts are shortened"
+
+
+def test_a_specification_cannot_end_its_element_and_keeps_its_texts() -> None:
+    spec = {"data": {"values": [{"label": text, "value": float("nan")} for text in HOSTILE]}}
+    text = str(embedded_spec(spec))
+    assert "<" not in text
+    assert [value["label"] for value in json.loads(text)["data"]["values"]] == HOSTILE
+    assert json.loads(text)["data"]["values"][0]["value"] is None
+
+
+def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
+    pages = []
+    for number, threads in ((1, "1"), (2, "4")):
+        folder = fabricate(tmp_path / f"folder {number}", num_users=60, num_items=120)
+        run(
+            folder,
+            *(sys.executable, "-m", "stages.report"),
+            PYTHONPATH=str(ROOT),
+            PYTHONHASHSEED=str(number),
+            TZ=f"Etc/GMT+{number}",
+            OMP_NUM_THREADS=threads,
+            OPENBLAS_NUM_THREADS=threads,
+        )
+        pages.append((folder / artifacts.REPORT).read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_a_page_of_everything_has_all_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Elements(made(tmp_path, monkeypatch)).ids
+    for name in (
+        "types",
+        "activity",
+        "popularity",
+        "exposure",
+        "ratings",
+        "map",
+        "users",
+        "similar",
+        "people",
+        "tuning",
+    ):
+        assert name in found
+    for name in ("refused", "time", "curve-rating-loss", "type-within-type-recall", "cutoffs-hit-rate"):
+        assert name in found
+
+
+def test_what_the_data_lacks_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Elements(made(tmp_path, monkeypatch, **BARE))
+    assert not {"types", "ratings", "refused", "time", "curve-rating-loss", "items-by-type"} & set(page.ids)
+    assert {"parts", "map", "users", "definitions"} <= set(page.ids)
+    assert "No row was refused." in page.texts
+
+
+@pytest.mark.parametrize("titles", [True, False])
+def test_an_item_without_a_title_goes_by_its_id(titles: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = Elements(made(tmp_path, monkeypatch, titles=titles)).texts
+    assert "item 8" in texts
+    assert ("Title: item 9" if titles else "item 9") in texts
+
+
+def test_a_curve_that_does_not_move_has_an_axis() -> None:
+    spec = charts.curve([{"epoch": 1, "value": 0.1}, {"epoch": 2, "value": 0.1}], "temperature")
+    low, high = spec["encoding"]["y"]["scale"]["domain"]
+    assert low < 0.1 < high
+    assert spec["encoding"]["x"]["axis"]["values"] == [1, 2]
+
+
+def test_numbers_read_as_people_write_them() -> None:
+    assert wording.exact_percent(0.2) == "20%"
+    assert wording.exact_percent(0.000575) == "0.0575%"
+    assert wording.signed(-0.5, 2) == "\N{MINUS SIGN}0.50"
+    assert wording.decimal(float("nan")) == wording.MISSING
+    assert (wording.p_value(0.00001), wording.p_value(0.0421)) == ("p < 0.001", "p = 0.042")
+    assert wording.ranked([("a", 0.1), ("b", float("nan")), ("c", 0.2)]) == "c 0.2000, then a 0.1000"
+
+
+def test_large_counts_are_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = Elements(made(tmp_path, monkeypatch, rows_read=12_345_678_901)).texts
+    assert "12,345,678,901" in texts
+
+
+def test_a_table_without_a_column_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(fabricate(tmp_path))
+    write_rows(artifacts.RATINGS_TABLE, [["two_tower", "1.0"]], ["model", "rmse"])
+    with pytest.raises(StageError, match=r"ratings\.csv: expected the columns mae, found none; repro evaluate"):
+        report.main()
+
+
+def test_a_cell_that_is_no_number_is_refused_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(fabricate(tmp_path))
+    write_rows(
+        artifacts.RATINGS_TABLE, [["two_tower", "1.0", "1.0"], ["other", "good", "1.0"]], ["model", "rmse", "mae"]
+    )
+    with pytest.raises(StageError, match=r"ratings\.csv: line 3: expected numbers"):
+        report.main()
+
+
+def test_metrics_without_the_model_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(fabricate(tmp_path, models=("most_popular",)))
+    with pytest.raises(StageError, match="expected rows of two_tower"):
+        report.main()
+
+
+def test_example_users_span_the_levels_of_activity() -> None:
+    activity = np.array([0, 1, 1, 2, 900, 4, 0, 30, 31], np.int64)
+    preferred = np.array([0, 0, 1, 1, 1, 1, 1, 1, 1], bool)
+    assert examples.users_across_activity(activity, preferred, 4).tolist() == [2, 5, 8, 4]
+    assert examples.users_across_activity(activity, preferred, 20).tolist() == [1, 2, 3, 5, 7, 8, 4]
+    assert examples.users_across_activity(np.zeros(3, np.int64), preferred[:3], 4).tolist() == []
+
+
+def test_well_known_items_take_turns_by_type() -> None:
+    rows = np.array([0, 9, 8, 7, 6, 5], np.int64)
+    kind = np.array([0, 0, 0, 0, 1, 1], np.int64)
+    candidates = np.array([0, 1, 1, 1, 1, 1], bool)
+    assert examples.well_known_items(rows, candidates, kind, 4).tolist() == [1, 4, 2, 5]
+
+
+def test_neighbours_are_others_that_were_trained() -> None:
+    vectors = np.array([[0, 0], [1, 0], [0.8, 0.6], [0, 0], [-1, 0]], np.float32)
+    near = examples.nearest(vectors, np.array([1, 4], np.int32), 3)
+    assert near.ids.tolist() == [[2, 4, 0], [2, 1, 0]]
+    np.testing.assert_allclose(near.cosine, [[0.8, -1, 0], [-0.8, -1, 0]], rtol=1e-6)
+
+
+def test_a_map_needs_different_items() -> None:
+    assert examples.item_map(np.ones((50, 3), np.float32)) is None
+    places = examples.item_map(np.eye(6, dtype=np.float32))
+    assert places is not None
+    assert np.isfinite(places).all()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The Chromium that is installed."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no browser to look at the report with: apt-get install chromium")
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session", params=["everything", "bare"])
+def page_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of all that there can be, and one of the least."""
+    folder = fabricate(tmp_path_factory.mktemp(request.param), **(BARE if request.param == "bare" else {}))
+    run(folder, sys.executable, "-m", "stages.report", PYTHONPATH=str(ROOT))
+    return folder / artifacts.REPORT
+
+
+class Visit:
+    """The page in a browser, with all that it said and asked for."""
+
+    def __init__(self, browser: Browser, file: Path, size: tuple[int, int], scheme: Any) -> None:
+        self.said: list[str] = []
+        self.requests: list[str] = []
+        width, height = size
+        self.page: Page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
+        self.page.on("request", lambda asked: self.requests.append(asked.url))
+        self.page.goto(file.as_uri())
+        self.drawn()
+
+    def drawn(self) -> None:
+        self.page.wait_for_selector("html[data-charts=ready]", timeout=60_000)
+
+    def overflow(self) -> int:
+        return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_in_a_browser(browser: Browser, page_file: Path, size: tuple[int, int], scheme: str) -> None:
+    visit = Visit(browser, page_file, size, scheme)
+    page = visit.page
+    figures = page.locator("figure").all()
+    assert len(figures) >= 10
+    for figure in figures:
+        plot = figure.locator(".plot")
+        name = plot.get_attribute("aria-label")
+        assert name is not None
+        assert len(name) > 20, "the label says what there is to see"
+        assert plot.get_attribute("role") == "img"
+        drawn = plot.locator("svg, canvas").bounding_box()
+        assert drawn is not None
+        assert drawn["width"] > 200
+        assert abs(drawn["width"] - plot.locator("svg, canvas").evaluate(OWN_WIDTH)) < 1, (
+            "drawn for its place, not scaled"
+        )
+        assert drawn["height"] > 20
+        assert figure.locator("details tbody tr").count() > 0
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert visit.overflow() <= 0
+    assert page.evaluate(SPILT) == [], "texts stay within their cards"
+    assert page.title() == "Towerline: report"
+    assert page.locator("html").get_attribute("data-theme") == scheme
+    assert visit.requests == [page_file.as_uri()]
+    assert visit.said == []
+    page.close()
+
+
+def test_a_chart_follows_the_width_of_the_page(browser: Browser, page_file: Path) -> None:
+    visit = Visit(browser, page_file, SIZES[0], "light")
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    visit.page.wait_for_function("document.querySelector('#map svg, #map canvas').getBoundingClientRect().width < 390")
+    assert visit.overflow() <= 0
+    visit.page.close()
+
+
+def test_the_theme_can_be_switched_by_keyboard(browser: Browser, page_file: Path) -> None:
+    visit = Visit(browser, page_file, SIZES[0], "light")
+    page = visit.page
+    state = """() => {
+      const axis = document.querySelector("#comparison-recall .plot svg .role-axis-label text");
+      return [getComputedStyle(document.body).backgroundColor, getComputedStyle(axis).fill];
+    }"""
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    button = page.locator("#theme")
+    assert button.evaluate("one => one === document.activeElement")
+    light = page.evaluate(state)
+    page.keyboard.press("Enter")
+    visit.drawn()
+    dark = page.evaluate(state)
+    assert all(before != after for before, after in zip(light, dark, strict=True)), "paper and charts change"
+    assert button.get_attribute("aria-pressed") == "true"
+    page.reload()
+    visit.drawn()
+    assert page.evaluate(state) == dark, "the choice lasts"
+    button.click()
+    visit.drawn()
+    assert page.evaluate(state) == light
+    assert visit.said == []
+    page.close()
+
+
+def test_a_tooltip_shows_texts_of_others_as_text(browser: Browser, tmp_path: Path) -> None:
+    run(fabricate(tmp_path), sys.executable, "-m", "stages.report", PYTHONPATH=str(ROOT))
+    visit = Visit(browser, tmp_path / artifacts.REPORT, SIZES[0], "light")
+    page = visit.page
+    page.locator("#comparison-recall .plot .mark-symbol path").last.hover()
+    tooltip = page.locator("#vg-tooltip-element")
+    tooltip.wait_for(state="visible")
+    assert "<img src=x" in tooltip.inner_text()
+    assert tooltip.locator("img").count() == 0
+    assert visit.said == []
+    page.close()
