@@ -11,6 +11,8 @@ Result = TypeVar("Result")
 
 # Scores held at once by one thread: 32 MB, whatever the catalogue's size.
 BLOCK_SCORES = 1 << 23
+# Each holds some 25 MB beside what it ranks: together they stay below 300 MB on any machine.
+MAX_THREADS = 8
 
 
 def in_blocks(
@@ -31,7 +33,7 @@ def in_blocks(
     starts = range(0, num_queries, rows)
     stops = [min(start + rows, num_queries) for start in starts]
     results = []
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
         for start, stop, result in zip(starts, stops, pool.map(result_of, starts, stops), strict=True):
             results.append(result)
             progressed(stop - start)
