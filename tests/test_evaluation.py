@@ -232,6 +232,20 @@ def test_an_item_nobody_wants_moves_nothing_but_coverage() -> None:
     assert second.novelty == first.novelty
 
 
+def test_within_a_type_the_other_types_do_not_stand_before() -> None:
+    train = part(np.array([[1, 1], [2, 2]], np.int32))
+    test = part(np.array([[1, 3], [2, 4]], np.int32))
+    kinds = np.array(["", *["book"] * 10, *["film"] * (ITEMS - 10)])
+    # Every film before every book, among which items come in the order of their indices.
+    items = np.where(kinds == "film", 100, -np.arange(ITEMS + 1)).astype(np.float32)
+    scorer = Embeddings(np.ones((USERS + 1, 1), np.float32), items[:, None])
+    found = evaluated(scorer, data_of(train, test, kinds), [2, 3], True)
+    assert mean(found, "recall@3", EVERYTHING, "item_type=book") == 0.0
+    # User 1 is shown 2 and 3, user 2 is shown 1 and 3: what they had is left out.
+    assert mean(found, "recall@2", WITHIN_TYPE, "item_type=book") == 0.5
+    assert mean(found, "recall@3", WITHIN_TYPE, "item_type=book") == 1.0
+
+
 def test_cold_users_and_cold_items_are_reported_apart() -> None:
     train = part(np.array([[1, 1], [1, 2], [2, 2], [3, 3]], np.int32))
     test = part(np.array([[1, 3], [2, 4], [4, 2], [2, 1]], np.int32))
@@ -293,6 +307,11 @@ def test_p_values_are_scipys_paired_t_test() -> None:
     assert paired_p_values(np.zeros((5, 1))).tolist() == [1.0]
     assert paired_p_values(np.ones((5, 1))).tolist() == [0.0]
     assert paired_p_values(np.ones((1, 1))).tolist() == [1.0]
+
+
+def test_holm_by_hand() -> None:
+    # 3 * .01, 2 * .02, and .022 no smaller than the one before it.
+    assert holm(np.array([0.022, 0.01, 0.02])).tolist() == pytest.approx([0.04, 0.03, 0.04])
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))

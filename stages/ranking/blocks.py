@@ -33,7 +33,8 @@ def in_blocks(
     starts = range(0, num_queries, rows)
     stops = [min(start + rows, num_queries) for start in starts]
     results = []
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
+    threads = min(os.cpu_count() or 1, MAX_THREADS)
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         for start, stop, result in zip(starts, stops, pool.map(result_of, starts, stops), strict=True):
             results.append(result)
             progressed(stop - start)
