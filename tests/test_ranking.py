@@ -87,17 +87,20 @@ def test_the_bound_from_group_maxima_is_exact_on_a_catalogue_it_is_made_for() ->
     assert (top_k.top_k(scores, 100) == expected).all()
 
 
-@given(st.integers(0, 10**6))
-def test_metrics_equal_trec_eval(seed: int) -> None:
-    queries, candidates, relevant = random_case(seed)
+@given(st.integers(0, 10**6), st.sampled_from([1, 30]), st.sampled_from([5, 60]))
+def test_metrics_equal_trec_eval(seed: int, users: int, items: int) -> None:
+    """With tied scores, users without held-out items left out, one user alone, and a catalogue smaller than k."""
+    queries, candidates, relevant = random_case(seed, users, items)
     kept = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
+    assume(len(kept))
     relevant = relevant.of_users(kept)
     ranked = top_k.rank_items(Embeddings(queries, candidates), kept, UserItems.none(len(kept)), 20)
     judged = [ir_measures.Qrel(str(row), str(item), 1) for row in range(len(kept)) for item in of_row(relevant, row)]
     scored = [
         ir_measures.ScoredDoc(str(row), str(item), float(-rank))
-        for row, items in enumerate(ranked.tolist())
-        for rank, item in enumerate(items)
+        for row, shown in enumerate(ranked.tolist())
+        for rank, item in enumerate(shown)
+        if item
     ]
     values = metrics.rank_metrics(ranked, relevant, [1, 5, 20])
     names = {"recall": R, "precision": P, "ndcg": nDCG, "hit_rate": Success, "mrr": RR, "map": AP}
