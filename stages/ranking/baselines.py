@@ -83,7 +83,7 @@ def ease(history: UserItems, num_items: int, regularization: float) -> NDArray[n
       regularization: above 0.
 
     Returns:
-      [num_items + 1, num_items + 1] float32; what it needs of memory is twice that.
+      [num_items + 1, num_items + 1] float32; three times that is needed on the way.
     """
     matrix = history.matrix(num_items + 1)
     gram = np.asfortranarray((matrix.T @ matrix).toarray())
