@@ -45,11 +45,17 @@ DIFFERENCES_TABLE = Path("reports/tables/differences.csv")
 EXPOSURE_TABLE = Path("reports/tables/exposure.csv")
 RATINGS_TABLE = Path("reports/tables/ratings.csv")
 REPORT = Path("reports/report.html")
+EXPORT_REPORT = Path("reports/export.json")
 
 EXPORTS = Path("exports")
 EXPORTED_USERS = "user_embeddings"
 EXPORTED_ITEMS = "item_embeddings"
 EXPORTED_MODEL = "retrieval"
+EXPORTED_SEEN_STARTS = "seen_starts.npy"
+EXPORTED_SEEN_ITEMS = "seen_items.npy"
+EXPORTED_RATINGS = "rating_model.npz"
+EXPORTED_INDEX = "item_index.faiss"
+EXPORTED_MANIFEST = "manifest.json"
 
 ROW_GROUP_ROWS = 131_072
 
@@ -153,6 +159,21 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     with np.load(path, allow_pickle=False) as file:
         return dict(file)
+
+
+def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:
+    """The [num_ids + 1, d] embeddings of a vocabulary.
+
+    Raises:
+      StageError: they are of another vocabulary, or not finite.
+    """
+    embeddings: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    if len(embeddings) != num_ids + 1:
+        raise StageError(f"{path}: expected {num_ids + 1} rows for {num_ids} ids, found {len(embeddings)}; repro train")
+    broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
+    if broken:
+        raise StageError(f"{path}: expected finite embeddings, found NaN or infinity in {broken} rows")
+    return embeddings
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -10,7 +10,6 @@ Parameters: evaluate.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,17 +55,6 @@ DIFFERENCES_HEADER = [
 Row = list[str | int | float]
 
 
-def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:
-    """Embeddings of a vocabulary of num_ids ids; a StageError where they are of another or not finite."""
-    embeddings: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    if len(embeddings) != num_ids + 1:
-        raise StageError(f"{path}: expected {num_ids + 1} rows for the split's {num_ids} ids, found {len(embeddings)}")
-    broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
-    if broken:
-        raise StageError(f"{path}: expected finite embeddings, found NaN or infinity in {broken} rows")
-    return embeddings
-
-
 def read_data(repeats: bool) -> Data:
     """The split and the items' types; a StageError where no test user has training rows."""
     train, validation, test = map(artifacts.read_part, (artifacts.TRAIN, artifacts.VALIDATION, artifacts.TEST))
@@ -93,8 +81,8 @@ class Models(NamedTuple):
     @classmethod
     def read(cls, train: Part) -> "Models":
         embeddings = Embeddings(
-            read_embeddings(artifacts.USER_EMBEDDINGS, train.num_users),
-            read_embeddings(artifacts.ITEM_EMBEDDINGS, train.num_items),
+            artifacts.read_embeddings(artifacts.USER_EMBEDDINGS, train.num_users),
+            artifacts.read_embeddings(artifacts.ITEM_EMBEDDINGS, train.num_items),
         )
         history = UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
         scorers: dict[str, Scorer] = {MODEL_NAME: embeddings}

@@ -1,12 +1,14 @@
-"""Towers and vocabularies -> embeddings with their ids, and a servable model.
+"""Towers, vocabularies and interactions -> embeddings with their ids, what is seen, and a servable model.
 
-Row r of a .npy file belongs to the id in row r of the Parquet file beside it; the unknown id is not exported.
+Row r of every array belongs to the id in row r of the Parquet file of its kind; the unknown id is not exported.
 
-Reads: models/two_tower/{user,item}_embeddings.npy, towers.weights.h5, model.json, data/vocabulary/*.parquet.
-Writes: exports/.
+Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, towers.weights.h5, model.json,
+  data/vocabulary/*.parquet, data/interactions.parquet.
+Writes: exports/, reports/export.json.
 Parameters: export.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,19 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages import artifacts
+from stages import artifacts, tables
 from stages.model.servable import Retrieval, Vocabularies
 from stages.model.towers import Towers
 from stages.params import ExportParams
+from stages.ranking.approximate import build, load, recall
+from stages.ranking.scorers import Embeddings
+from stages.ranking.top_k import rank_items
+from stages.ranking.user_items import UserItems
 from stages.terminal import StageError, run
+
+VERSION_DIGITS = 12
+# Of how many users, evenly spaced, the index is asked, and for how many items.
+RECALL_USERS, RECALL_CUTOFF = 2000, 100
 
 
 def embedding_table(ids: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:
@@ -51,31 +61,122 @@ def write_embeddings(folder: Path, name: str, ids: pa.Table, embeddings: NDArray
             pyarrow.csv.write_csv(wide_table(ids, embeddings), unfinished)
 
 
-def read_vocabulary(path: Path, columns: list[str], embeddings: NDArray[np.float32]) -> pa.Table:
+def read_vocabulary(path: Path, columns: list[str]) -> pa.Table:
     vocabulary = pq.read_table(path, columns=["index", *columns])
-    index = vocabulary["index"].to_numpy()
-    if len(embeddings) != len(index) + 1 or (index != np.arange(1, len(index) + 1)).any():
+    if (vocabulary["index"].to_numpy() != np.arange(1, len(vocabulary) + 1)).any():
         raise StageError(
-            f"{path}: expected the indices 1 to {len(embeddings) - 1} of the embeddings in order, found {len(index)} "
-            "others; repro train"
+            f"{path}: expected the indices 1 to {len(vocabulary)} in order, found others; repro vocabulary"
         )
     return vocabulary.select(columns)
 
 
+def seen_items(num_users: int) -> UserItems:
+    """The items of every user in all interactions, those of no part of the split among them, as rows from 0."""
+    with tables.session() as connection:
+        paths = (artifacts.INTERACTIONS, artifacts.USER_VOCABULARY, artifacts.ITEM_VOCABULARY)
+        interactions, users, items = (connection.read_parquet(path) for path in paths)
+        pairs = tables.with_indices(interactions, users, items).select("user_index", "item_index").to_pyarrow()
+    user, item = (pairs[name].to_numpy() - np.int32(1) for name in ("user_index", "item_index"))
+    return UserItems.of_pairs(user, item, num_users - 1)
+
+
+def version_of(folder: Path) -> str:
+    """A digest of the files of a folder, in the order of their names; CSV files repeat what others hold."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.suffix != ".csv"):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:VERSION_DIGITS]
+
+
+def write_index(path: Path, embeddings: Embeddings, min_recall: float) -> float:
+    """Writes the approximate index of the items and returns its recall@100 against exact search.
+
+    Args:
+      path: the file.
+      embeddings: with the unknown ids at index 0.
+      min_recall: the least recall.
+
+    Raises:
+      StageError: the recall is lower.
+    """
+    items = embeddings.items[1:]
+    build(items).save(path)
+    num_users = len(embeddings.users) - 1
+    users = np.unique(np.linspace(1, num_users, min(num_users, RECALL_USERS)).astype(np.int32))
+    k = min(RECALL_CUTOFF, len(items))
+    exact = rank_items(embeddings, users, UserItems.none(len(users)), k) - 1
+    found = load(path, *items.shape).search(embeddings.users[users], k)
+    share = recall(found, exact)
+    if share < min_recall:
+        raise StageError(
+            f"export.index.min_recall: expected an index that finds at least {min_recall:g} of the exact first {k} "
+            f"items, found {share:.4f}; lower it, or set export.index.build to false"
+        )
+    return share
+
+
+def write_exported(
+    folder: Path,
+    users: pa.Table,
+    items: pa.Table,
+    embeddings: Embeddings,
+    seen: UserItems,
+    ratings: dict[str, NDArray[Any]],
+    temperature: float,
+    csv: bool,
+) -> None:
+    """Writes all but the index and the servable model, and a manifest that tells this export from others.
+
+    Args:
+      folder: an empty folder.
+      users, items: rows of the vocabularies.
+      embeddings: with the unknown ids at index 0.
+      seen: as from seen_items().
+      ratings: the arrays of the rating head; none where the rating task was not trained.
+      temperature: that the model was trained with.
+      csv: whether to write the embeddings as CSV, too.
+    """
+    write_embeddings(folder, artifacts.EXPORTED_USERS, users, embeddings.users, csv)
+    write_embeddings(folder, artifacts.EXPORTED_ITEMS, items, embeddings.items, csv)
+    artifacts.write_array(folder / artifacts.EXPORTED_SEEN_STARTS, seen.starts)
+    artifacts.write_array(folder / artifacts.EXPORTED_SEEN_ITEMS, seen.items)
+    known = {name: array[1:] if array.ndim else array for name, array in ratings.items()}
+    artifacts.write_arrays(folder / artifacts.EXPORTED_RATINGS, known)
+    manifest = {
+        "version": version_of(folder),
+        "users": len(users),
+        "items": len(items),
+        "dimension": embeddings.items.shape[1],
+        "temperature": temperature,
+    }
+    artifacts.write_json(folder / artifacts.EXPORTED_MANIFEST, manifest)
+
+
 def main() -> str:
     params = ExportParams.load()
-    user_embeddings = np.load(artifacts.USER_EMBEDDINGS, allow_pickle=False)
-    item_embeddings = np.load(artifacts.ITEM_EMBEDDINGS, allow_pickle=False)
-    users = read_vocabulary(artifacts.USER_VOCABULARY, ["user_id"], user_embeddings)
-    items = read_vocabulary(artifacts.ITEM_VOCABULARY, ["item_type", "item_id", "title"], item_embeddings)
-    sizes: dict[str, Any] = artifacts.read_json(artifacts.MODEL)
-    towers = Towers.load(artifacts.TOWER_WEIGHTS, **sizes)
+    users = read_vocabulary(artifacts.USER_VOCABULARY, ["user_id"])
+    items = read_vocabulary(artifacts.ITEM_VOCABULARY, ["item_type", "item_id", "title"])
+    embeddings = Embeddings(
+        artifacts.read_embeddings(artifacts.USER_EMBEDDINGS, len(users)),
+        artifacts.read_embeddings(artifacts.ITEM_EMBEDDINGS, len(items)),
+    )
+    ratings = artifacts.read_arrays(artifacts.RATING_HEAD)
+    model: dict[str, Any] = artifacts.read_json(artifacts.MODEL)
+    temperature = model.pop("temperature")
+    towers = Towers.load(artifacts.TOWER_WEIGHTS, **model)
+    seen = seen_items(len(users))
     ids = [column.to_numpy() for column in (users["user_id"], items["item_type"], items["item_id"])]
+    report: dict[str, float] = {}
     with artifacts.replacing(artifacts.EXPORTS) as folder:
-        write_embeddings(folder, artifacts.EXPORTED_USERS, users, user_embeddings, params.csv)
-        write_embeddings(folder, artifacts.EXPORTED_ITEMS, items, item_embeddings, params.csv)
+        write_exported(folder, users, items, embeddings, seen, ratings, temperature, params.csv)
+        if params.index.build:
+            share = write_index(folder / artifacts.EXPORTED_INDEX, embeddings, params.index.min_recall)
+            report[f"index_recall@{RECALL_CUTOFF}"] = share
         Retrieval(towers, Vocabularies(*ids)).save(folder / artifacts.EXPORTED_MODEL)
-    return f"{len(users):,} users and {len(items):,} items of {user_embeddings.shape[1]} dimensions"
+    artifacts.write_json(artifacts.EXPORT_REPORT, report)
+    sizes = f"{len(users):,} users and {len(items):,} items of {embeddings.items.shape[1]} dimensions"
+    return ", ".join([sizes, *(f"{name} {value:.4f}" for name, value in report.items())])
 
 
 if __name__ == "__main__":

@@ -144,7 +144,15 @@ class EvaluateParams(Section):
         return self
 
 
+class IndexParams(Settings):
+    """An approximate index of the items, and how good it has to be."""
+
+    build: bool
+    min_recall: Share
+
+
 class ExportParams(Section):
     section = "export"
 
     csv: bool
+    index: IndexParams

@@ -14,10 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from stages import artifacts
 from stages.reporting import inputs, page
@@ -83,13 +81,6 @@ def read_vocabulary(path: Path, num_ids: int) -> pa.Table:
     return vocabulary
 
 
-def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:
-    embeddings: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    if len(embeddings) != num_ids + 1:
-        raise StageError(f"{path}: expected {num_ids + 1} rows for {num_ids} ids, found {len(embeddings)}; repro train")
-    return embeddings
-
-
 def read_inputs() -> Inputs:
     """All that the page shows something of."""
     parts = {path.stem: read_timed(path) for path in (artifacts.TRAIN, artifacts.VALIDATION, artifacts.TEST)}
@@ -102,8 +93,8 @@ def read_inputs() -> Inputs:
         parts=parts,
         users=read_vocabulary(artifacts.USER_VOCABULARY, num_users)["user_id"],
         items=Items(items["item_type"], items["item_id"], title),
-        user_embeddings=read_embeddings(artifacts.USER_EMBEDDINGS, num_users),
-        item_embeddings=read_embeddings(artifacts.ITEM_EMBEDDINGS, num_items),
+        user_embeddings=artifacts.read_embeddings(artifacts.USER_EMBEDDINGS, num_users),
+        item_embeddings=artifacts.read_embeddings(artifacts.ITEM_EMBEDDINGS, num_items),
         training=read_training(artifacts.TRAINING_REPORT),
         counts=artifacts.read_json(artifacts.METRICS)["counts"],
         metrics=read_rows(artifacts.METRICS_TABLE, inputs.MetricRow),

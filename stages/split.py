@@ -37,9 +37,7 @@ def indexed(interactions: ir.Table, users: ir.Table, items: ir.Table, seed: int)
     """
     key = [interactions[name] for name in ("user_id", "item_type", "item_id")]
     draw = ibis.literal(SEPARATOR).join([ibis.literal(str(seed)), *key]).hexdigest("md5")
-    rows = interactions.mutate(draw=draw)
-    rows = rows.inner_join(users.select("user_id", user_index="index"), "user_id")
-    rows = rows.inner_join(items.select("item_type", "item_id", item_index="index"), ["item_type", "item_id"])
+    rows = tables.with_indices(interactions.mutate(draw=draw), users, items)
     optional = [name for name in ("rating", "timestamp", "split") if name in interactions.columns]
     return rows.select("user_index", "item_index", *optional, "draw")
 

@@ -33,3 +33,9 @@ def write(path: Path, rows: Table, metadata: Mapping[str, int] | None = None) ->
     """Streams an ordered expression into a Parquet file and returns its number of rows."""
     with rows.to_pyarrow_batches(chunk_size=BATCH_ROWS) as batches:
         return artifacts.write_parquet(path, batches.schema, batches, metadata)
+
+
+def with_indices(interactions: Table, users: Table, items: Table) -> Table:
+    """The interactions with user_index and item_index, as the vocabularies number their ids."""
+    rows = interactions.inner_join(users.select("user_id", user_index="index"), "user_id")
+    return rows.inner_join(items.select("item_type", "item_id", item_index="index"), ["item_type", "item_id"])

@@ -1,33 +1,58 @@
-"""What a stage shows on the terminal: one line a step, progress bars, and errors of one line."""
+"""What a command shows on the terminal: one line a step, progress bars, and errors of one line."""
 
+import os
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar, NoReturn
 
 from tqdm import tqdm
 
 
-class StageError(Exception):
-    """A run that cannot go on, told in one line: what was expected, what came, where, and what to do."""
+class CommandError(Exception):
+    """What ends a command, told in one line: what was expected, what came, where, and what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class StageError(CommandError):
+    """A run that cannot go on."""
+
+
+def printable(text: str) -> str:
+    """The text in one line that cannot move the cursor: line ends, escapes and the like as Python writes them."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+@contextmanager
+def errors_of_one_line(command: str) -> Iterator[None]:
+    """Ends the process with one line on standard error where a command cannot go on.
+
+    The exit code is that of the CommandError, 1 where the operating system refused a file, 130 where the command was
+    interrupted, and 141, without a line, where nobody reads its output any more. Anything else is a bug of ours and
+    keeps its traceback.
+    """
+    try:
+        yield
+    except CommandError as error:
+        print(f"{command}: {printable(str(error))}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except BrokenPipeError:
+        # Python would write what is left when it ends, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except OSError as error:
+        print(f"{command}: {error.filename or 'operating system'}: {error.strerror or error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def run(stage: str, main: Callable[[], str]) -> None:
-    """Runs a stage's main() and prints the line it returns.
-
-    Exits with 1 and one line on standard error where the stage raised a StageError or the operating system refused a
-    file, with 130 where it was interrupted. Anything else is a bug of ours and keeps its traceback.
-    """
-    try:
+    """Runs a stage's main() and prints the line it returns; errors as in errors_of_one_line()."""
+    with errors_of_one_line(stage):
         print(f"{stage}: {main()}", flush=True)
-    except StageError as error:
-        print(f"{stage}: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except OSError as error:
-        print(f"{stage}: {error.filename or 'operating system'}: {error.strerror or error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print(f"{stage}: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def progress(*, what: str, unit: str, total: int | None = None, scale: bool = False) -> "tqdm[NoReturn]":

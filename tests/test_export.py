@@ -3,12 +3,18 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.csv
 import pyarrow.parquet as pq
+import pytest
 
-from tests.conftest import run, set_params
+import serving
+from stages.ranking.approximate import load
+from stages.ranking.scorers import Embeddings
+from stages.terminal import StageError
+from tests.conftest import ROOT, STRANGE, run, set_params
 
 # Runs in a fresh process with TensorFlow alone: none of our modules, no recommenders package, no Keras.
 ASK = """
@@ -18,14 +24,36 @@ model = tf.saved_model.load("exports/retrieval")
 users = pq.read_table("exports/user_embeddings.parquet").column("user_id").to_pylist()
 items = pq.read_table("exports/item_embeddings.parquet").select(["item_type", "item_id"]).to_pydict()
 ask = model.signatures
-np.save("asked_users.npy", ask["query_embedding"](user_id=tf.constant(users))["embedding"].numpy())
-np.save("asked_items.npy", ask["candidate_embedding"](
-    item_type=tf.constant(items["item_type"]), item_id=tf.constant(items["item_id"]))["embedding"].numpy())
-best = ask["serving_default"](user_id=tf.constant([*users, "nobody"]), k=tf.constant(7))
-ids = [[f"{kind.decode()}/{one.decode()}" for kind, one in zip(kinds, ones)]
-       for kinds, ones in zip(best["item_type"].numpy(), best["item_id"].numpy())]
-loaded = [name for name in sys.modules if name.split(".")[0] in ("stages", "tensorflow_recommenders", "tf_keras")]
-json.dump({"ids": ids, "scores": best["score"].numpy().tolist(), "loaded": loaded}, open("asked.json", "w"))
+of_users = ask["query_embedding"](user_id=tf.constant([*users, "nobody"]))
+of_items = ask["candidate_embedding"](
+    item_type=tf.constant([*items["item_type"], "book"]), item_id=tf.constant([*items["item_id"], "0042"]))
+np.save("asked_users.npy", of_users["embedding"].numpy())
+np.save("asked_items.npy", of_items["embedding"].numpy())
+denied = {"excluded_item_type": tf.constant([["film", "book", ""]]),
+          "excluded_item_id": tf.constant([["0000011", "0000002", ""]])}
+first_of_each = [[kind] for kind in model.recommend(tf.constant(users), tf.constant(1))["item_type"].numpy()[:, 0]]
+own = {"excluded_item_type": tf.constant(first_of_each),
+       "excluded_item_id": model.recommend(tf.constant(users), tf.constant(1))["item_id"]}
+answers = {
+    "all": model.recommend(tf.constant([*users, "nobody"]), tf.constant(7)),
+    "defaults": model.recommend(tf.constant(users)),
+    "film": model.recommend(tf.constant(users), tf.constant(7), tf.constant("film")),
+    "denied": model.recommend(tf.constant(users), tf.constant(7), **denied),
+    "own": model.recommend(tf.constant(users), tf.constant(7), **own),
+    "signature": ask["serving_default"](
+        user_id=tf.constant(users), k=tf.constant(100), item_type=tf.constant("book"), **denied),
+    "no such type": model.recommend(tf.constant(users[:1]), tf.constant(2), tf.constant("record")),
+}
+decoded = lambda rows: [[cell.decode() for cell in row] for row in rows]
+json.dump({
+    "known": [of_users["known"].numpy().tolist(), of_items["known"].numpy().tolist()],
+    "known_user": answers["all"]["known_user"].numpy().tolist(),
+    "answers": {
+        name: [decoded(one["item_type"].numpy()), decoded(one["item_id"].numpy()), one["score"].numpy().tolist()]
+        for name, one in answers.items()},
+    "loaded": [name for name in sys.modules
+               if name.split(".")[0] in ("stages", "serving", "tensorflow_recommenders", "tf_keras")],
+}, open("asked.json", "w"))
 """
 
 
@@ -34,39 +62,72 @@ def vectors(path: Path) -> np.ndarray:
     return np.asarray(column.values).reshape(len(column), -1)
 
 
-def test_every_exported_vector_is_the_one_the_model_gives_for_its_id(small_project: Path, tmp_path: Path) -> None:
-    (tmp_path / "exports").symlink_to(small_project / "exports")
-    run(tmp_path, sys.executable, "-c", ASK)
-    asked = json.loads((tmp_path / "asked.json").read_text())
-    assert asked["loaded"] == []
-    exports = small_project / "exports"
-    for kind in ("user", "item"):
-        from_model = np.load(tmp_path / f"asked_{kind}s.npy")
-        assert len(from_model) == 60
-        assert len(np.unique(from_model, axis=0)) == 60, "vectors must tell ids apart for this test to mean anything"
-        assert (from_model == vectors(exports / f"{kind}_embeddings.parquet")).all()
-        assert (from_model == np.load(exports / f"{kind}_embeddings.npy")).all()
+@pytest.fixture(scope="module")
+def asked(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the SavedModel said, and the export that it belongs to."""
+    folder = tmp_path_factory.mktemp("asked")
+    (folder / "exports").symlink_to(small_project / "exports")
+    run(folder, sys.executable, "-c", ASK)
+    return folder
 
 
-def test_recommendations_are_the_largest_inner_products_of_the_exported_vectors(
-    small_project: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "exports").symlink_to(small_project / "exports")
-    run(tmp_path, sys.executable, "-c", ASK)
-    asked = json.loads((tmp_path / "asked.json").read_text())
-    users, items = (vectors(tmp_path / f"exports/{kind}_embeddings.parquet") for kind in ("user", "item"))
-    table = pq.read_table(tmp_path / "exports/item_embeddings.parquet")
-    names = [
-        f"{kind}/{one}" for kind, one in zip(table["item_type"].to_pylist(), table["item_id"].to_pylist(), strict=True)
-    ]
-    for row, scores in enumerate(users @ items.T):
-        by_name = dict(zip(names, scores.tolist(), strict=True))
-        assert len(set(asked["ids"][row])) == 7
-        np.testing.assert_allclose(asked["scores"][row], np.sort(scores)[::-1][:7], rtol=1e-5)
-        np.testing.assert_allclose([by_name[name] for name in asked["ids"][row]], asked["scores"][row], rtol=1e-5)
-    # Somebody unknown is shown what is popular: the last dimension orders items by it.
-    popular = np.sort(items[:, -1])[::-1][:7]
-    np.testing.assert_allclose(asked["scores"][-1], popular, rtol=1e-6)
+def test_every_exported_vector_is_the_one_the_model_gives_for_its_id(asked: Path) -> None:
+    said = json.loads((asked / "asked.json").read_text())
+    assert said["loaded"] == []
+    for kind, known in zip(("user", "item"), said["known"], strict=True):
+        from_model = np.load(asked / f"asked_{kind}s.npy")
+        assert known == [True] * 60 + [False]
+        assert not from_model[60][:-1].any(), "nothing is known of somebody unknown"
+        assert len(np.unique(from_model[:60], axis=0)) == 60, (
+            "vectors must tell ids apart for this test to mean anything"
+        )
+        assert (from_model[:60] == vectors(asked / f"exports/{kind}_embeddings.parquet")).all()
+        assert (from_model[:60] == np.load(asked / f"exports/{kind}_embeddings.npy")).all()
+
+
+def test_the_model_recommends_what_serving_does_to_the_last_bit(asked: Path) -> None:
+    said = json.loads((asked / "asked.json").read_text())
+    towerline = serving.open(asked / "exports")
+    users = towerline.exported.user_ids.to_pylist()
+    assert set(STRANGE.values()) & set(users)
+    denied = [("film", "0000011"), ("book", "0000002")]
+    seen: dict[str, Any] = {"exclude_seen": False}
+    answers = {
+        "all": towerline.recommend_batch(users, 7, **seen),
+        "defaults": towerline.recommend_batch(users, 10, **seen),
+        "film": towerline.recommend_batch(users, 7, item_type="film", **seen),
+        "denied": towerline.recommend_batch(users, 7, deny=denied, **seen),
+        "own": [answer[1:] for answer in towerline.recommend_batch(users, 8, **seen)],
+    }
+    for name, expected in answers.items():
+        for user, answer in enumerate(expected):
+            found = zip(*(column[user] for column in said["answers"][name]), strict=True)
+            assert list(found) == [(one.item_type, one.item_id, one.score) for one in answer]
+    # Fewer than k are left: 29 books, of 60 items.
+    books = towerline.recommend_batch(users, 60, item_type="book", deny=denied, **seen)
+    for answer, types, ids, scores in zip(books, *said["answers"]["signature"], strict=True):
+        assert list(zip(types, ids, scores, strict=True))[:29] == [
+            (one.item_type, one.item_id, one.score) for one in answer
+        ]
+        assert (len(ids), set(ids[29:]), set(scores[29:])) == (60, {""}, {-np.inf})
+    assert said["answers"]["no such type"] == [[["", ""]], [["", ""]], [[-np.inf, -np.inf]]]
+    # Somebody unknown is told so, and shown what the popularity prior puts first.
+    assert said["known_user"] == [True] * 60 + [False]
+    prior = towerline.recommend_for_history([], 7)
+    assert said["answers"]["all"][1][60] == [one.item_id for one in prior]
+
+
+def test_a_request_may_leave_out_all_but_the_user(small_project: Path) -> None:
+    """TensorFlow Serving fills in what the model's own description gives for a missing input."""
+    code = """
+from tensorflow.core.protobuf import saved_model_pb2
+from pathlib import Path
+from typing import Any
+model = saved_model_pb2.SavedModel.FromString(Path("exports/retrieval/saved_model.pb").read_bytes())
+signature = model.meta_graphs[0].signature_def["serving_default"]
+print(sorted(set(signature.inputs) - set(signature.defaults)), signature.defaults["k"].int_val)
+"""
+    assert run(small_project, sys.executable, "-c", code).stdout == "['user_id'] [10]\n"
 
 
 def test_titles_travel_with_the_vectors(small_project: Path) -> None:
@@ -83,17 +144,47 @@ def test_titles_travel_with_the_vectors(small_project: Path) -> None:
     assert table.schema.field("embedding").type.list_size == 9
 
 
-def test_csv_on_request_holds_the_same_numbers(small_project: Path, tmp_path: Path) -> None:
-    for name in ("data/vocabulary", "models", "params.yaml"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+def test_csv_and_index_on_request(small_project: Path, tmp_path: Path) -> None:
+    for name in ("data", "models", "params.yaml"):
         run(tmp_path, "cp", "-rL", str(small_project / name), name)
-    set_params(tmp_path, {"export.csv": True})
-    run(tmp_path, sys.executable, "-m", "stages.export", PYTHONPATH=str(Path(__file__).parent.parent))
+    set_params(tmp_path, {"export.csv": True, "export.index.build": True})
+    done = run(tmp_path, sys.executable, "-m", "stages.export", PYTHONPATH=str(ROOT))
     text = pyarrow.csv.ConvertOptions(column_types={"item_id": "string"})
-    table = pyarrow.csv.read_csv(tmp_path / "exports/item_embeddings.csv", convert_options=text)
+    quoted = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    table = pyarrow.csv.read_csv(tmp_path / "exports/item_embeddings.csv", convert_options=text, parse_options=quoted)
     assert (
         table["item_id"].to_pylist()
         == pq.read_table(tmp_path / "exports/item_embeddings.parquet")["item_id"].to_pylist()
     )
     numbers = np.stack([table[f"dimension_{d}"].to_numpy() for d in range(9)], axis=1).astype(np.float32)
     assert (numbers == vectors(tmp_path / "exports/item_embeddings.parquet")).all()
+    report = json.loads((tmp_path / "reports/export.json").read_text())
+    assert 0.95 <= report["index_recall@100"] <= 1
+    assert f"index_recall@100 {report['index_recall@100']:.4f}" in done.stdout
+    exact, approximate = serving.open(small_project / "exports"), serving.open(tmp_path / "exports")
+    assert (exact.exported.item_index is None, approximate.exported.item_index is None) == (True, False)
+    assert exact.exported.version == approximate.exported.version
+    users = exact.exported.user_ids.to_pylist()
+    # So few items are all found: what is seen or denied must still be left out.
+    cases: list[dict[str, Any]] = [{}, {"deny": [("film", "0000011")]}, {"exclude_seen": False}, {"item_type": "book"}]
+    for filters in cases:
+        assert approximate.recommend_batch(users, 7, **filters) == exact.recommend_batch(users, 7, **filters)
+
+
+def test_an_index_that_misses_too_much_stops_the_export(tmp_path: Path) -> None:
+    from stages.export import write_index
+
+    draw = np.random.default_rng(3)
+    embeddings = Embeddings(*(draw.normal(size=(5001, 32)).astype(np.float32) for _ in range(2)))
+    share = write_index(tmp_path / "index", embeddings, 0.0)
+    assert 0.3 < share < 0.999, "random vectors have no near ones: this test needs an index that misses some"
+    users = np.linspace(1, 5000, 2000).astype(np.int32)
+    scores = embeddings.users[users] @ embeddings.items[1:].T
+    exact = np.argsort(-scores, axis=1)[:, :100]
+    found = load(tmp_path / "index", 5000, 32).search(embeddings.users[users], 100)
+    hits = [len(set(one) & set(other)) for one, other in zip(found.tolist(), exact.tolist(), strict=True)]
+    assert share == pytest.approx(np.mean(hits) / 100, abs=1e-4)
+    with pytest.raises(
+        StageError, match=r"export.index.min_recall: expected an index that finds at least 0.9999 .*100"
+    ):
+        write_index(tmp_path / "index", embeddings, 0.9999)

@@ -82,6 +82,8 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "evaluate.bootstrap_samples": (200, EVALUATE),
     "evaluate.seed": (43, EVALUATE),
     "export.csv": (True, ["export"]),
+    "export.index.build": (True, ["export"]),
+    "export.index.min_recall": (0.9, ["export"]),
 }
 
 

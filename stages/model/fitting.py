@@ -210,7 +210,9 @@ class Training:
         _check_finite(number, losses, self.params.learning_rate)
         users, items = self.embeddings()
         prior = self._calibrate(users, items)
-        items[:, -1] = prior * temperature * self.popularity
+        # Relative to an item without training rows, as the unknown item is one: from 0 up. Graph indices of inner
+        # products lead towards long vectors, and those have to be the popular items' (Morozov and Babenko 2018).
+        items[:, -1] = prior * temperature * (self.popularity - self.popularity[0])
         self.model.towers.candidate.extra.assign(items[:, -1])
         ndcg = rmse = None
         if len(self.validation.held_out.users):

@@ -8,10 +8,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stages.model.towers import Towers
+from stages.ranking.top_k import MARGIN
 
-# Between an item's type and its id, which together are its key.
-_SEPARATOR = "\x1f"
 _FINGERPRINT = "fingerprint.pb"
+
+# What a signature takes where a request leaves it out; TensorFlow Serving reads them from the model.
+_K = tf.constant(10, tf.int32)
+_ANY_TYPE = tf.constant("")
+_NOTHING = tf.constant([[]], tf.string, shape=[1, 0])
 
 
 class Vocabularies(NamedTuple):
@@ -26,43 +30,78 @@ class Retrieval(tf.Module):
     """Exact search over the whole catalogue.
 
     Signatures:
-      serving_default(user_id [n] string, k [] int32) -> score [n, k] float32, item_type, item_id [n, k] string: the k
-        items with the largest scores, best first, equal scores by index; nothing is left out.
-      query_embedding(user_id [n] string) -> embedding [n, d + 1] float32.
-      candidate_embedding(item_type, item_id [n] string) -> embedding [n, d + 1] float32.
+      serving_default(user_id [n], k [] int32, item_type [], excluded_item_type and excluded_item_id [n or 1, any])
+        -> score [n, k] float32, item_type, item_id [n, k], known_user [n] bool.
+      query_embedding(user_id [n]) -> embedding [n, d + 1] float32, known [n] bool.
+      candidate_embedding(item_type, item_id [n]) -> embedding [n, d + 1] float32, known [n] bool.
 
-    An id that is not in the vocabulary has index 0, the unknown id: its score is the popularity prior alone.
+    All but user_id may be left out: k is 10, the empty item_type stands for every type, and nothing is excluded. Rows
+    of excluded items are filled up with empty ids; a single row is for all users. Items come best first, equal scores
+    by index; where fewer than k are left, the score is -inf and the id empty; there are no more columns than items.
+
+    A user who is not known has index 0, the unknown id, whose score is the popularity prior alone. Scores of all n
+    users for all items are held at once.
     """
 
     def __init__(self, towers: Towers, vocabularies: Vocabularies) -> None:
         super().__init__()
-        keys = [_SEPARATOR.join(pair) for pair in zip(vocabularies.item_type, vocabularies.item_id, strict=True)]
-        self.user_index = _index_table(list(vocabularies.user_id), "user_index")
-        self.item_index = _index_table(keys, "item_index")
+        self.user_index = _index_table(tf.constant(list(vocabularies.user_id)), "user_index")
+        self.item_index = _index_table(
+            _item_key(tf.constant(list(vocabularies.item_type)), tf.constant(list(vocabularies.item_id))), "item_index"
+        )
         # The towers' finished output: normalised anew in a graph, its last bits would differ from the exported files.
         self.queries = tf.Variable(towers.query.all_embeddings(), trainable=False, name="queries")
         self.candidates = tf.Variable(towers.candidate.all_embeddings(), trainable=False, name="candidates")
         self.item_type = tf.constant(["", *vocabularies.item_type])
         self.item_id = tf.constant(["", *vocabularies.item_id])
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id"), tf.TensorSpec([], tf.int32, "k")])
-    def recommend(self, user_id: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        query = tf.gather(self.queries, self.user_index.lookup(user_id))
-        # Row 0, the unknown item, is no candidate.
-        score, row = tf.math.top_k(tf.matmul(query, self.candidates[1:], transpose_b=True), k)
-        item = row + 1
-        return {"score": score, "item_type": tf.gather(self.item_type, item), "item_id": tf.gather(self.item_id, item)}
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "user_id"),
+            tf.TensorSpec([], tf.int32, "k"),
+            tf.TensorSpec([], tf.string, "item_type"),
+            tf.TensorSpec([None, None], tf.string, "excluded_item_type"),
+            tf.TensorSpec([None, None], tf.string, "excluded_item_id"),
+        ]
+    )
+    def recommend(
+        self,
+        user_id: tf.Tensor,
+        k: tf.Tensor = _K,
+        item_type: tf.Tensor = _ANY_TYPE,
+        excluded_item_type: tf.Tensor = _NOTHING,
+        excluded_item_id: tf.Tensor = _NOTHING,
+    ) -> dict[str, tf.Tensor]:
+        user = self.user_index.lookup(user_id)
+        query = tf.gather(self.queries, user)
+        scores = tf.matmul(query, self.candidates, transpose_b=True)
+        shown = tf.logical_or(tf.equal(item_type, ""), tf.equal(self.item_type, item_type))
+        scores = tf.where(shown, scores, -np.inf)
+        excluded = self.item_index.lookup(_item_key(excluded_item_type, excluded_item_id))
+        scores = _masked(scores, tf.broadcast_to(excluded, [tf.shape(user)[0], tf.shape(excluded)[1]]))
+        found, item = tf.math.top_k(scores, tf.minimum(k + MARGIN, tf.shape(scores)[1]))
+        score, item = _rescored(query, tf.gather(self.candidates, item), found, item)
+        # Column 0, the unknown item, is none to be shown.
+        k = tf.minimum(k, tf.shape(scores)[1] - 1)
+        score, item = score[:, :k], item[:, :k]
+        return {
+            "score": score,
+            "item_type": tf.gather(self.item_type, item),
+            "item_id": tf.gather(self.item_id, item),
+            "known_user": user > 0,
+        }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")])
     def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"embedding": tf.gather(self.queries, self.user_index.lookup(user_id))}
+        user = self.user_index.lookup(user_id)
+        return {"embedding": tf.gather(self.queries, user), "known": user > 0}
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, "item_type"), tf.TensorSpec([None], tf.string, "item_id")]
     )
     def candidate_embedding(self, item_type: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
-        key = tf.strings.join([item_type, item_id], _SEPARATOR)
-        return {"embedding": tf.gather(self.candidates, self.item_index.lookup(key))}
+        item = self.item_index.lookup(_item_key(item_type, item_id))
+        return {"embedding": tf.gather(self.candidates, item), "known": item > 0}
 
     def save(self, folder: Path) -> None:
         """Writes the SavedModel without its fingerprint, a random number that loading does not need."""
@@ -75,8 +114,43 @@ class Retrieval(tf.Module):
         (folder / _FINGERPRINT).unlink(missing_ok=True)
 
 
-def _index_table(keys: list[str], name: str) -> Any:
+def _item_key(item_type: tf.Tensor, item_id: tf.Tensor) -> tf.Tensor:
+    """Type and id as one text; the type's length in front tells where it ends, whatever the two hold."""
+    return tf.strings.join([tf.strings.as_string(tf.strings.length(item_type)), ":", item_type, item_id])
+
+
+def _index_table(keys: tf.Tensor, name: str) -> Any:
     """A table from a key to its index from 1, 0 for a key it does not have."""
-    index = tf.range(1, len(keys) + 1, dtype=tf.int32)
-    initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(keys), index)
+    index = tf.range(1, tf.size(keys) + 1, dtype=tf.int32)
+    initializer = tf.lookup.KeyValueTensorInitializer(keys, index)
     return tf.lookup.StaticHashTable(initializer, default_value=0, name=name)
+
+
+def _masked(scores: tf.Tensor, excluded: tf.Tensor) -> tf.Tensor:
+    """[n, items] scores with -inf in column 0 and at each row's [n, any] excluded columns."""
+    row = tf.range(tf.shape(scores)[0])[:, None]
+    excluded = tf.concat([tf.zeros_like(row), excluded], axis=1)
+    place = tf.stack([tf.broadcast_to(row, tf.shape(excluded)), excluded], axis=2)
+    return tf.tensor_scatter_nd_update(scores, place, tf.fill(tf.shape(excluded), np.float32(-np.inf)))
+
+
+def _rescored(
+    query: tf.Tensor, candidates: tf.Tensor, found: tf.Tensor, item: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scores summed in float64, and the items in their order, equal ones by index; the rest is 0 with -inf.
+
+    Float32 sums differ in their last bits between libraries and batches; these do not.
+
+    Args:
+      query: [n, d] float32.
+      candidates: [n, found, d] float32 vectors of the items found.
+      found: [n, found] float32 scores, -inf for what must not be shown.
+      item: [n, found] int32.
+    """
+    exact = tf.einsum("nd,nfd->nf", tf.cast(query, tf.float64), tf.cast(candidates, tf.float64))
+    score = tf.where(found > -np.inf, tf.cast(exact, tf.float32), -np.inf)
+    by_index = tf.argsort(item, axis=1)
+    score, item = tf.gather(score, by_index, batch_dims=1), tf.gather(item, by_index, batch_dims=1)
+    best = tf.argsort(score, axis=1, direction="DESCENDING", stable=True)
+    score, item = tf.gather(score, best, batch_dims=1), tf.gather(item, best, batch_dims=1)
+    return score, tf.where(score > -np.inf, item, 0)

@@ -14,6 +14,9 @@ from stages.ranking.user_items import UserItems
 
 # Items a group of which only the largest score is looked at when the bound is sought.
 GROUP_ITEMS = 64
+# How many more than k to ask for where scores are summed anew in float64: float32 may have taken so many of the last
+# ones for others of nearly the same score.
+MARGIN = 16
 _LOWEST = np.finfo(np.float32).min
 
 

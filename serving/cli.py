@@ -1,0 +1,173 @@
+"""The command line: python -m serving recommend | similar-users | similar-items | history | publish | rollback."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import serving
+from serving import output
+from serving.bulk import write_recommendations
+from serving.errors import ServingError
+from stages.terminal import errors_of_one_line, progress
+
+EXIT_CODES = """\
+exit codes: 0 answered; 1 not possible (no export, no connection, a file that cannot be written, ...);
+2 the command line is wrong; 3 an id is unknown; 130 interrupted; 141 nobody reads the output any more"""
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(
+        prog="python -m serving",
+        description="Use what the stage export wrote.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    export = argparse.ArgumentParser(add_help=False)
+    export.add_argument("--exports", type=Path, default=Path("exports"), help="folder of the export (default exports)")
+    asked = argparse.ArgumentParser(add_help=False, parents=[export])
+    asked.add_argument("--k", type=_positive, default=10, help="how many are shown (default 10)")
+    asked.add_argument("--json", action="store_true", help="one JSON object a line, one line a question")
+    shown = argparse.ArgumentParser(add_help=False)
+    shown.add_argument("--type", help="only items of this type")
+    shown.add_argument("--include-seen", action="store_true", help="show what somebody has already, too")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    recommend = commands.add_parser("recommend", parents=[asked, shown], help="items for users")
+    recommend.add_argument("user_id", nargs="*")
+    recommend.add_argument("--unknown", choices=["error", "popular"], default="error", help="what unknown users get")
+    recommend.add_argument("--all", action="store_true", help="for all users, into the Parquet file --out")
+    recommend.add_argument("--out", type=Path, help="with --all: the file, one row a user and item")
+    recommend.set_defaults(run=_recommend)
+
+    users = commands.add_parser("similar-users", parents=[asked], help="users with the taste of a user")
+    users.add_argument("user_id", nargs="+")
+    users.set_defaults(run=_similar_users)
+
+    items = commands.add_parser("similar-items", parents=[asked], help="items near an item")
+    items.add_argument("item", nargs="+", metavar="TYPE ID", help="an item, or several")
+    items.set_defaults(run=_similar_items)
+
+    history = commands.add_parser("history", parents=[asked, shown], help="items for somebody new, from what they have")
+    history.add_argument("item", nargs="+", metavar="TYPE ID", help="what they have")
+    history.set_defaults(run=_history)
+
+    database = argparse.ArgumentParser(add_help=False)
+    database.add_argument(
+        "--dsn", help="connection string or URI without a password (default: PGHOST, PGSERVICE and so on)"
+    )
+    database.add_argument("--schema", default="towerline", help="of views and tables (default towerline)")
+    database.add_argument("--users", default="users", help="view of the users (default users)")
+    database.add_argument("--items", default="items", help="view of the items (default items)")
+    publish = commands.add_parser("publish", parents=[export, database], help="into PostgreSQL with pgvector")
+    publish.set_defaults(run=_publish)
+    rollback = commands.add_parser("rollback", parents=[database], help="to what was published before")
+    rollback.set_defaults(run=_rollback)
+    return whole
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+class Answer(NamedTuple):
+    """What is shown for a question.
+
+    Attributes:
+      question: names of what was asked for, and what it was.
+      rows: the answer, best first, all of one type.
+    """
+
+    question: dict[str, object]
+    rows: Sequence[NamedTuple]
+
+
+def _recommend(arguments: argparse.Namespace) -> Sequence[Answer | str]:
+    if arguments.all != (arguments.out is not None) or arguments.all == bool(arguments.user_id):
+        raise UsageError("expected ids of users, or --all and --out FILE")
+    towerline = serving.open(arguments.exports)
+    if arguments.all:
+        num_users = len(towerline.exported.user_ids)
+        with progress(what="recommending", unit="user", total=num_users, scale=True) as bar:
+            rows = write_recommendations(
+                towerline, arguments.out, arguments.k, arguments.type, not arguments.include_seen, bar.update
+            )
+        return [f"{arguments.out}: {rows:,} rows for {num_users:,} users"]
+    answers = towerline.recommend_batch(
+        arguments.user_id,
+        arguments.k,
+        item_type=arguments.type,
+        exclude_seen=not arguments.include_seen,
+        unknown=arguments.unknown,
+    )
+    return [Answer({"user_id": user}, rows) for user, rows in zip(arguments.user_id, answers, strict=True)]
+
+
+def _similar_users(arguments: argparse.Namespace) -> Sequence[Answer]:
+    answers = serving.open(arguments.exports).similar_users_batch(arguments.user_id, arguments.k)
+    return [Answer({"user_id": user}, rows) for user, rows in zip(arguments.user_id, answers, strict=True)]
+
+
+def _similar_items(arguments: argparse.Namespace) -> Sequence[Answer]:
+    items = _items(arguments)
+    answers = serving.open(arguments.exports).similar_items_batch(items, arguments.k)
+    return [
+        Answer({"item_type": kind, "item_id": item}, rows) for (kind, item), rows in zip(items, answers, strict=True)
+    ]
+
+
+def _history(arguments: argparse.Namespace) -> Sequence[Answer]:
+    items = _items(arguments)
+    rows = serving.open(arguments.exports).recommend_for_history(
+        items, arguments.k, item_type=arguments.type, exclude_seen=not arguments.include_seen
+    )
+    return [Answer({"history": items}, rows)]
+
+
+def _publish(arguments: argparse.Namespace) -> Sequence[str]:
+    # Who asks no database does not wait for its driver.
+    from serving.postgres.names import Names
+    from serving.postgres.publishing import publish
+
+    names = Names(arguments.schema, arguments.users, arguments.items)
+    exported = serving.open(arguments.exports).exported
+    rows = len(exported.user_ids) + len(exported.item_ids)
+    with progress(what="publishing", unit="row", total=rows, scale=True) as bar:
+        return [publish(arguments.dsn, exported, names, bar.update)]
+
+
+def _rollback(arguments: argparse.Namespace) -> Sequence[str]:
+    from serving.postgres.names import Names
+    from serving.postgres.publishing import rollback
+
+    return [rollback(arguments.dsn, Names(arguments.schema, arguments.users, arguments.items))]
+
+
+def _items(arguments: argparse.Namespace) -> list[tuple[str, str]]:
+    words = arguments.item
+    if len(words) % 2:
+        raise UsageError(f"expected pairs of a type and an id, found {len(words)} words")
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+class UsageError(ServingError):
+    """A command line that asks for nothing that there is."""
+
+    exit_code = 2
+
+
+def main() -> None:
+    """Runs the command line."""
+    arguments = parser().parse_args()
+    show = output.json_line if getattr(arguments, "json", False) else output.table
+    with errors_of_one_line(f"serving {arguments.command}"):
+        for answer in arguments.run(arguments):
+            if isinstance(answer, str):
+                output.line(answer)
+            else:
+                show(answer.question, answer.rows)
+        sys.stdout.flush()

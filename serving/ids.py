@@ -1,0 +1,129 @@
+"""From ids to rows and, for an id that has none, to those that are written most like it."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from serving.errors import UnknownIdError
+
+CLOSEST = 3
+
+
+class Item(NamedTuple):
+    """What an item is known by: the same id under two types is two items."""
+
+    item_type: str
+    item_id: str
+
+
+class Users:
+    """Rows of user ids, by binary search: nothing has to be built before the first answer."""
+
+    def __init__(self, user_ids: pa.StringArray) -> None:
+        """
+        Args:
+          user_ids: [users] text in byte order, which is the order of Python's strings too.
+        """
+        self.user_ids = user_ids
+
+    def find(self, user_ids: Sequence[str]) -> NDArray[np.int32]:
+        """[queries] int32 rows, -1 for an id that is not there."""
+        return np.array([self._row(user_id) for user_id in user_ids], np.int32)
+
+    def rows(self, user_ids: Sequence[str]) -> NDArray[np.int32]:
+        """[queries] int32 rows.
+
+        Raises:
+          UnknownIdError: of the first id that is not there.
+        """
+        rows = self.find(user_ids)
+        if (rows < 0).any():
+            wanted = user_ids[int(np.flatnonzero(rows < 0)[0])]
+            raise UnknownIdError("the id of a user in the export", repr(wanted), _closest(wanted, self.user_ids))
+        return rows
+
+    def _row(self, user_id: str) -> int:
+        row = bisect_left(range(len(self.user_ids)), user_id, key=lambda other: self.user_ids[other].as_py())
+        return row if row < len(self.user_ids) and self.user_ids[row].as_py() == user_id else -1
+
+
+class Items:
+    """Rows of items, by binary search; those of one type are neighbours."""
+
+    def __init__(self, item_types: pa.StringArray, item_ids: pa.StringArray) -> None:
+        """
+        Args:
+          item_types, item_ids: [items] text, in byte order of the pairs.
+        """
+        self.item_types = item_types
+        self.item_ids = item_ids
+
+    def rows(self, items: Sequence[tuple[str, str]]) -> NDArray[np.int32]:
+        """[queries] int32 rows.
+
+        Raises:
+          UnknownIdError: of the first item that is not there.
+        """
+        return np.array([self._row(Item(*item)) for item in items], np.int32)
+
+    def of_type(self, item_type: str) -> range:
+        """The rows of a type.
+
+        Raises:
+          UnknownIdError: there is no item of this type.
+        """
+        start, stop = self._before((item_type,)), self._before((f"{item_type}\0",))
+        if start == stop:
+            raise UnknownIdError("a type of item in the export", repr(item_type), self.types())
+        return range(start, stop)
+
+    def types(self) -> list[str]:
+        """All types, in byte order."""
+        found: list[str] = []
+        row = 0
+        while row < len(self.item_types):
+            found.append(self.item_types[row].as_py())
+            row = self._before((f"{found[-1]}\0",))
+        return found
+
+    def _before(self, key: tuple[str, ...]) -> int:
+        """How many items come before the (type, id)."""
+        return bisect_left(range(len(self.item_ids)), key, key=lambda row: tuple(self._item(row)))
+
+    def _item(self, row: int) -> Item:
+        return Item(self.item_types[row].as_py(), self.item_ids[row].as_py())
+
+    def _row(self, item: Item) -> int:
+        row = self._before(item)
+        if row < len(self.item_ids) and self._item(row) == item:
+            return row
+        raise UnknownIdError("an item in the export", " ".join(map(repr, item)), self._closest(item))
+
+    def _closest(self, item: Item) -> list[str]:
+        """The same id under other types, then what is written like it among the same type."""
+        types = self.types()
+        elsewhere = [other for other in types if self._holds(Item(other, item.item_id))]
+        found = [f"{other} {item.item_id}" for other in elsewhere]
+        if item.item_type in types:
+            rows = self.of_type(item.item_type)
+            alike = _closest(item.item_id, self.item_ids[rows.start : rows.stop])
+            found += [f"{item.item_type} {other}" for other in alike]
+        return found[:CLOSEST] or types
+
+    def _holds(self, item: Item) -> bool:
+        row = self._before(item)
+        return row < len(self.item_ids) and self._item(row) == item
+
+
+def _closest(wanted: str, known: pa.StringArray) -> list[str]:
+    """The ids with the fewest letters to change (Levenshtein 1966) for their length."""
+    # Only a mistake pays for this import.
+    from rapidfuzz import process
+    from rapidfuzz.distance import Levenshtein
+
+    found = process.extract(wanted, known.to_pylist(), scorer=Levenshtein.normalized_similarity, limit=CLOSEST)
+    return [str(one) for one, _, _ in found]

@@ -1,0 +1,150 @@
+"""The best items for queries, with their scores: arrays in, arrays out.
+
+What is found with float32 is scored again in float64, rounded to float32, and ordered by score, equal scores by row. So
+an answer does not depend on how many queries are asked at once, on the library that multiplies, or on the processor.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.ranking.blocks import in_blocks
+from stages.ranking.scorers import Columns
+from stages.ranking.top_k import MARGIN, rank_items
+from stages.ranking.user_items import UserItems
+
+if TYPE_CHECKING:
+    from stages.ranking.approximate import Index
+
+# Arrays of one float32 a query, candidate and dimension that scoring holds at once: in float64 both, and their product.
+ARRAYS_HELD = 6
+
+
+class Candidates(NamedTuple):
+    """What may be shown.
+
+    Attributes:
+      vectors: [candidates, d] float32.
+      rows: [candidates] int32 ascending, the rows of these in the export.
+    """
+
+    vectors: NDArray[np.float32]
+    rows: NDArray[np.int32]
+
+
+class Best(NamedTuple):
+    """What is shown, best first.
+
+    Attributes:
+      rows: [queries, k] int32 rows in the export, -1 where fewer than k candidates are left.
+      scores: [queries, k] float32, -inf there.
+    """
+
+    rows: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+
+class _InnerProducts(NamedTuple):
+    """Scorer of vectors without the row of an unknown item: column c is candidate c - 1."""
+
+    queries: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+
+    @property
+    def num_columns(self) -> int:
+        return len(self.vectors) + 1
+
+    def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
+        found = np.zeros((len(users), self.num_columns), np.float32)
+        np.matmul(self.queries[users], self.vectors.T, out=found[:, 1:])
+        return found[:, columns]
+
+
+def best_items(queries: NDArray[np.float32], candidates: Candidates, excluded: UserItems, k: int) -> Best:
+    """The k candidates with the largest inner product, exactly.
+
+    Args:
+      queries: [queries, d] float32.
+      candidates: what may be shown.
+      excluded: row r holds the rows in the export that query r must not be shown.
+      k: at least 1.
+    """
+    num_queries = len(queries)
+    scorer = _InnerProducts(queries, candidates.vectors)
+    asked = min(k + MARGIN, max(1, len(candidates.rows)))
+    ranked = rank_items(scorer, np.arange(num_queries, dtype=np.int32), _columns(excluded, candidates.rows), asked)
+    return rescored(queries, candidates, ranked - 1, k)
+
+
+def best_of_index(
+    queries: NDArray[np.float32], index: "Index", candidates: Candidates, excluded: UserItems, k: int
+) -> Best:
+    """As best_items(), among what an approximate index finds.
+
+    Args:
+      queries: [queries, d] float32.
+      index: of all the candidates.
+      candidates, excluded, k: as in best_items().
+    """
+    most_excluded = int(excluded.counts().max(initial=0))
+    found = index.search(queries, k + MARGIN + most_excluded)
+    # What must not be shown, as sorted numbers of query and row.
+    width = len(candidates.rows)
+    own = np.arange(len(queries))[:, None] * width
+    hidden = np.isin(own + found, excluded.rows() * width + excluded.items)
+    found[hidden] = -1
+    kept = np.argsort(found < 0, axis=1, kind="stable")[:, : k + MARGIN]
+    return rescored(queries, candidates, np.take_along_axis(found, kept, axis=1), k)
+
+
+def rescored(queries: NDArray[np.float32], candidates: Candidates, found: NDArray[np.int32], k: int) -> Best:
+    """The k best of what was found for each query.
+
+    Args:
+      queries: [queries, d] float32.
+      candidates: what may be shown.
+      found: [queries, any] int32 positions among the candidates, -1 for none.
+      k: at least 1.
+    """
+    scores = pair_scores(queries, candidates.vectors, np.maximum(found, 0))
+    scores[found < 0] = -np.inf
+    # Minus what is nothing's position: those go last.
+    position = np.where(found < 0, len(candidates.rows), found)
+    order = np.lexsort((position, -scores), axis=1)[:, :k]
+    position, scores = (np.take_along_axis(array, order, axis=1) for array in (position, scores))
+    rows = np.append(candidates.rows, np.int32(-1))[position]
+    missing = ((0, 0), (0, k - order.shape[1]))
+    return Best(np.pad(rows, missing, constant_values=-1), np.pad(scores, missing, constant_values=-np.inf))
+
+
+def pair_scores(
+    queries: NDArray[np.float32], vectors: NDArray[np.float32], rows: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """[queries, any] float32 inner products, summed in float64, of each query with the vectors in its row of `rows`."""
+    if not rows.size:
+        return np.zeros(rows.shape, np.float32)
+
+    def of_block(start: int, stop: int) -> NDArray[np.float32]:
+        chosen = vectors[rows[start:stop]].astype(np.float64)
+        found: NDArray[np.float64] = np.einsum("qd,qcd->qc", queries[start:stop].astype(np.float64), chosen)
+        return found.astype(np.float32)
+
+    return np.concatenate(in_blocks(of_block, len(queries), ARRAYS_HELD * rows.shape[1] * queries.shape[1]))
+
+
+def excluding(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:
+    """The excluded rows of each query, and the same [any] int32 rows for each of them."""
+    if not len(rows):
+        return excluded
+    num_queries = len(excluded.starts) - 1
+    query = np.concatenate([excluded.rows(), np.repeat(np.arange(num_queries), len(rows))]).astype(np.int32)
+    return UserItems.of_pairs(query, np.concatenate([excluded.items, np.tile(rows, num_queries)]), num_queries - 1)
+
+
+def _columns(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:
+    """Excluded rows as columns of the scorer; those of rows that are no candidates as column 0, which is none's."""
+    position = np.searchsorted(rows, excluded.items)
+    there = position < len(rows)
+    there[there] = rows[position[there]] == excluded.items[there]
+    return UserItems(excluded.starts, np.where(there, position + 1, 0).astype(np.int32))

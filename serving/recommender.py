@@ -1,0 +1,267 @@
+"""Who likes what, and who is like whom: the questions that an export answers."""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.errors import ServingError
+from serving.exported import Exported
+from serving.fold_in import folded_in
+from serving.ids import Items, Users
+from serving.ranking import Best, Candidates, best_items, best_of_index, excluding, pair_scores
+from stages.ranking.user_items import UserItems
+
+ItemKey = tuple[str, str]
+
+
+class Recommendation(NamedTuple):
+    """An item that is shown.
+
+    Attributes:
+      item_type, item_id: what it is known by.
+      title: None where the data has none.
+      score: cosine of user and item plus the item's popularity prior; for source "popularity" the number of users who
+        have the item.
+      source: "model", or "popularity" where the user is unknown and that was asked for.
+    """
+
+    item_type: str
+    item_id: str
+    title: str | None
+    score: float
+    source: Literal["model", "popularity"] = "model"
+
+
+class SimilarUser(NamedTuple):
+    """A user and the cosine of the two tastes, -1 to 1; popularity has no part in it."""
+
+    user_id: str
+    cosine: float
+
+
+class SimilarItem(NamedTuple):
+    """An item and the cosine of the two items' vectors, -1 to 1; popularity has no part in it."""
+
+    item_type: str
+    item_id: str
+    title: str | None
+    cosine: float
+
+
+class Recommender:
+    """Answers from one export; safe to use from several threads, since nothing in it changes.
+
+    Every answer is exact, best first, equal scores by (type, id); where the export has an index, what is recommended of
+    the whole catalogue is what the index finds, with exact scores. Each method that takes one user or item has a batch
+    form, which gives the same answers for many at once, and faster. All raise UnknownIdError for an id that the export
+    does not hold, and ServingError for a k below 1.
+    """
+
+    def __init__(self, exported: Exported) -> None:
+        self.exported = exported
+        self.users = Users(exported.user_ids)
+        self.items = Items(exported.item_types, exported.item_ids)
+
+    def recommend(
+        self,
+        user_id: str,
+        k: int = 10,
+        *,
+        item_type: str | None = None,
+        exclude_seen: bool = True,
+        allow: Iterable[ItemKey] | None = None,
+        deny: Iterable[ItemKey] = (),
+        unknown: Literal["error", "popular"] = "error",
+    ) -> list[Recommendation]:
+        """The k best items for a user; fewer where fewer are left.
+
+        Args:
+          user_id: the user.
+          k: how many, at least 1.
+          item_type: only items of this type.
+          exclude_seen: leave out what the user has in any part of the data.
+          allow: only these (type, id) items; None for all.
+          deny: none of these.
+          unknown: "popular" shows somebody unknown what most users have.
+        """
+        return self.recommend_batch(
+            [user_id], k, item_type=item_type, exclude_seen=exclude_seen, allow=allow, deny=deny, unknown=unknown
+        )[0]
+
+    def recommend_batch(
+        self,
+        user_ids: Sequence[str],
+        k: int = 10,
+        *,
+        item_type: str | None = None,
+        exclude_seen: bool = True,
+        allow: Iterable[ItemKey] | None = None,
+        deny: Iterable[ItemKey] = (),
+        unknown: Literal["error", "popular"] = "error",
+    ) -> list[list[Recommendation]]:
+        """As recommend(), for several users."""
+        rows = self.users.find(user_ids) if unknown == "popular" else self.users.rows(user_ids)
+        known = rows[rows >= 0]
+        candidates, denied = self.candidates(item_type, allow), self._item_rows(deny)
+        seen = self.exported.seen.of_users(known) if exclude_seen else UserItems.none(len(known))
+        best = self.best(self.exported.user_embeddings[known], candidates, excluding(seen, denied), k)
+        answers = iter(self._recommendations(best, "model"))
+        if len(known) == len(rows):
+            return list(answers)
+        popular = self._popular(candidates, denied, k)
+        return [next(answers) if row >= 0 else popular for row in rows]
+
+    def recommend_for_history(
+        self,
+        items: Sequence[ItemKey],
+        k: int = 10,
+        *,
+        item_type: str | None = None,
+        exclude_seen: bool = True,
+        allow: Iterable[ItemKey] | None = None,
+        deny: Iterable[ItemKey] = (),
+    ) -> list[Recommendation]:
+        """The k best items for somebody who was not in the data, from the items they have; see folded_in().
+
+        Args:
+          items: the (type, id) items they have, each counted once; without any, the popularity prior decides alone.
+          k, item_type, allow, deny: as in recommend().
+          exclude_seen: leave these items out.
+        """
+        return self.recommend_for_history_batch(
+            [items], k, item_type=item_type, exclude_seen=exclude_seen, allow=allow, deny=deny
+        )[0]
+
+    def recommend_for_history_batch(
+        self,
+        histories: Sequence[Sequence[ItemKey]],
+        k: int = 10,
+        *,
+        item_type: str | None = None,
+        exclude_seen: bool = True,
+        allow: Iterable[ItemKey] | None = None,
+        deny: Iterable[ItemKey] = (),
+    ) -> list[list[Recommendation]]:
+        """As recommend_for_history(), for several people."""
+        rows = [self._item_rows(items) for items in histories]
+        person = np.repeat(np.arange(len(rows), dtype=np.int32), [len(of_person) for of_person in rows])
+        history = UserItems.of_pairs(person, np.concatenate([np.zeros(0, np.int32), *rows]), len(rows) - 1)
+        excluded = history if exclude_seen else UserItems.none(len(rows))
+        queries = folded_in(history, self.exported.item_embeddings, self.exported.temperature)
+        candidates, denied = self.candidates(item_type, allow), self._item_rows(deny)
+        return self._recommendations(self.best(queries, candidates, excluding(excluded, denied), k), "model")
+
+    def similar_users(self, user_id: str, k: int = 10) -> list[SimilarUser]:
+        """The k users whose taste is nearest, the user left out; only cosines above 0."""
+        return self.similar_users_batch([user_id], k)[0]
+
+    def similar_users_batch(self, user_ids: Sequence[str], k: int = 10) -> list[list[SimilarUser]]:
+        """As similar_users(), for several users."""
+        best = self._nearest(self.exported.user_embeddings, self.users.rows(user_ids), k)
+        ids = self.exported.user_ids
+        return [[SimilarUser(ids[row].as_py(), score) for row, score in answer] for answer in _answers(best)]
+
+    def similar_items(self, item_type: str, item_id: str, k: int = 10) -> list[SimilarItem]:
+        """The k items, of any type, whose vectors are nearest, the item left out; only cosines above 0."""
+        return self.similar_items_batch([(item_type, item_id)], k)[0]
+
+    def similar_items_batch(self, items: Sequence[ItemKey], k: int = 10) -> list[list[SimilarItem]]:
+        """As similar_items(), for several items."""
+        best = self._nearest(self.exported.item_embeddings, self._item_rows(items), k)
+        return [[SimilarItem(*self._described(row), score) for row, score in answer] for answer in _answers(best)]
+
+    def score(self, user_id: str, items: Sequence[ItemKey]) -> NDArray[np.float32]:
+        """[items] float32: the cosine of user and item plus the item's popularity prior."""
+        scores: NDArray[np.float32] = self.score_batch([user_id], items)[0]
+        return scores
+
+    def score_batch(self, user_ids: Sequence[str], items: Sequence[ItemKey]) -> NDArray[np.float32]:
+        """[users, items] float32, as score()."""
+        users, rows = self.users.rows(user_ids), self._item_rows(items)
+        every = np.broadcast_to(rows, (len(users), len(rows)))
+        return pair_scores(self.exported.user_embeddings[users], self.exported.item_embeddings, every)
+
+    def predict_rating(self, user_id: str, items: Sequence[ItemKey]) -> NDArray[np.float32]:
+        """[items] float32 ratings in the unit of the data, not clipped to its range.
+
+        Raises:
+          ServingError: the model was trained without the rating task.
+        """
+        ratings: NDArray[np.float32] = self.predict_rating_batch([user_id], items)[0]
+        return ratings
+
+    def predict_rating_batch(self, user_ids: Sequence[str], items: Sequence[ItemKey]) -> NDArray[np.float32]:
+        """[users, items] float32, as predict_rating()."""
+        model = self.exported.ratings
+        if model is None:
+            raise ServingError(
+                "predict_rating: expected a model with the rating task, found one without; set train.rating_weight "
+                "above 0 and run dvc repro"
+            )
+        users, rows = self.users.rows(user_ids), self._item_rows(items)
+        user, item = (index.ravel() for index in np.meshgrid(users, rows, indexing="ij"))
+        predicted = model.predict(user, item, self.exported.user_embeddings, self.exported.item_embeddings)
+        return predicted.reshape(len(users), len(rows))
+
+    def best(self, queries: NDArray[np.float32], candidates: Candidates | None, excluded: UserItems, k: int) -> Best:
+        """The k best rows for query vectors; candidates None stands for the whole catalogue."""
+        if k < 1:
+            raise ServingError(f"k: expected at least 1, found {k}")
+        if candidates is None and self.exported.item_index is not None:
+            return best_of_index(queries, self.exported.item_index, self._all_items, excluded, k)
+        return best_items(queries, candidates or self._all_items, excluded, k)
+
+    @cached_property
+    def _all_items(self) -> Candidates:
+        return Candidates(self.exported.item_embeddings, np.arange(len(self.exported.item_ids), dtype=np.int32))
+
+    def candidates(self, item_type: str | None, allow: Iterable[ItemKey] | None = None) -> Candidates | None:
+        """What a type and a list of items allow; None for all."""
+        vectors = self.exported.item_embeddings
+        of_type = range(len(vectors)) if item_type is None else self.items.of_type(item_type)
+        if allow is not None:
+            rows = np.unique(self._item_rows(allow))
+            rows = rows[(rows >= of_type.start) & (rows < of_type.stop)]
+            return Candidates(vectors[rows], rows)
+        if item_type is None:
+            return None
+        return Candidates(vectors[of_type.start : of_type.stop], np.array(of_type, np.int32))
+
+    def _item_rows(self, items: Iterable[ItemKey]) -> NDArray[np.int32]:
+        return self.items.rows(list(items))
+
+    def _popular(self, candidates: Candidates | None, denied: NDArray[np.int32], k: int) -> list[Recommendation]:
+        """What most users have, in any part of the data."""
+        counts = np.bincount(self.exported.seen.items, minlength=len(self.exported.item_ids)).astype(np.float32)
+        rows = (candidates or self._all_items).rows
+        popularity = Candidates(counts[rows, None], rows)
+        excluded = excluding(UserItems.none(1), denied)
+        best = best_items(np.ones((1, 1), np.float32), popularity, excluded, k)
+        return self._recommendations(best, "popularity")[0]
+
+    def _nearest(self, embeddings: NDArray[np.float32], rows: NDArray[np.int32], k: int) -> Best:
+        """The k nearest rows by cosine, each row's own left out."""
+        taste = Candidates(embeddings[:, :-1], np.arange(len(embeddings), dtype=np.int32))
+        own = UserItems(np.arange(len(rows) + 1), rows)
+        best = self.best(taste.vectors[rows], taste, own, k)
+        return Best(np.where(best.scores > 0, best.rows, -1), best.scores)
+
+    def _recommendations(self, best: Best, source: Literal["model", "popularity"]) -> list[list[Recommendation]]:
+        return [
+            [Recommendation(*self._described(row), score, source) for row, score in answer] for answer in _answers(best)
+        ]
+
+    def _described(self, row: int) -> tuple[str, str, str | None]:
+        exported = self.exported
+        return tuple(column[row].as_py() for column in (exported.item_types, exported.item_ids, exported.titles))
+
+
+def _answers(best: Best) -> list[list[tuple[int, float]]]:
+    """Each query's rows and scores, without what is missing."""
+    return [
+        [(row, score) for row, score in zip(rows, scores, strict=True) if row >= 0]
+        for rows, scores in zip(best.rows.tolist(), best.scores.tolist(), strict=True)
+    ]

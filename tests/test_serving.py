@@ -1,0 +1,431 @@
+"""Answers of the export, in Python and on the command line: those of a slow search in float64, for every id."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import serving
+from serving.fold_in import STEP, folded_in
+from serving.ids import Items, Users
+from serving.ranking import Candidates, best_items
+from stages import artifacts
+from stages.ranking.ratings import RatingModel
+from stages.ranking.user_items import UserItems
+from tests.conftest import ENVIRONMENT, ROOT, STRANGE, commit_all, copy_project, run, set_params
+
+K = 7
+
+
+@pytest.fixture(scope="module")
+def exports(small_project: Path) -> Path:
+    return small_project / "exports"
+
+
+@pytest.fixture(scope="module")
+def towerline(exports: Path) -> serving.Recommender:
+    return serving.open(exports)
+
+
+class Slow(NamedTuple):
+    """The export as plain Python, and its questions answered one pair at a time."""
+
+    users: dict[str, np.ndarray]
+    items: dict[tuple[str, str], np.ndarray]
+    seen: dict[str, set[tuple[str, str]]]
+
+    @classmethod
+    def of(cls, project: Path) -> "Slow":
+        users = pq.read_table(project / "exports/user_embeddings.parquet").to_pylist()
+        items = pq.read_table(project / "exports/item_embeddings.parquet").to_pylist()
+        rows = pd.read_csv(project / "data/raw/preferences.csv", dtype=str, keep_default_na=False)
+        seen: dict[str, set[tuple[str, str]]] = {}
+        for user, kind, item in zip(rows.user_id, rows.item_type, rows.item_id, strict=True):
+            seen.setdefault(user, set()).add((kind, item))
+        return cls(
+            {row["user_id"]: np.array(row["embedding"], np.float64) for row in users},
+            {(row["item_type"], row["item_id"]): np.array(row["embedding"], np.float64) for row in items},
+            seen,
+        )
+
+    def ordered(self, scores: dict[Any, float], k: int) -> list[tuple[Any, float]]:
+        """Best first, equal float32 scores in the byte order of the ids."""
+        rounded = {one: float(np.float32(score)) for one, score in scores.items()}
+        return sorted(rounded.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
+
+    def recommended(self, query: np.ndarray, k: int, shown: Iterable[tuple[str, str]]) -> list[tuple[Any, float]]:
+        return self.ordered({item: float(np.sum(query * self.items[item])) for item in shown}, k)
+
+
+@pytest.fixture(scope="module")
+def slow(small_project: Path) -> Slow:
+    return Slow.of(small_project)
+
+
+def pairs(answer: list[Any]) -> list[tuple[Any, float]]:
+    return [((one.item_type, one.item_id), one.score) for one in answer]
+
+
+def test_recommendations_are_those_of_a_slow_search_for_every_user(towerline: serving.Recommender, slow: Slow) -> None:
+    allowed = [item for item in slow.items if item[1] > "0000010"]
+    denied = [("film", "0000011"), ("book", "0000002"), ("film", STRANGE["0000027"])]
+    users = list(slow.users)
+    assert set(STRANGE.values()) & set(users)
+    assert len(users) == 60
+    cases: list[tuple[dict[str, Any], Any]] = [
+        ({}, lambda item, seen: item not in seen),
+        ({"exclude_seen": False}, lambda item, seen: True),
+        ({"item_type": "film"}, lambda item, seen: item not in seen and item[0] == "film"),
+        ({"deny": denied}, lambda item, seen: item not in seen and item not in denied),
+        ({"allow": allowed, "exclude_seen": False}, lambda item, seen: item in allowed),
+        (
+            {"allow": allowed, "deny": denied, "item_type": "book"},
+            lambda item, seen: item in allowed and item not in denied and item[0] == "book" and item not in seen,
+        ),
+    ]
+    for filters, shown in cases:
+        batch = towerline.recommend_batch(users, K, **filters)
+        for user, answer in zip(users, batch, strict=True):
+            expected = slow.recommended(
+                slow.users[user], K, [item for item in slow.items if shown(item, slow.seen[user])]
+            )
+            assert pairs(answer) == expected
+            assert pairs(towerline.recommend(user, K, **filters)) == expected
+    assert {len(answer) for answer in towerline.recommend_batch(users, 1000)} == {
+        60 - len(slow.seen[user]) for user in users
+    }
+
+
+def test_similar_users_and_items_are_the_nearest_by_cosine_without_popularity(
+    towerline: serving.Recommender, slow: Slow
+) -> None:
+    tables: list[tuple[dict[Any, np.ndarray], Any]] = [
+        (
+            slow.users,
+            lambda ids: [
+                [(one.user_id, one.cosine) for one in found] for found in towerline.similar_users_batch(ids, K)
+            ],
+        ),
+        (
+            slow.items,
+            lambda ids: [
+                [((one.item_type, one.item_id), one.cosine) for one in found]
+                for found in towerline.similar_items_batch(ids, K)
+            ],
+        ),
+    ]
+    for vectors, ask in tables:
+        for one, found in zip(vectors, ask(list(vectors)), strict=True):
+            cosines = {other: float(vectors[one][:-1] @ vectors[other][:-1]) for other in vectors if other != one}
+            expected = slow.ordered({other: cosine for other, cosine in cosines.items() if cosine > 0}, K)
+            assert [other for other, _ in found] == [other for other, _ in expected]
+            np.testing.assert_allclose([c for _, c in found], [c for _, c in expected], rtol=1e-6)
+    assert towerline.similar_users("0042", K) == towerline.similar_users_batch(["u3", "0042"], K)[1]
+    assert towerline.similar_items("film", "0000003", 2) == towerline.similar_items_batch([("film", "0000003")], 2)[0]
+
+
+def test_scores_and_ratings_are_those_of_the_trained_arrays(
+    towerline: serving.Recommender, slow: Slow, small_project: Path
+) -> None:
+    users, items = list(slow.users), list(slow.items)
+    expected = np.array([[np.sum(slow.users[user] * slow.items[item]) for item in items] for user in users])
+    assert (towerline.score_batch(users, items) == expected.astype(np.float32)).all()
+    assert (towerline.score(users[3], items[5:9]) == expected[3, 5:9].astype(np.float32)).all()
+    model = RatingModel(**artifacts.read_arrays(small_project / artifacts.RATING_HEAD))
+    vectors = [np.load(small_project / path) for path in (artifacts.USER_EMBEDDINGS, artifacts.ITEM_EMBEDDINGS)]
+    user, item = (index.ravel() for index in np.meshgrid(np.arange(1, 61), np.arange(1, 61), indexing="ij"))
+    ratings = model.predict(user.astype(np.int32), item.astype(np.int32), *vectors).reshape(60, 60)
+    assert np.ptp(ratings) > 1
+    np.testing.assert_allclose(towerline.predict_rating_batch(users, items), ratings, rtol=1e-6)
+    np.testing.assert_allclose(towerline.predict_rating(users[3], items[5:9]), ratings[3, 5:9], rtol=1e-6)
+    without = serving.Recommender(towerline.exported._replace(ratings=None))
+    with pytest.raises(serving.ServingError, match=r"expected a model with the rating task.*rating_weight"):
+        without.predict_rating(users[0], items[:1])
+
+
+def test_unknown_ids_are_named_with_the_closest_known_ones(towerline: serving.Recommender) -> None:
+    with pytest.raises(
+        serving.UnknownIdError, match="the id of a user in the export, found 'u333'; closest known: u33, "
+    ) as error:
+        towerline.recommend("u333")
+    assert error.value.closest[0] == "u33"
+    for ask in (towerline.similar_users, towerline.recommend):
+        with pytest.raises(LookupError):
+            ask("")
+    with pytest.raises(serving.UnknownIdError, match="'film' '00003'; closest known: film 0000003"):
+        towerline.similar_items("film", "00003")
+    with pytest.raises(serving.UnknownIdError, match=r"'record' '0000003'; closest known: book 0000003, film 0000003$"):
+        towerline.score("u3", [("record", "0000003")])
+    with pytest.raises(serving.UnknownIdError, match=r"'record'; closest known: book, film$"):
+        towerline.recommend("u3", item_type="record")
+    with pytest.raises(serving.ServingError, match="k: expected at least 1, found 0"):
+        towerline.recommend("u3", 0)
+
+
+def test_unknown_users_get_what_most_users_have_only_where_that_is_asked_for(
+    towerline: serving.Recommender, slow: Slow
+) -> None:
+    counts = {item: float(sum(item in seen for seen in slow.seen.values())) for item in slow.items}
+    films = {item: count for item, count in counts.items() if item[0] == "film" and item != ("film", "0000012")}
+    known, unknown = towerline.recommend_batch(
+        ["u3", "nobody"], K, item_type="film", deny=[("film", "0000012")], unknown="popular"
+    )
+    assert pairs(unknown) == slow.ordered(films, K)
+    assert {one.source for one in unknown} == {"popularity"}
+    assert known == towerline.recommend("u3", K, item_type="film", deny=[("film", "0000012")])
+    assert {one.source for one in known} == {"model"}
+
+
+@given(st.sets(st.text(max_size=4), min_size=1, max_size=20), st.text(max_size=4))
+def test_ids_are_found_as_a_dictionary_finds_them(ids: set[str], other: str) -> None:
+    import pyarrow as pa
+
+    known = sorted(ids)
+    rows = {one: row for row, one in enumerate(known)}
+    wanted = [*known, other]
+    assert Users(pa.array(known)).find(wanted).tolist() == [rows.get(one, -1) for one in wanted]
+    both = sorted((kind, one) for kind in known[:3] for one in known)
+    items = Items(*(pa.array(list(column)) for column in zip(*both, strict=True)))
+    assert items.rows(both).tolist() == list(range(len(both)))
+    assert items.types() == known[:3]
+    for kind in known[:3]:
+        assert [both[row] for row in items.of_type(kind)] == [pair for pair in both if pair[0] == kind]
+
+
+def test_equal_scores_go_by_row_however_many_are_asked_at_once() -> None:
+    """Groups of permutations of the same numbers: equal sums, which float32 tells apart by the order of additions."""
+    draw = np.random.default_rng(0)
+    numbers = np.abs(draw.normal(size=48))
+    groups = [[draw.permutation(numbers) * (1 + place / 100) for _ in range(12)] for place in range(100)]
+    vectors = np.concatenate(groups).astype(np.float32)[draw.permutation(1200)]
+    queries = np.ones((40, 48), np.float32)
+    assert len(np.unique(vectors @ queries[0])) > 150, (
+        "float32 must tell equal sums apart for this test to mean anything"
+    )
+    candidates = Candidates(vectors, np.arange(1200, dtype=np.int32))
+    exact = vectors.astype(np.float64).sum(axis=1).astype(np.float32)
+    expected = np.lexsort((np.arange(1200), -exact))[:20]
+    for number in (1, 3, 40):
+        found = best_items(queries[:number], candidates, UserItems.none(number), 20)
+        assert (found.rows == expected).all()
+        assert (found.scores == exact[expected]).all()
+
+
+def test_a_folded_in_vector_is_a_step_up_the_likelihood_of_the_history() -> None:
+    draw = np.random.default_rng(1)
+    items = draw.normal(size=(30, 5))
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    items[29] = 0
+    prior = draw.normal(size=30) / 5
+    exported = np.column_stack([items, prior]).astype(np.float32)
+    history = UserItems.of_pairs(np.array([0, 0, 2, 3], np.int32), np.array([4, 9, 11, 29], np.int32), 3)
+    found = folded_in(history, exported, temperature=0.3)
+    assert found.dtype == np.float32
+    for row, own in enumerate([[4, 9], [], [11], [29]]):
+        if own in ([], [29]):
+            assert found[row].tolist() == [0, 0, 0, 0, 0, 1]
+            continue
+        mean = items[own].mean(axis=0)
+        others = [item for item in range(30) if item not in own]
+        direction = mean / np.linalg.norm(mean)
+        chance = {item: np.exp((direction @ items[item] + prior[item]) / 0.3) for item in others}
+        expected = sum(chance[item] * items[item] for item in others) / sum(chance.values())
+        vector = mean - STEP * expected
+        np.testing.assert_allclose(found[row], [*vector / np.linalg.norm(vector), 1], rtol=2e-5, atol=1e-6)
+
+
+def test_a_history_is_answered_like_a_user_and_better_than_popularity(
+    towerline: serving.Recommender, slow: Slow
+) -> None:
+    """The planted users like the items of their group: most of a history's, and hardly any of what is popular."""
+    users = list(slow.users)
+    shown = towerline.recommend_for_history_batch(
+        [sorted(slow.seen[user])[::2] for user in users], 5, exclude_seen=True
+    )
+    popular = towerline.recommend_batch(["nobody"], 5, unknown="popular")[0]
+    hits = [
+        sum((one.item_type, one.item_id) in slow.seen[user] for one in found)
+        for user, found in zip(users, shown, strict=True)
+    ]
+    by_chance = [sum((one.item_type, one.item_id) in slow.seen[user] for one in popular) for user in users]
+    assert np.mean(hits) > 2 * np.mean(by_chance)
+    for user, found in zip(users, shown, strict=True):
+        assert not {(one.item_type, one.item_id) for one in found} & set(sorted(slow.seen[user])[::2])
+    history = sorted(slow.seen["u3"])
+    assert towerline.recommend_for_history(history[::-1] + history, 5) == towerline.recommend_for_history(history, 5)
+    # Nothing known: the prior alone.
+    empty = towerline.recommend_for_history([], K)
+    assert pairs(empty) == slow.ordered({item: vector[-1] for item, vector in slow.items.items()}, K)
+
+
+def test_the_export_is_checked_when_it_is_opened(exports: Path, tmp_path: Path) -> None:
+    with pytest.raises(serving.ServingError, match=r"nowhere: expected what the stage export writes.*dvc repro"):
+        serving.open(tmp_path / "nowhere")
+    run(tmp_path, "cp", "-rL", str(exports), "copy")
+    np.save(tmp_path / "copy/item_embeddings.npy", np.zeros((3, 9), np.float32))
+    with pytest.raises(serving.ServingError, match=r"copy: expected 60 items in every file, found \(60, 3\)"):
+        serving.open(tmp_path / "copy")
+    (tmp_path / "copy/seen_items.npy").write_bytes(b"half")
+    with pytest.raises(serving.ServingError, match="copy: expected what the stage export writes, found "):
+        serving.open(tmp_path / "copy")
+
+
+def ask(exports: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command, *rest = words
+    return run(ROOT, sys.executable, "-m", "serving", command, "--exports", str(exports), *rest, check=check)
+
+
+def test_programs_get_one_json_object_a_question(exports: Path, towerline: serving.Recommender) -> None:
+    lines = ask(exports, "recommend", "u3", STRANGE["u7"], "--k", "3", "--type", "film", "--json").stdout.splitlines()
+    for line, user in zip(lines, ("u3", STRANGE["u7"]), strict=True):
+        expected = [one._asdict() for one in towerline.recommend(user, 3, item_type="film")]
+        assert json.loads(line) == {"user_id": user, "answer": expected}
+    history = [STRANGE["0000026"], "0000003"]
+    words = ["book", history[0], "film", history[1]]
+    found = json.loads(ask(exports, "history", *words, "--k", "2", "--include-seen", "--json").stdout)
+    items = [("book", history[0]), ("film", history[1])]
+    assert found["history"] == [list(item) for item in items]
+    assert found["answer"] == [one._asdict() for one in towerline.recommend_for_history(items, 2, exclude_seen=False)]
+    near = json.loads(ask(exports, "similar-items", "film", "0000003", "--k", "2", "--json").stdout)
+    assert near["answer"] == [one._asdict() for one in towerline.similar_items("film", "0000003", 2)]
+    alike = json.loads(ask(exports, "similar-users", "0042", "--k", "2", "--json").stdout)
+    assert alike["answer"] == [one._asdict() for one in towerline.similar_users("0042", 2)]
+
+
+def test_people_get_a_table_that_no_id_or_title_can_break(exports: Path, towerline: serving.Recommender) -> None:
+    found = ask(exports, "similar-items", "book", "0000002", "--k", "60").stdout
+    assert "\x1b" not in found, "no colours where there is no terminal, none from a title"
+    assert "Tabs\\tand \\x1b[31mcolours" in found
+    near = towerline.similar_items("book", "0000002", 60)
+    lines = found.splitlines()
+    assert lines[:2] == ["type book, id 0000002", lines[1]]
+    assert lines[1].split() == ["type", "id", "title", "cosine"]
+    assert len(lines) == 2 + len(near)
+    plain = {one.item_id: number for number, one in enumerate(near, start=2) if one.item_id.isdigit()}
+    assert len(plain) > 10
+    for item_id, number in plain.items():
+        assert lines[number].split()[1] == item_id
+        assert lines[number].endswith(f"{near[number - 2].cosine:.4f}")
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (30, 60))
+    subprocess.run(
+        [sys.executable, "-m", "serving", "recommend", "u3", "--k", "5", "--exports", str(exports)],
+        cwd=ROOT,
+        env=ENVIRONMENT | {"TERM": "xterm"},
+        stdout=follower,
+        check=True,
+    )
+    os.close(follower)
+    shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert "\x1b[1m" in shown
+    assert all(one.item_id[:20] in shown for one in towerline.recommend("u3", 5))
+
+
+def test_exit_codes_tell_what_went_wrong(exports: Path, tmp_path: Path) -> None:
+    for words, code, line in [
+        (["recommend", "nobody at all"], 3, "serving recommend: expected the id of a user in the export, found"),
+        (["similar-items", "film", "0"], 3, "serving similar-items: expected an item in the export, found 'film' '0'"),
+        (["recommend"], 2, "serving recommend: expected ids of users, or --all and --out FILE"),
+        (["recommend", "u3", "--all", "--out", "x"], 2, "expected ids of users, or --all and --out FILE"),
+        (["history", "film"], 2, "serving history: expected pairs of a type and an id, found 1 words"),
+        (["recommend", "--all", "--out", str(tmp_path / "file/out.parquet")], 1, "file: File exists"),
+    ]:
+        (tmp_path / "file").touch()
+        done = ask(exports, *words, check=False)
+        assert done.returncode == code
+        assert line in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    done = ask(tmp_path, "recommend", "u3", check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert ask(exports, "recommend", "u3", "--k", "0", check=False).returncode == 2
+    command = f"{sys.executable} -m serving similar-users {' '.join(['u3'] * 2000)} --json --exports {exports}"
+    piped = run(ROOT, "bash", "-c", f"set -o pipefail; {command} | head -c 10", check=False)
+    assert (piped.returncode, piped.stderr) == (141, "")
+
+
+def test_answers_need_neither_tensorflow_nor_dvc_nor_pandas(exports: Path) -> None:
+    code = f"""
+import sys
+heavy = "tensorflow tf_keras tensorflow_recommenders dvc pandas ibis duckdb sklearn implicit rapidfuzz psycopg"
+sys.modules |= dict.fromkeys(heavy.split())
+import serving
+print(serving.open({str(exports)!r}).recommend("u3", 1)[0].item_id)
+"""
+    assert run(ROOT, sys.executable, "-c", code).stdout
+
+
+def test_all_users_go_into_one_file_and_an_interrupted_one_leaves_none(
+    exports: Path, towerline: serving.Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = ask(exports, "recommend", "--all", "--k", "5", "--type", "book", "--out", str(tmp_path / "all.parquet"))
+    table = pq.read_table(tmp_path / "all.parquet")
+    assert table.schema.names == ["user_id", "rank", "item_type", "item_id", "score"]
+    assert done.stdout == f"{tmp_path / 'all.parquet'}: {len(table):,} rows for 60 users\n"
+    users = towerline.exported.user_ids.to_pylist()
+    expected = [
+        {"user_id": user, "rank": rank, "item_type": one.item_type, "item_id": one.item_id, "score": one.score}
+        for user, answer in zip(users, towerline.recommend_batch(users, 5, item_type="book"), strict=True)
+        for rank, one in enumerate(answer, start=1)
+    ]
+    assert table.to_pylist() == expected
+    from serving import bulk
+
+    monkeypatch.setattr(bulk, "BLOCK_ROWS", 35)
+    seen: list[int] = []
+    rows = bulk.write_recommendations(towerline, tmp_path / "blocks.parquet", 5, "book", True, seen.append)
+    assert (rows, seen) == (len(expected), [7] * 8 + [4])
+    assert pq.read_table(tmp_path / "blocks.parquet").to_pylist() == expected
+
+    def stop(users: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bulk.write_recommendations(towerline, tmp_path / "stopped.parquet", 5, None, True, stop)
+    assert {path.name for path in tmp_path.iterdir()} == {"all.parquet", "blocks.parquet"}
+
+
+@pytest.mark.slow
+def test_folding_in_beats_most_popular_for_users_whom_training_never_saw(tmp_path: Path) -> None:
+    """MovieTweetings without every tenth user, of whom a random half of what they saw is the history."""
+    project = copy_project(tmp_path)
+    rows = pd.read_csv(project / "data/raw/preferences.csv.gz", dtype=str, keep_default_na=False)
+    held_out = set(sorted(rows.user_id.unique())[::10])
+    away = rows.user_id.isin(held_out)
+    rows[~away].to_csv(project / "data/raw/others.csv", index=False)
+    set_params(project, {"ingest.source": "data/raw/others.csv"})
+    commit_all(project)
+    run(project, "dvc", "repro", "export")
+    towerline = serving.open(project / "exports")
+    known = set(zip(towerline.exported.item_types.to_pylist(), towerline.exported.item_ids.to_pylist(), strict=True))
+    histories, relevant = [], []
+    draw = np.random.default_rng(0)
+    for _, of_user in rows[away].sample(frac=1, random_state=draw).groupby("user_id"):
+        items = [item for item in zip(of_user.item_type, of_user.item_id, strict=True) if item in known]
+        if len(items) >= 4:
+            histories.append(items[: len(items) // 2])
+            relevant.append(set(items[len(items) // 2 :]))
+    assert len(histories) > 500
+
+    def recall(answers: list[list[serving.Recommendation]]) -> float:
+        shares = [
+            len({(one.item_type, one.item_id) for one in answer} & items) / len(items)
+            for answer, items in zip(answers, relevant, strict=True)
+        ]
+        return float(np.mean(shares))
+
+    popular = [towerline.recommend("nobody", 20, deny=history, unknown="popular") for history in histories]
+    folded = towerline.recommend_for_history_batch(histories, 20)
+    assert recall(folded) > 1.1 * recall(popular)
