@@ -4,18 +4,19 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import psycopg
+import pyarrow.parquet as pq
 import pytest
+from pgvector.psycopg import register_vector
 
-from tests.conftest import ROOT, commit_all, copy_project, run
+import serving
+from tests.conftest import README, Server, commit_all, copy_project, readme_blocks, run
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str, after: str = "") -> list[str]:
-    """The fenced blocks of a language behind a text of the README."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README[README.index(after) :], re.DOTALL | re.MULTILINE)
+K = 10
 
 
 def comparable(text: str, figures: bool) -> str:
@@ -30,7 +31,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed project in a repository of its own, after the README's first line."""
     folder = copy_project(tmp_path_factory.mktemp("readme"))
     commit_all(folder)
-    install, repro = blocks("bash", "<!-- pipeline -->")[0].split(" -r requirements.txt && ")
+    install, repro = readme_blocks("bash", "<!-- pipeline -->")[0].split(" -r requirements.txt && ")
     assert install == "python3 -m venv .venv && . .venv/bin/activate && pip install -q --require-hashes"
     (folder / "printed.txt").write_text(run(folder, "bash", "-ec", repro).stdout, encoding="utf-8")
     return folder
@@ -49,7 +50,7 @@ def check_printed(shown: str, printed: str, figures: bool) -> None:
 
 def test_the_first_line_gives_the_committed_result(project: Path) -> None:
     figures = same_bytes(project)
-    check_printed(blocks("text", "<!-- pipeline -->")[0], (project / "printed.txt").read_text(), figures)
+    check_printed(readme_blocks("text", "<!-- pipeline -->")[0], (project / "printed.txt").read_text(), figures)
     metrics = json.loads((project / "reports/metrics.json").read_text())
     model, popular = metrics["two_tower"], metrics["most_popular"]
     for name in ("recall@20", "ndcg@20"):
@@ -62,17 +63,102 @@ def test_the_first_line_gives_the_committed_result(project: Path) -> None:
         assert comparable(f"| {name} | {cells[0]} | {cells[1]} |", figures) in comparable(README, figures)
 
 
-def test_the_embeddings_are_used_as_shown(project: Path) -> None:
-    done = run(project, sys.executable, "-c", blocks("python", "<!-- use -->")[0])
-    check_printed(blocks("text", "<!-- use -->")[0], done.stdout, figures=same_bytes(project))
+def test_the_export_is_used_as_shown(project: Path) -> None:
+    figures = same_bytes(project)
+    section = README[README.index("## Use the result") : README.index("### Approximate search")]
+    used = re.findall(r"^```(bash|python)\n(.*?)^```\n\n```text\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    assert [language for language, *_ in used] == ["bash", "bash", "bash", "python", "python"]
+    for language, code, shown in used:
+        command = ["bash", "-ec", code] if language == "bash" else [sys.executable, "-c", code]
+        done = run(project, *command)
+        # Elsewhere other items may be the best.
+        if figures:
+            lines = (
+                done.stdout + "\n".join(line for line in done.stderr.splitlines() if "serving" in line)
+            ).splitlines()
+            assert sorted(shown.splitlines()) == sorted(lines)
+
+
+# Runs with TensorFlow alone.
+EMBEDDINGS = """
+import numpy as np, pyarrow.parquet as pq, tensorflow as tf
+ask = tf.saved_model.load("exports/retrieval").signatures
+users = pq.read_table("exports/user_embeddings.parquet").column("user_id").to_pylist()
+items = pq.read_table("exports/item_embeddings.parquet").select(["item_type", "item_id"]).to_pydict()
+np.save("asked_users.npy", ask["query_embedding"](user_id=tf.constant(users))["embedding"].numpy())
+np.save("asked_items.npy", ask["candidate_embedding"](
+    item_type=tf.constant(items["item_type"]), item_id=tf.constant(items["item_id"]))["embedding"].numpy())
+"""
+
+
+def test_every_vector_is_the_same_in_every_file_in_the_model_and_in_postgresql(project: Path, server: Server) -> None:
+    server.run("CREATE DATABASE app")
+    server.run("CREATE EXTENSION vector", dbname="app")
+    command = readme_blocks("bash", "<!-- publish -->")[0]
+    done = run(project, "bash", "-ec", command, PGHOST=server.host, PGUSER="postgres", PGDATABASE="app")
+    if same_bytes(project):
+        assert done.stdout == readme_blocks("text", "<!-- publish -->")[0]
+    run(project, sys.executable, "-c", EMBEDDINGS)
+    towerline = serving.open(project / "exports")
+    exported = towerline.exported
+    with server.connect(dbname="app") as connection:
+        register_vector(connection)
+        users = connection.execute("SELECT user_id, embedding FROM towerline.users").fetchall()
+        items = connection.execute("SELECT item_type, item_id, embedding FROM towerline.items").fetchall()
+    published = {tuple(ids): vector.to_numpy() for *ids, vector in [*users, *items]}
+    item_keys = list(zip(exported.item_types.to_pylist(), exported.item_ids.to_pylist(), strict=True))
+    assert len(published) == len(exported.user_ids) + len(item_keys) == 27_060
+    assert {("movie", "0375611"), ("movie", "0002844")} <= published.keys()
+    for name, keys in (("user", [(one,) for one in exported.user_ids.to_pylist()]), ("item", item_keys)):
+        array = np.load(project / f"exports/{name}_embeddings.npy")
+        column = pq.read_table(project / f"exports/{name}_embeddings.parquet")["embedding"].combine_chunks()
+        assert np.asarray(column.values).tobytes() == array.tobytes()
+        assert np.load(project / f"asked_{name}s.npy").tobytes() == array.tobytes()
+        assert np.stack([published[key] for key in keys]).tobytes() == array.tobytes()
+
+
+def test_postgresql_answers_as_serving_does(project: Path, server: Server) -> None:
+    """Behind the test that publishes."""
+    similar, recommended, unseen = readme_blocks("sql", "<!-- queries -->")
+    towerline = serving.open(project / "exports")
+    trained = np.asarray(towerline.exported.user_embeddings)[:, :-1].any(axis=1)
+    users = [towerline.exported.user_ids[int(row)].as_py() for row in np.flatnonzero(trained)[::50]]
+    with server.connect(dbname="app") as connection:
+        connection.execute("SET hnsw.ef_search = 200")
+        connection.execute("SET hnsw.iterative_scan = strict_order")
+        cursor = psycopg.RawCursor(connection)
+
+        def asked(query: str, *parameters: str | int) -> list[tuple[Any, ...]]:
+            return cursor.execute(query.encode(), parameters).fetchall()
+
+        shown = [asked(similar, "42", 3), asked(recommended, "42", 3), asked(unseen, "42", "movie", 3)]
+        answers = {
+            "similar": [[row for row, _ in asked(similar, user, K)] for user in users],
+            "recommended": [[one for _, one, *_ in asked(recommended, user, K)] for user in users],
+            "unseen": [[one for one, *_ in asked(unseen, user, "movie", K)] for user in users],
+        }
+    expected = {
+        "similar": [[one.user_id for one in found] for found in towerline.similar_users_batch(users, K)],
+        "recommended": [
+            [one.item_id for one in found] for found in towerline.recommend_batch(users, K, exclude_seen=False)
+        ],
+        "unseen": [[one.item_id for one in found] for found in towerline.recommend_batch(users, K, item_type="movie")],
+    }
+    for name, found in answers.items():
+        # The same order but for what the index misses, and for scores that are equal in float32.
+        same = np.mean([one == other for one, other in zip(found, expected[name], strict=True)])
+        assert same > (0.9 if name == "similar" else 0.97)
+    if same_bytes(project):
+        text = "\n\n".join("\n".join(" ".join([*row[:-1], f"{row[-1]:.4f}"]) for row in rows) for rows in shown)
+        assert text + "\n" == readme_blocks("text", "<!-- rows -->")[0]
 
 
 def test_one_change_is_run_and_compared_as_shown(project: Path) -> None:
     figures = same_bytes(project)
     section = "## Change one thing"
-    for command, shown in zip(blocks("bash", section)[:3], blocks("text", section)[:3], strict=True):
+    for command, shown in zip(readme_blocks("bash", section)[:3], readme_blocks("text", section)[:3], strict=True):
         check_printed(shown, run(project, "bash", "-ec", command).stdout, figures)
-    refused = blocks("text", section)[3].splitlines()
+    refused = readme_blocks("text", section)[3].splitlines()
     for change, line in zip(("train.temperature=warm", "+train.temprature=0.1"), refused, strict=True):
         run(project, "git", "checkout", "-q", ".")
         done = run(project, "dvc", "exp", "run", "-S", change, check=False)
@@ -84,7 +170,7 @@ def test_one_change_is_run_and_compared_as_shown(project: Path) -> None:
 
 def test_the_notebooks_settings_give_what_the_table_says(project: Path) -> None:
     run(project, "git", "checkout", "-q", ".")
-    run(project, "bash", "-ec", blocks("bash", "<!-- notebook -->")[0])
+    run(project, "bash", "-ec", readme_blocks("bash", "<!-- notebook -->")[0])
     metrics = json.loads((project / "reports/metrics.json").read_text())
     run(project, "git", "checkout", "-q", ".")
     model, popular = metrics["two_tower"], metrics["most_popular"]
