@@ -1,0 +1,95 @@
+"""What serving costs: the first answer, all users' recommendations and the memory beside the embeddings.
+
+python -m benchmarks.serving exports
+python -m benchmarks.serving --users 1000000 --items 40981 --dimension 64
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from benchmarks.common import print_machine
+from stages import artifacts
+from stages.ranking.scorers import Embeddings
+from stages.ranking.user_items import UserItems
+
+SEEN_A_USER = 50
+FIRST_ANSWERS = 10
+
+
+def made_up(folder: Path, num_users: int, num_items: int, dimension: int) -> None:
+    """An export of random vectors, which cost as much as trained ones."""
+    from stages.export import write_exported
+
+    draw = np.random.default_rng(0)
+
+    def unit(rows: int, last: NDArray[np.float32]) -> NDArray[np.float32]:
+        vectors = draw.standard_normal((rows + 1, dimension), np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.column_stack([vectors, last])
+
+    prior = 0.1 * np.log(draw.zipf(1.5, num_items + 1).clip(max=100_000)).astype(np.float32)
+    embeddings = Embeddings(unit(num_users, np.ones(num_users + 1, np.float32)), unit(num_items, prior))
+    seen = np.sort(draw.integers(num_items, size=(num_users, SEEN_A_USER), dtype=np.int32), axis=1)
+    starts = np.arange(num_users + 1, dtype=np.int64) * SEEN_A_USER
+    users = pa.table({"user_id": [f"{row:08d}" for row in range(num_users)]})
+    item_ids = pa.array([f"{row:08d}" for row in range(num_items)])
+    items = pa.table({"item_type": pa.repeat("item", num_items), "item_id": item_ids, "title": item_ids})
+    write_exported(folder, users, items, embeddings, UserItems(starts, seen.ravel()), {}, 0.2, csv=False)
+
+
+def timed(*words: str) -> tuple[float, int]:
+    """Seconds and peak resident bytes of a command."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "serving", *words], stdout=subprocess.DEVNULL, check=True)
+    # The largest of all children so far: the commands are run from the smallest to the largest.
+    return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def measure(exports: Path, k: int) -> None:
+    users, items = (
+        np.load(exports / f"{name}.npy", mmap_mode="r") for name in (artifacts.EXPORTED_USERS, artifacts.EXPORTED_ITEMS)
+    )
+    from serving import open as open_export
+
+    user_id = open_export(exports).exported.user_ids[0].as_py()
+    first = [timed("recommend", user_id, "--exports", str(exports))[0] for _ in range(FIRST_ANSWERS)]
+    print(
+        f"first answer: {min(first):.2f}, {np.median(first):.2f}, {max(first):.2f} s (least, median, most)", flush=True
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "recommendations.parquet"
+        seconds, peak = timed("recommend", "--all", "--k", str(k), "--out", str(out), "--exports", str(exports))
+        size = out.stat().st_size
+    print(f"all {len(users):,} users, {len(items):,} items, d {users.shape[1]}, k {k}: {seconds:.1f} s,", end=" ")
+    print(f"{len(users) / seconds:,.0f} users a second, file of {size / 1e6:,.0f} MB,", end=" ")
+    print(f"{(peak - users.nbytes - items.nbytes) / 1e6:,.0f} MB beside {(users.nbytes + items.nbytes) / 1e6:,.0f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("exports", type=Path, nargs="?", help="an export; without one, one is made up")
+    parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--items", type=int, default=40_981)
+    parser.add_argument("--dimension", type=int, default=64)
+    parser.add_argument("--k", type=int, default=100)
+    given = parser.parse_args()
+    print_machine(["numpy", "pyarrow"], 2)
+    if given.exports is not None:
+        measure(given.exports, given.k)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        made_up(Path(folder), given.users, given.items, given.dimension)
+        measure(Path(folder), given.k)
+
+
+if __name__ == "__main__":
+    main()
