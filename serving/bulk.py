@@ -1,11 +1,15 @@
 """The best items for every user, in blocks, into a Parquet file: memory does not grow with the number of users."""
 
+import mmap
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from serving.exported import Exported
 from serving.ranking import Best
@@ -13,8 +17,14 @@ from serving.recommender import Recommender
 from stages import artifacts
 from stages.ranking.user_items import UserItems
 
-# Rows of the file that are held at once, some 50 bytes each.
-BLOCK_ROWS = 1_000_000
+# Rows of the file in a block, of which two are held at once, some 100 bytes a row.
+BLOCK_ROWS = 250_000
+# Scores are all different: a dictionary of them is work for nothing, their bytes side by side compress.
+FORMAT: dict[str, Any] = {
+    "compression": "zstd",
+    "use_dictionary": ["user_id", "rank", "item_type", "item_id"],
+    "column_encoding": {"score": "BYTE_STREAM_SPLIT"},
+}
 SCHEMA = pa.schema(
     [
         ("user_id", pa.string()),
@@ -49,19 +59,41 @@ def write_recommendations(
     candidates = recommender.candidates(item_type)
     block = max(1, BLOCK_ROWS // k)
     rows = 0
-    with artifacts.replacing(path) as unfinished, pq.ParquetWriter(unfinished, SCHEMA, compression="zstd") as writer:
+    with (
+        artifacts.replacing(path) as unfinished,
+        pq.ParquetWriter(unfinished, SCHEMA, **FORMAT) as writer,
+        ThreadPoolExecutor(1) as pool,
+    ):
+
+        def written(users: NDArray[np.int32], best: Best) -> int:
+            writer.write_batch(_rows(exported, users, best))
+            progressed(len(users))
+            return int((best.rows >= 0).sum())
+
+        writing: Future[int] | None = None
         for start in range(0, len(exported.user_ids), block):
             users = np.arange(start, min(start + block, len(exported.user_ids)), dtype=np.int32)
             seen = exported.seen.of_users(users) if exclude_seen else UserItems.none(len(users))
             best = recommender.best(exported.user_embeddings[start : start + block], candidates, seen, k)
-            found = _rows(exported, users, best)
-            writer.write_batch(found)
-            rows += found.num_rows
-            progressed(len(users))
+            # A block is written while the next one is ranked.
+            rows += writing.result() if writing else 0
+            writing = pool.submit(written, users, best)
+            for array in (exported.user_embeddings, exported.seen.items):
+                _let_go(array)
+        rows += writing.result() if writing else 0
     return rows
 
 
-def _rows(exported: Exported, users: "np.ndarray[tuple[int], np.dtype[np.int32]]", best: Best) -> pa.RecordBatch:
+def _let_go(array: NDArray[Any]) -> None:
+    """Tells the system that what was read of a mapped array will not be needed again: else it adds up in memory."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap):
+        owner.madvise(mmap.MADV_DONTNEED)
+
+
+def _rows(exported: Exported, users: NDArray[np.int32], best: Best) -> pa.RecordBatch:
     user, place = np.nonzero(best.rows >= 0)
     item = pa.array(best.rows[user, place])
     columns = [

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+
 import serving
 from serving import output
 from serving.bulk import write_recommendations
@@ -89,6 +91,9 @@ class Answer(NamedTuple):
 def _recommend(arguments: argparse.Namespace) -> Sequence[Answer | str]:
     if arguments.all != (arguments.out is not None) or arguments.all == bool(arguments.user_id):
         raise UsageError("expected ids of users, or --all and --out FILE")
+    if arguments.all:
+        # Arrow's own pool keeps some 60 MB that it will not need again.
+        pa.set_memory_pool(pa.system_memory_pool())
     towerline = serving.open(arguments.exports)
     if arguments.all:
         num_users = len(towerline.exported.user_ids)

@@ -56,7 +56,8 @@ class _InnerProducts(NamedTuple):
         return len(self.vectors) + 1
 
     def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
-        found = np.zeros((len(users), self.num_columns), np.float32)
+        found = np.empty((len(users), self.num_columns), np.float32)
+        found[:, 0] = -np.inf
         np.matmul(self.queries[users], self.vectors.T, out=found[:, 1:])
         return found[:, columns]
 
@@ -107,30 +108,54 @@ def rescored(queries: NDArray[np.float32], candidates: Candidates, found: NDArra
       found: [queries, any] int32 positions among the candidates, -1 for none.
       k: at least 1.
     """
-    scores = pair_scores(queries, candidates.vectors, np.maximum(found, 0))
-    scores[found < 0] = -np.inf
-    # Minus what is nothing's position: those go last.
-    position = np.where(found < 0, len(candidates.rows), found)
-    order = np.lexsort((position, -scores), axis=1)[:, :k]
-    position, scores = (np.take_along_axis(array, order, axis=1) for array in (position, scores))
-    rows = np.append(candidates.rows, np.int32(-1))[position]
-    missing = ((0, 0), (0, k - order.shape[1]))
-    return Best(np.pad(rows, missing, constant_values=-1), np.pad(scores, missing, constant_values=-np.inf))
+
+    def of_block(start: int, stop: int) -> Best:
+        position = found[start:stop]
+        scores = _inner_products(queries[start:stop], candidates.vectors[np.maximum(position, 0)])
+        best = _ordered(np.maximum(position, 0), np.where(position < 0, np.float32(-np.inf), scores), k)
+        return Best(np.where(best.scores > -np.inf, candidates.rows[best.rows], np.int32(-1)), best.scores)
+
+    blocks = in_blocks(of_block, len(queries), ARRAYS_HELD * found.shape[1] * queries.shape[1])
+    shown = Best(np.full((len(queries), k), -1, np.int32), np.full((len(queries), k), -np.inf, np.float32))
+    if blocks:
+        shown.rows[:, : found.shape[1]] = np.concatenate([block.rows for block in blocks])
+        shown.scores[:, : found.shape[1]] = np.concatenate([block.scores for block in blocks])
+    return shown
 
 
 def pair_scores(
     queries: NDArray[np.float32], vectors: NDArray[np.float32], rows: NDArray[np.int32]
 ) -> NDArray[np.float32]:
     """[queries, any] float32 inner products, summed in float64, of each query with the vectors in its row of `rows`."""
-    if not rows.size:
-        return np.zeros(rows.shape, np.float32)
 
     def of_block(start: int, stop: int) -> NDArray[np.float32]:
-        chosen = vectors[rows[start:stop]].astype(np.float64)
-        found: NDArray[np.float64] = np.einsum("qd,qcd->qc", queries[start:stop].astype(np.float64), chosen)
-        return found.astype(np.float32)
+        return _inner_products(queries[start:stop], vectors[rows[start:stop]])
 
-    return np.concatenate(in_blocks(of_block, len(queries), ARRAYS_HELD * rows.shape[1] * queries.shape[1]))
+    blocks = in_blocks(of_block, len(queries), ARRAYS_HELD * max(1, rows.shape[1]) * queries.shape[1])
+    return np.concatenate([np.zeros((0, rows.shape[1]), np.float32), *blocks])
+
+
+def _inner_products(queries: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[queries, any] float32, summed in float64, of [queries, d] and [queries, any, d]."""
+    found: NDArray[np.float64] = np.einsum("qd,qcd->qc", queries.astype(np.float64), vectors.astype(np.float64))
+    return found.astype(np.float32)
+
+
+def _ordered(position: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Best:
+    """The first k of each row: the largest scores first, equal ones by position.
+
+    A sort of whole numbers, several times faster than one of pairs: the score's bits, turned so that they ascend as it
+    descends, in front of the position's.
+    """
+    key = (~_ascending((scores + np.float32(0)).view(np.int32))).astype(np.int64) << 32 | position
+    key = np.sort(key, axis=1)[:, :k]
+    bits = _ascending((~(key >> 32)).astype(np.int32))
+    return Best((key & 0xFFFFFFFF).astype(np.int32), bits.view(np.float32))
+
+
+def _ascending(bits: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The bits of floats as integers of the same order, and back: below 0 a float's bits ascend as it descends."""
+    return np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits)
 
 
 def excluding(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:
