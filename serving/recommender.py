@@ -73,7 +73,7 @@ class Recommender:
         item_type: str | None = None,
         exclude_seen: bool = True,
         allow: Iterable[ItemKey] | None = None,
-        deny: Iterable[ItemKey] = (),
+        deny: Iterable[ItemKey] | None = None,
         unknown: Literal["error", "popular"] = "error",
     ) -> list[Recommendation]:
         """The k best items for a user; fewer where fewer are left.
@@ -84,7 +84,7 @@ class Recommender:
           item_type: only items of this type.
           exclude_seen: leave out what the user has in any part of the data.
           allow: only these (type, id) items; None for all.
-          deny: none of these.
+          deny: none of these; None for no such list.
           unknown: "popular" shows somebody unknown what most users have.
         """
         return self.recommend_batch(
@@ -99,7 +99,7 @@ class Recommender:
         item_type: str | None = None,
         exclude_seen: bool = True,
         allow: Iterable[ItemKey] | None = None,
-        deny: Iterable[ItemKey] = (),
+        deny: Iterable[ItemKey] | None = None,
         unknown: Literal["error", "popular"] = "error",
     ) -> list[list[Recommendation]]:
         """As recommend(), for several users."""
@@ -122,7 +122,7 @@ class Recommender:
         item_type: str | None = None,
         exclude_seen: bool = True,
         allow: Iterable[ItemKey] | None = None,
-        deny: Iterable[ItemKey] = (),
+        deny: Iterable[ItemKey] | None = None,
     ) -> list[Recommendation]:
         """The k best items for somebody who was not in the data, from the items they have; see folded_in().
 
@@ -143,7 +143,7 @@ class Recommender:
         item_type: str | None = None,
         exclude_seen: bool = True,
         allow: Iterable[ItemKey] | None = None,
-        deny: Iterable[ItemKey] = (),
+        deny: Iterable[ItemKey] | None = None,
     ) -> list[list[Recommendation]]:
         """As recommend_for_history(), for several people."""
         rows = [self._item_rows(items) for items in histories]
@@ -230,8 +230,8 @@ class Recommender:
             return None
         return Candidates(vectors[of_type.start : of_type.stop], np.array(of_type, np.int32))
 
-    def _item_rows(self, items: Iterable[ItemKey]) -> NDArray[np.int32]:
-        return self.items.rows(list(items))
+    def _item_rows(self, items: Iterable[ItemKey] | None) -> NDArray[np.int32]:
+        return self.items.rows([] if items is None else list(items))
 
     def _popular(self, candidates: Candidates | None, denied: NDArray[np.int32], k: int) -> list[Recommendation]:
         """What most users have, in any part of the data."""

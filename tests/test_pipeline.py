@@ -18,7 +18,16 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from tests.conftest import ENVIRONMENT, ROOT, make_small_project, run, set_params, stages_run
+from tests.conftest import (
+    ENVIRONMENT,
+    ROOT,
+    make_small_project,
+    planted_rows,
+    run,
+    set_params,
+    stages_run,
+    write_rows,
+)
 
 INGEST = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "report", "export"]
 SPLIT = ["split", "train", "baselines", "evaluate", "report", "export"]
@@ -150,7 +159,7 @@ def test_a_changed_module_runs_the_stages_that_import_it(project: Path) -> None:
         "stages/ranking/baselines.py": ["baselines"],
         "stages/ranking/exposure.py": ["evaluate"],
         "stages/model/servable.py": ["export"],
-        "stages/tables.py": ["ingest", "vocabulary", "split"],
+        "stages/tables.py": ["ingest", "vocabulary", "split", "export"],
     }.items():
         with (project / module).open("a") as file:
             file.write(comment)
@@ -192,10 +201,9 @@ def test_two_clones_with_other_surroundings_give_the_same_lock(small_project: Pa
 
 
 def test_the_original_form_works_by_editing_params_alone(project: Path) -> None:
-    rows = [line.split(",")[:3] for line in (project / "data/raw/preferences.csv").read_text().splitlines()[1:]]
     kinds = {"book": "1", "film": "3"}
-    lines = ["user_id,item_id,item_type", *(f"{user},{item},{kinds[kind]}" for user, item, kind in rows)]
-    (project / "data/raw/mine.csv").write_text("\n".join(lines) + "\n")
+    rows = [[user, item, kinds[kind]] for user, item, kind, *_ in planted_rows()]
+    write_rows(project / "data/raw/mine.csv", rows, ["user_id", "item_id", "item_type"])
     changes = {
         "ingest.source": "data/raw/mine.csv",
         "ingest.columns.rating": None,

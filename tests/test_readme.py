@@ -161,6 +161,7 @@ def test_postgresql_answers_as_serving_does(project: Path, server: Server) -> No
 def test_an_index_is_built_and_measured_as_shown(project: Path) -> None:
     done = run(project, "bash", "-ec", readme_blocks("bash", "<!-- index -->")[0])
     check_printed(readme_blocks("text", "<!-- index -->")[0], done.stdout, same_bytes(project))
+    run(project, "dvc", "exp", "remove", "--all-commits")
     run(project, "git", "checkout", "-q", ".")
 
 
