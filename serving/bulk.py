@@ -57,6 +57,7 @@ def write_recommendations(
     """
     exported = recommender.exported
     candidates = recommender.candidates(item_type)
+    k = min(k, len(exported.item_ids))
     block = max(1, BLOCK_ROWS // k)
     rows = 0
     with (

@@ -1,14 +1,14 @@
 """From ids to rows and, for an id that has none, to those that are written most like it."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from serving.errors import UnknownIdError
+from serving.errors import ServingError, UnknownIdError
 
 CLOSEST = 3
 
@@ -31,7 +31,12 @@ class Users:
         self.user_ids = user_ids
 
     def find(self, user_ids: Sequence[str]) -> NDArray[np.int32]:
-        """[queries] int32 rows, -1 for an id that is not there."""
+        """[queries] int32 rows, -1 for an id that is not there.
+
+        Raises:
+          ServingError: an id is not text.
+        """
+        _check_text(user_ids)
         return np.array([self._row(user_id) for user_id in user_ids], np.int32)
 
     def rows(self, user_ids: Sequence[str]) -> NDArray[np.int32]:
@@ -67,8 +72,11 @@ class Items:
 
         Raises:
           UnknownIdError: of the first item that is not there.
+          ServingError: a type or an id is not text.
         """
-        return np.array([self._row(Item(*item)) for item in items], np.int32)
+        keys = [Item(*item) for item in items]
+        _check_text(word for key in keys for word in key)
+        return np.array([self._row(key) for key in keys], np.int32)
 
     def of_type(self, item_type: str) -> range:
         """The rows of a type.
@@ -117,6 +125,12 @@ class Items:
     def _holds(self, item: Item) -> bool:
         row = self._before(item)
         return row < len(self.item_ids) and self._item(row) == item
+
+
+def _check_text(ids: Iterable[object]) -> None:
+    for one in ids:
+        if not isinstance(one, str):
+            raise ServingError(f"expected ids that are text, found {one!r}, of type {type(one).__name__}")
 
 
 def _closest(wanted: str, known: pa.StringArray) -> list[str]:

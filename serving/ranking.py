@@ -72,8 +72,10 @@ def best_items(queries: NDArray[np.float32], candidates: Candidates, excluded: U
       k: at least 1.
     """
     num_queries = len(queries)
+    if not len(candidates.rows):
+        return _nothing(num_queries, k)
     scorer = _InnerProducts(queries, candidates.vectors)
-    asked = min(k + MARGIN, max(1, len(candidates.rows)))
+    asked = min(k + MARGIN, len(candidates.rows))
     ranked = rank_items(scorer, np.arange(num_queries, dtype=np.int32), _columns(excluded, candidates.rows), asked)
     return rescored(queries, candidates, ranked - 1, k)
 
@@ -116,11 +118,15 @@ def rescored(queries: NDArray[np.float32], candidates: Candidates, found: NDArra
         return Best(np.where(best.scores > -np.inf, candidates.rows[best.rows], np.int32(-1)), best.scores)
 
     blocks = in_blocks(of_block, len(queries), ARRAYS_HELD * found.shape[1] * queries.shape[1])
-    shown = Best(np.full((len(queries), k), -1, np.int32), np.full((len(queries), k), -np.inf, np.float32))
+    shown = _nothing(len(queries), k)
     if blocks:
         shown.rows[:, : found.shape[1]] = np.concatenate([block.rows for block in blocks])
         shown.scores[:, : found.shape[1]] = np.concatenate([block.scores for block in blocks])
     return shown
+
+
+def _nothing(num_queries: int, k: int) -> Best:
+    return Best(np.full((num_queries, k), -1, np.int32), np.full((num_queries, k), -np.inf, np.float32))
 
 
 def pair_scores(

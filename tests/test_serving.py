@@ -91,6 +91,10 @@ def test_recommendations_are_those_of_a_slow_search_for_every_user(towerline: se
         ({"deny": denied}, lambda item, seen: item not in seen and item not in denied),
         ({"allow": allowed, "exclude_seen": False}, lambda item, seen: item in allowed),
         (
+            {"allow": [("film", "0000011")], "item_type": "book"},
+            lambda item, seen: False,
+        ),
+        (
             {"allow": allowed, "deny": denied, "item_type": "book"},
             lambda item, seen: item in allowed and item not in denied and item[0] == "book" and item not in seen,
         ),
@@ -172,6 +176,10 @@ def test_unknown_ids_are_named_with_the_closest_known_ones(towerline: serving.Re
         towerline.recommend("u3", item_type="record")
     with pytest.raises(serving.ServingError, match="k: expected at least 1, found 0"):
         towerline.recommend("u3", 0)
+    number: Any = 42
+    for wrong in (lambda: towerline.recommend(number), lambda: towerline.score("u3", [("film", number)])):
+        with pytest.raises(serving.ServingError, match="expected ids that are text, found 42, of type int"):
+            wrong()
 
 
 def test_unknown_users_get_what_most_users_have_only_where_that_is_asked_for(
