@@ -57,6 +57,7 @@ def write_recommendations(
     """
     exported = recommender.exported
     candidates = recommender.candidates(item_type)
+    # Blocks of at least one user, in rows of no more than there are items.
     k = min(k, len(exported.item_ids))
     block = max(1, BLOCK_ROWS // k)
     rows = 0

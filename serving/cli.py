@@ -1,6 +1,7 @@
 """The command line: python -m serving recommend | similar-users | similar-items | history | publish | rollback."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from serving.errors import ServingError
 from stages.terminal import errors_of_one_line, progress
 
 EXIT_CODES = """\
+Ids stand together, and behind -- where one of them begins with a hyphen.
 exit codes: 0 answered; 1 not possible (no export, no connection, a file that cannot be written, ...);
 2 the command line is wrong; 3 an id is unknown; 130 interrupted; 141 nobody reads the output any more"""
 
@@ -70,10 +72,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
+    return int(text)
 
 
 class Answer(NamedTuple):
@@ -91,6 +92,10 @@ class Answer(NamedTuple):
 def _recommend(arguments: argparse.Namespace) -> Sequence[Answer | str]:
     if arguments.all != (arguments.out is not None) or arguments.all == bool(arguments.user_id):
         raise UsageError("expected ids of users, or --all and --out FILE")
+    if arguments.all and (arguments.json or arguments.unknown != "error"):
+        raise UsageError("expected neither --json nor --unknown with --all, whose answer is the file")
+    if arguments.all and (arguments.out.is_dir() or not arguments.out.name):
+        raise UsageError(f"--out: expected the name of a file, found the folder {str(arguments.out)!r}")
     if arguments.all:
         # Arrow's own pool keeps some 60 MB that it will not need again.
         pa.set_memory_pool(pa.system_memory_pool())
@@ -169,6 +174,10 @@ def main() -> None:
     """Runs the command line."""
     arguments = parser().parse_args()
     show = output.json_line if getattr(arguments, "json", False) else output.table
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # JSON is UTF-8; a terminal that cannot show a letter gets its number.
+        encoding = "utf-8" if show is output.json_line else None
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
     with errors_of_one_line(f"serving {arguments.command}"):
         for answer in arguments.run(arguments):
             if isinstance(answer, str):

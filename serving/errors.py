@@ -1,8 +1,11 @@
 """What can go wrong when the export is used, each told in one line."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from stages.terminal import CommandError
+
+Id = str | tuple[str, str]
 
 
 class ServingError(CommandError):
@@ -13,12 +16,19 @@ class UnknownIdError(ServingError, LookupError):
     """An id that the export does not hold.
 
     Attributes:
-      closest: the known ids that are written most like it, the closest first.
+      unknown: the id, or the (type, id) of the item.
+      closest: the known ids, or (type, id) of items, that are written most like it, the closest first.
     """
 
     exit_code: ClassVar[int] = 3
 
-    def __init__(self, expected: str, found: str, closest: list[str]) -> None:
-        hint = f"; closest known: {', '.join(closest)}" if closest else ""
-        super().__init__(f"expected {expected}, found {found}{hint}")
-        self.closest = closest
+    def __init__(self, expected: str, unknown: Id, closest: Sequence[Id]) -> None:
+        # All that it is made of, so that it can be sent to another process.
+        super().__init__(expected, unknown, closest)
+        self.expected, self.unknown, self.closest = expected, unknown, closest
+
+    def __str__(self) -> str:
+        words = [self.unknown] if isinstance(self.unknown, str) else self.unknown
+        closest = ", ".join(one if isinstance(one, str) else " ".join(one) for one in self.closest)
+        hint = f"; closest known: {closest}" if closest else ""
+        return f"expected {self.expected}, found {' '.join(repr(str(word)) for word in words)}{hint}"

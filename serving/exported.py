@@ -1,5 +1,6 @@
 """What `export` wrote, opened: ids, vectors, what is seen, the rating model; large arrays are mapped, not read."""
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +23,7 @@ class Exported(NamedTuple):
     """One model; row r of every array belongs to the id in row r, and no row is an unknown id's.
 
     Attributes:
-      version: a digest of all that follows, 12 hexadecimal digits.
+      version: a digest of ids, titles, vectors, what is seen and the rating model, 12 hexadecimal digits.
       temperature: that the model was trained with.
       user_ids: [users] text in byte order.
       item_types, item_ids: [items] text, in byte order of (type, id).
@@ -47,6 +48,19 @@ class Exported(NamedTuple):
     item_index: "Index | None"
 
 
+# What reading a file raises that is cut off, or of another kind.
+_BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    zipfile.BadZipFile,
+    pa.ArrowException,
+    StageError,
+)
+
+
 def read(folder: Path) -> Exported:
     """Opens an export.
 
@@ -57,10 +71,14 @@ def read(folder: Path) -> Exported:
     if not manifest.is_file():
         raise ServingError(f"{folder}: expected what the stage export writes, found no {manifest.name}; run dvc repro")
     try:
-        return _opened(folder, artifacts.read_json(manifest))
-    except (OSError, ValueError, KeyError, pa.ArrowException, StageError) as error:
-        reason = " ".join(str(error).split())
+        content = artifacts.read_json(manifest)
+        found = _opened(folder, content)
+        if artifacts.read_json(manifest) != content:
+            raise ServingError(f"{folder}: expected an export that stays as it is, found another now; open it again")
+    except _BROKEN as error:
+        reason = " ".join(str(error).split()).removesuffix("; repro export") or type(error).__name__
         raise ServingError(f"{folder}: expected what the stage export writes, found {reason}; run dvc repro") from None
+    return found
 
 
 def _opened(folder: Path, manifest: dict[str, Any]) -> Exported:
@@ -109,13 +127,18 @@ def _mapped(path: Path) -> NDArray[Any]:
 
 
 def _check_sizes(folder: Path, manifest: dict[str, Any], found: Exported) -> None:
+    if len(found.seen.items) != found.seen.starts[-1]:
+        raise ValueError(f"{len(found.seen.items)} seen items where {found.seen.starts[-1]} are told of")
     sizes = {
-        "users": (len(found.user_ids), len(found.user_embeddings), len(found.seen.starts) - 1),
-        "items": (len(found.item_ids), len(found.item_embeddings)),
-        "dimension": (found.user_embeddings.shape[1], found.item_embeddings.shape[1]),
+        "users": [len(found.user_ids), len(found.user_embeddings), len(found.seen.starts) - 1],
+        "items": [len(found.item_ids), len(found.item_embeddings)],
+        "dimension": [found.user_embeddings.shape[1], found.item_embeddings.shape[1]],
     }
+    if found.ratings is not None:
+        sizes["users"].append(len(found.ratings.user_bias))
+        sizes["items"].append(len(found.ratings.item_bias))
     for name, counts in sizes.items():
         if set(counts) != {manifest[name]}:
             raise ServingError(
-                f"{folder}: expected {manifest[name]} {name} in every file, found {counts}; run dvc repro"
+                f"{folder}: expected {manifest[name]} {name} in every file, found {tuple(counts)}; run dvc repro"
             )

@@ -34,7 +34,8 @@ def folded_in(history: UserItems, items: NDArray[np.float32], temperature: float
 
     def of_block(start: int, stop: int) -> NDArray[np.float32]:
         own = history.of_users(np.arange(start, stop, dtype=np.int32))
-        mean = own.matrix(len(items)) @ directions / np.maximum(own.counts(), 1)[:, None].astype(np.float32)
+        total = (own.matrix(len(items)) @ items)[:, :-1]
+        mean = total / np.maximum(own.counts(), 1)[:, None].astype(np.float32)
         logits = (_unit(mean) @ directions.T + prior) / np.float32(temperature)
         logits[own.rows(), own.items] = -np.inf
         likely = np.exp(logits - np.maximum(logits.max(axis=1, keepdims=True), np.finfo(np.float32).min))

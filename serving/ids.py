@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from serving.errors import ServingError, UnknownIdError
+from serving.errors import Id, ServingError, UnknownIdError
 
 CLOSEST = 3
 
@@ -36,6 +36,8 @@ class Users:
         Raises:
           ServingError: an id is not text.
         """
+        if isinstance(user_ids, str):
+            raise ServingError(f"expected a list of user ids, found the text {user_ids!r}; put it into a list")
         _check_text(user_ids)
         return np.array([self._row(user_id) for user_id in user_ids], np.int32)
 
@@ -48,7 +50,7 @@ class Users:
         rows = self.find(user_ids)
         if (rows < 0).any():
             wanted = user_ids[int(np.flatnonzero(rows < 0)[0])]
-            raise UnknownIdError("the id of a user in the export", repr(wanted), _closest(wanted, self.user_ids))
+            raise UnknownIdError("the id of a user in the export", wanted, _closest(wanted, self.user_ids))
         return rows
 
     def _row(self, user_id: str) -> int:
@@ -67,16 +69,27 @@ class Items:
         self.item_types = item_types
         self.item_ids = item_ids
 
-    def rows(self, items: Sequence[tuple[str, str]]) -> NDArray[np.int32]:
+    def find(self, items: Iterable[tuple[str, str]]) -> NDArray[np.int32]:
+        """[queries] int32 rows, -1 for an item that is not there.
+
+        Raises:
+          ServingError: an item is not a type and an id, both text.
+        """
+        return np.array([self._row(item) for item in _checked(items)], np.int32)
+
+    def rows(self, items: Iterable[tuple[str, str]]) -> NDArray[np.int32]:
         """[queries] int32 rows.
 
         Raises:
           UnknownIdError: of the first item that is not there.
-          ServingError: a type or an id is not text.
+          ServingError: an item is not a type and an id, both text.
         """
-        keys = [Item(*item) for item in items]
-        _check_text(word for key in keys for word in key)
-        return np.array([self._row(key) for key in keys], np.int32)
+        keys = _checked(items)
+        rows = self.find(keys)
+        if (rows < 0).any():
+            unknown = keys[int(np.flatnonzero(rows < 0)[0])]
+            raise UnknownIdError("an item in the export", unknown, self._closest(unknown))
+        return rows
 
     def of_type(self, item_type: str) -> range:
         """The rows of a type.
@@ -86,7 +99,7 @@ class Items:
         """
         start, stop = self._before((item_type,)), self._before((f"{item_type}\0",))
         if start == stop:
-            raise UnknownIdError("a type of item in the export", repr(item_type), self.types())
+            raise UnknownIdError("a type of item in the export", item_type, _closest(item_type, pa.array(self.types())))
         return range(start, stop)
 
     def types(self) -> list[str]:
@@ -107,24 +120,27 @@ class Items:
 
     def _row(self, item: Item) -> int:
         row = self._before(item)
-        if row < len(self.item_ids) and self._item(row) == item:
-            return row
-        raise UnknownIdError("an item in the export", " ".join(map(repr, item)), self._closest(item))
+        return row if row < len(self.item_ids) and self._item(row) == item else -1
 
-    def _closest(self, item: Item) -> list[str]:
-        """The same id under other types, then what is written like it among the same type."""
+    def _closest(self, item: Item) -> list[Id]:
+        """The same id under other types, then what is written like it among the same type; else types."""
         types = self.types()
-        elsewhere = [other for other in types if self._holds(Item(other, item.item_id))]
-        found = [f"{other} {item.item_id}" for other in elsewhere]
+        elsewhere = [Item(other, item.item_id) for other in types]
+        found: list[Id] = [other for other in elsewhere if self._row(other) >= 0]
         if item.item_type in types:
             rows = self.of_type(item.item_type)
             alike = _closest(item.item_id, self.item_ids[rows.start : rows.stop])
-            found += [f"{item.item_type} {other}" for other in alike]
-        return found[:CLOSEST] or types
+            found += [Item(item.item_type, other) for other in alike]
+        return found[:CLOSEST] or [*_closest(item.item_type, pa.array(types))]
 
-    def _holds(self, item: Item) -> bool:
-        row = self._before(item)
-        return row < len(self.item_ids) and self._item(row) == item
+
+def _checked(items: Iterable[tuple[str, str]]) -> list[Item]:
+    keys = list(items)
+    for one in keys:
+        if isinstance(one, str) or len(one) != 2:
+            raise ServingError(f"expected items as (type, id), found {one!r}")
+        _check_text(one)
+    return [Item(*one) for one in keys]
 
 
 def _check_text(ids: Iterable[object]) -> None:

@@ -11,7 +11,8 @@ from serving.errors import ServingError
 from serving.exported import Exported
 from serving.fold_in import folded_in
 from serving.ids import Items, Users
-from serving.ranking import Best, Candidates, best_items, best_of_index, excluding, pair_scores
+from serving.ranking import ARRAYS_HELD, Best, Candidates, best_items, best_of_index, excluding, pair_scores
+from stages.ranking.blocks import in_blocks
 from stages.ranking.user_items import UserItems
 
 ItemKey = tuple[str, str]
@@ -36,14 +37,14 @@ class Recommendation(NamedTuple):
 
 
 class SimilarUser(NamedTuple):
-    """A user and the cosine of the two tastes, -1 to 1; popularity has no part in it."""
+    """A user and the cosine of the two tastes, above 0 and up to 1; popularity has no part in it."""
 
     user_id: str
     cosine: float
 
 
 class SimilarItem(NamedTuple):
-    """An item and the cosine of the two items' vectors, -1 to 1; popularity has no part in it."""
+    """An item and the cosine of the two items' vectors, above 0 and up to 1; popularity has no part in it."""
 
     item_type: str
     item_id: str
@@ -56,8 +57,8 @@ class Recommender:
 
     Every answer is exact, best first, equal scores by (type, id); where the export has an index, what is recommended of
     the whole catalogue is what the index finds, with exact scores. Each method that takes one user or item has a batch
-    form, which gives the same answers for many at once, and faster. All raise UnknownIdError for an id that the export
-    does not hold, and ServingError for a k below 1.
+    form, which gives the same answers for many at once, and faster; only the scores for a history may differ in their
+    last digit. All raise UnknownIdError for an id that the export does not hold, and ServingError for a k below 1.
     """
 
     def __init__(self, exported: Exported) -> None:
@@ -84,7 +85,7 @@ class Recommender:
           item_type: only items of this type.
           exclude_seen: leave out what the user has in any part of the data.
           allow: only these (type, id) items; None for all.
-          deny: none of these; None for no such list.
+          deny: none of these; None for no such list, and what the export does not hold is no matter.
           unknown: "popular" shows somebody unknown what most users have.
         """
         return self.recommend_batch(
@@ -103,9 +104,11 @@ class Recommender:
         unknown: Literal["error", "popular"] = "error",
     ) -> list[list[Recommendation]]:
         """As recommend(), for several users."""
+        if unknown not in ("error", "popular"):
+            raise ServingError(f"unknown: expected 'error' or 'popular', found {unknown!r}")
         rows = self.users.find(user_ids) if unknown == "popular" else self.users.rows(user_ids)
         known = rows[rows >= 0]
-        candidates, denied = self.candidates(item_type, allow), self._item_rows(deny)
+        candidates, denied = self.candidates(item_type, allow), self._denied(deny)
         seen = self.exported.seen.of_users(known) if exclude_seen else UserItems.none(len(known))
         best = self.best(self.exported.user_embeddings[known], candidates, excluding(seen, denied), k)
         answers = iter(self._recommendations(best, "model"))
@@ -146,12 +149,12 @@ class Recommender:
         deny: Iterable[ItemKey] | None = None,
     ) -> list[list[Recommendation]]:
         """As recommend_for_history(), for several people."""
-        rows = [self._item_rows(items) for items in histories]
+        rows = [self.items.rows(items) for items in histories]
         person = np.repeat(np.arange(len(rows), dtype=np.int32), [len(of_person) for of_person in rows])
         history = UserItems.of_pairs(person, np.concatenate([np.zeros(0, np.int32), *rows]), len(rows) - 1)
         excluded = history if exclude_seen else UserItems.none(len(rows))
         queries = folded_in(history, self.exported.item_embeddings, self.exported.temperature)
-        candidates, denied = self.candidates(item_type, allow), self._item_rows(deny)
+        candidates, denied = self.candidates(item_type, allow), self._denied(deny)
         return self._recommendations(self.best(queries, candidates, excluding(excluded, denied), k), "model")
 
     def similar_users(self, user_id: str, k: int = 10) -> list[SimilarUser]:
@@ -170,7 +173,7 @@ class Recommender:
 
     def similar_items_batch(self, items: Sequence[ItemKey], k: int = 10) -> list[list[SimilarItem]]:
         """As similar_items(), for several items."""
-        best = self._nearest(self.exported.item_embeddings, self._item_rows(items), k)
+        best = self._nearest(self.exported.item_embeddings, self.items.rows(items), k)
         return [[SimilarItem(*self._described(row), score) for row, score in answer] for answer in _answers(best)]
 
     def score(self, user_id: str, items: Sequence[ItemKey]) -> NDArray[np.float32]:
@@ -180,7 +183,7 @@ class Recommender:
 
     def score_batch(self, user_ids: Sequence[str], items: Sequence[ItemKey]) -> NDArray[np.float32]:
         """[users, items] float32, as score()."""
-        users, rows = self.users.rows(user_ids), self._item_rows(items)
+        users, rows = self.users.rows(user_ids), self.items.rows(items)
         every = np.broadcast_to(rows, (len(users), len(rows)))
         return pair_scores(self.exported.user_embeddings[users], self.exported.item_embeddings, every)
 
@@ -201,15 +204,22 @@ class Recommender:
                 "predict_rating: expected a model with the rating task, found one without; set train.rating_weight "
                 "above 0 and run dvc repro"
             )
-        users, rows = self.users.rows(user_ids), self._item_rows(items)
-        user, item = (index.ravel() for index in np.meshgrid(users, rows, indexing="ij"))
-        predicted = model.predict(user, item, self.exported.user_embeddings, self.exported.item_embeddings)
-        return predicted.reshape(len(users), len(rows))
+        users, rows = self.users.rows(user_ids), self.items.rows(items)
+        vectors = self.exported.user_embeddings, self.exported.item_embeddings
+
+        def of_block(start: int, stop: int) -> NDArray[np.float32]:
+            user, item = (index.ravel() for index in np.meshgrid(users[start:stop], rows, indexing="ij"))
+            return model.predict(user, item, *vectors).reshape(stop - start, len(rows))
+
+        blocks = in_blocks(of_block, len(users), ARRAYS_HELD * max(1, len(rows)) * vectors[0].shape[1])
+        return np.concatenate([np.zeros((0, len(rows)), np.float32), *blocks])
 
     def best(self, queries: NDArray[np.float32], candidates: Candidates | None, excluded: UserItems, k: int) -> Best:
         """The k best rows for query vectors; candidates None stands for the whole catalogue."""
-        if k < 1:
-            raise ServingError(f"k: expected at least 1, found {k}")
+        if not isinstance(k, int | np.integer) or k < 1:
+            raise ServingError(f"k: expected a whole number of at least 1, found {k!r}")
+        # More columns than there are candidates would hold nothing.
+        k = min(int(k), len((candidates or self._all_items).rows))
         if candidates is None and self.exported.item_index is not None:
             return best_of_index(queries, self.exported.item_index, self._all_items, excluded, k)
         return best_items(queries, candidates or self._all_items, excluded, k)
@@ -223,23 +233,27 @@ class Recommender:
         vectors = self.exported.item_embeddings
         of_type = range(len(vectors)) if item_type is None else self.items.of_type(item_type)
         if allow is not None:
-            rows = np.unique(self._item_rows(allow))
+            rows = np.unique(self.items.rows(allow))
             rows = rows[(rows >= of_type.start) & (rows < of_type.stop)]
             return Candidates(vectors[rows], rows)
         if item_type is None:
             return None
         return Candidates(vectors[of_type.start : of_type.stop], np.array(of_type, np.int32))
 
-    def _item_rows(self, items: Iterable[ItemKey] | None) -> NDArray[np.int32]:
-        return self.items.rows([] if items is None else list(items))
+    def _denied(self, deny: Iterable[ItemKey] | None) -> NDArray[np.int32]:
+        """The rows of what must not be shown; what is not there cannot be shown anyway."""
+        rows = self.items.find([] if deny is None else deny)
+        return np.unique(rows[rows >= 0])
+
+    @cached_property
+    def _num_users_of(self) -> NDArray[np.float32]:
+        return np.bincount(self.exported.seen.items, minlength=len(self.exported.item_ids)).astype(np.float32)
 
     def _popular(self, candidates: Candidates | None, denied: NDArray[np.int32], k: int) -> list[Recommendation]:
         """What most users have, in any part of the data."""
-        counts = np.bincount(self.exported.seen.items, minlength=len(self.exported.item_ids)).astype(np.float32)
         rows = (candidates or self._all_items).rows
-        popularity = Candidates(counts[rows, None], rows)
-        excluded = excluding(UserItems.none(1), denied)
-        best = best_items(np.ones((1, 1), np.float32), popularity, excluded, k)
+        popularity = Candidates(self._num_users_of[rows, None], rows)
+        best = self.best(np.ones((1, 1), np.float32), popularity, excluding(UserItems.none(1), denied), k)
         return self._recommendations(best, "popularity")[0]
 
     def _nearest(self, embeddings: NDArray[np.float32], rows: NDArray[np.int32], k: int) -> Best:

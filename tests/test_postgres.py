@@ -303,6 +303,8 @@ def test_what_is_live_or_kept_is_not_copied_again(server: Server) -> None:
     assert live(server, "again", first)
     assert states(server, "again") == {"live": first.version, "previous": second.version}
     server.run("DROP VIEW again.users")
+    assert rollback(server.dsn(), names) == f"{second.version} is live again; {first.version} is kept"
+    server.run("DROP VIEW again.users")
     publish(server.dsn(), first, names, progress.append)
     assert live(server, "again", first)
     assert states(server, "again") == {"live": first.version, "previous": second.version}

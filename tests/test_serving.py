@@ -1,5 +1,6 @@
 """Answers of the export, in Python and on the command line: those of a slow search in float64, for every id."""
 
+import copy
 import json
 import os
 import pty
@@ -174,12 +175,26 @@ def test_unknown_ids_are_named_with_the_closest_known_ones(towerline: serving.Re
         towerline.score("u3", [("record", "0000003")])
     with pytest.raises(serving.UnknownIdError, match=r"'record'; closest known: book, film$"):
         towerline.recommend("u3", item_type="record")
-    with pytest.raises(serving.ServingError, match="k: expected at least 1, found 0"):
+    with pytest.raises(serving.ServingError, match="k: expected a whole number of at least 1, found 0"):
         towerline.recommend("u3", 0)
     number: Any = 42
     for wrong in (lambda: towerline.recommend(number), lambda: towerline.score("u3", [("film", number)])):
         with pytest.raises(serving.ServingError, match="expected ids that are text, found 42, of type int"):
             wrong()
+    for items in (("film", "0000003"), ["film"]):
+        with pytest.raises(serving.ServingError, match=r"expected items as \(type, id\), found 'film'"):
+            towerline.score("u3", items)  # type: ignore[arg-type]
+    with pytest.raises(serving.ServingError, match="expected a list of user ids, found the text 'u3'"):
+        towerline.recommend_batch("u3")
+    # What is not there cannot be shown anyway.
+    assert towerline.recommend("u3", deny=[("film", "none")]) == towerline.recommend("u3")
+
+
+def test_an_unknown_id_can_be_told_by_another_process() -> None:
+    error = serving.UnknownIdError("an item", ("film", "3"), [("film", "33"), ("book", "3")])
+    again = copy.copy(error)
+    assert str(again) == "expected an item, found 'film' '3'; closest known: film 33, book 3"
+    assert (again.unknown, again.closest) == (("film", "3"), [("film", "33"), ("book", "3")])
 
 
 def test_unknown_users_get_what_most_users_have_only_where_that_is_asked_for(
@@ -283,11 +298,14 @@ def test_the_export_is_checked_when_it_is_opened(exports: Path, tmp_path: Path) 
         serving.open(tmp_path / "nowhere")
     run(tmp_path, "cp", "-rL", str(exports), "copy")
     np.save(tmp_path / "copy/item_embeddings.npy", np.zeros((3, 9), np.float32))
-    with pytest.raises(serving.ServingError, match=r"copy: expected 60 items in every file, found \(60, 3\)"):
+    with pytest.raises(serving.ServingError, match=r"copy: expected 60 items in every file, found \(60, 3, 60\)"):
         serving.open(tmp_path / "copy")
-    (tmp_path / "copy/seen_items.npy").write_bytes(b"half")
-    with pytest.raises(serving.ServingError, match="copy: expected what the stage export writes, found "):
-        serving.open(tmp_path / "copy")
+    for path in sorted(exports.glob("*.*")):
+        for content in (b"", path.read_bytes()[: path.stat().st_size // 2], b"[]"):
+            run(tmp_path, "cp", "-L", *map(str, exports.glob("*.*")), "copy")
+            (tmp_path / "copy" / path.name).write_bytes(content)
+            with pytest.raises(serving.ServingError, match="copy: expected "):
+                serving.open(tmp_path / "copy")
 
 
 def ask(exports: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -318,7 +336,7 @@ def test_people_get_a_table_that_no_id_or_title_can_break(exports: Path, towerli
     assert "Tabs\\tand \\x1b[31mcolours" in found
     near = towerline.similar_items("book", "0000002", 60)
     lines = found.splitlines()
-    assert lines[:2] == ["type book, id 0000002", lines[1]]
+    assert lines[0] == "type book, id 0000002"
     assert lines[1].split() == ["type", "id", "title", "cosine"]
     assert len(lines) == 2 + len(near)
     plain = {one.item_id: number for number, one in enumerate(near, start=2) if one.item_id.isdigit()}
@@ -348,6 +366,8 @@ def test_exit_codes_tell_what_went_wrong(exports: Path, tmp_path: Path) -> None:
         (["similar-items", "film", "0"], 3, "serving similar-items: expected an item in the export, found 'film' '0'"),
         (["recommend"], 2, "serving recommend: expected ids of users, or --all and --out FILE"),
         (["recommend", "u3", "--all", "--out", "x"], 2, "expected ids of users, or --all and --out FILE"),
+        (["recommend", "--all", "--out", str(tmp_path)], 2, "--out: expected the name of a file, found the folder"),
+        (["recommend", "--all", "--out", "x", "--json"], 2, "expected neither --json nor --unknown with --all"),
         (["history", "film"], 2, "serving history: expected pairs of a type and an id, found 1 words"),
         (["recommend", "--all", "--out", str(tmp_path / "file/out.parquet")], 1, "file: File exists"),
     ]:

@@ -26,6 +26,7 @@ _ADVICE: dict[type[psycopg.Error], str] = {
     errors.DependentObjectsStillExist: "let them read the view instead of a version's table, and run it again",
     errors.ReadOnlySqlTransaction: "publish to the primary server, as a role that may write",
     errors.UndefinedColumn: "a table of that name is not Towerline's: choose another schema",
+    errors.ProgramLimitExceeded: "an id of more than some 2,600 bytes cannot be a key: shorten it in the raw data",
     errors.UntranslatableCharacter: "use a database with the encoding UTF8",
 }
 
@@ -62,7 +63,8 @@ def connected(dsn: str | None) -> Iterator[Connection[TupleRow]]:
 
 def _check(dsn: str) -> None:
     # libpq takes what it cannot read of a URI for a host or a database, and its messages repeat that: none is shown.
-    in_uri = dsn.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    # What stands behind the ? is libpq's to judge.
+    in_uri = dsn.partition("://")[2].partition("?")[0].rpartition("@")[0].partition(":")[2]
     try:
         options = psycopg.pq.Conninfo.parse(dsn.encode())
     except (psycopg.Error, UnicodeError):

@@ -27,10 +27,16 @@ SWAP_PATIENCE = 300.0
 
 
 class Versions(NamedTuple):
-    """What the views show, and what they showed before; None where there is none."""
+    """What the views show, and what they showed before; None where there is none.
+
+    Attributes:
+      live, previous: the versions.
+      shown: whether both views are there; somebody may have dropped one.
+    """
 
     live: str | None
     previous: str | None
+    shown: bool = True
 
 
 def publish(
@@ -52,12 +58,13 @@ def publish(
     with connected(dsn) as connection, connection.transaction():
         _lock(connection, names)
         versions = _versions(connection, names)
-        if exported.version == versions.live:
+        if exported.version == versions.live and versions.shown:
             return f"{exported.version} is live already: nothing to do"
         use_pgvector(connection)
         notice_lost_clients(connection)
-        if exported.version == versions.previous:
-            _swap(connection, names, Versions(exported.version, versions.live))
+        if exported.version in (versions.live, versions.previous):
+            other = versions.previous if exported.version == versions.live else versions.live
+            _swap(connection, names, Versions(exported.version, other))
             return f"{exported.version} was kept and is live again"
         _create_schema(connection, names)
         copying.create_tables(connection, names, exported, progressed)
@@ -79,7 +86,7 @@ def rollback(dsn: str | None, names: Names) -> str:
     """
     with connected(dsn) as connection, connection.transaction():
         _lock(connection, names)
-        live, previous = _versions(connection, names)
+        live, previous, _ = _versions(connection, names)
         if live is None or previous is None:
             raise ServingError(
                 f"{_place(connection, names)}: expected a previous version to go back "
@@ -112,13 +119,14 @@ def _versions(connection: Connection[TupleRow], names: Names) -> Versions:
     Raises:
       ServingError: a name is taken by something else.
     """
-    found: dict[str, str] = dict(
-        connection.execute(
-            "SELECT relname, relkind FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace "
+    found = {
+        name
+        for (name,) in connection.execute(
+            "SELECT relname FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace "
             "WHERE nspname = %s AND relname = ANY(%s)",
             [names.schema, [names.users, names.items, MODELS]],
         ).fetchall()
-    )
+    }
     states: dict[str, str] = {}
     if MODELS in found:
         query = sql.SQL("SELECT state, version FROM {} WHERE users_view = %s AND items_view = %s")
@@ -131,10 +139,7 @@ def _versions(connection: Connection[TupleRow], names: Names) -> Versions:
                 f"{_place(connection, names)}: expected {name!r} to be free, or the view published as one of "
                 f"{names.users!r} and {names.items!r}, found something else; choose another name or schema"
             )
-    if states and not {names.users, names.items} <= set(found):
-        # Somebody has dropped a view: nothing is shown, and what was shown is kept.
-        return Versions(None, states["live"])
-    return Versions(states.get("live"), states.get("previous"))
+    return Versions(states.get("live"), states.get("previous"), {names.users, names.items} <= found)
 
 
 def _create_schema(connection: Connection[TupleRow], names: Names) -> None:
