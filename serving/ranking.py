@@ -17,6 +17,8 @@ from stages.ranking.user_items import UserItems
 if TYPE_CHECKING:
     from stages.ranking.approximate import Index
 
+# Who excludes more items than this is not answered by an index, which would have to find them all first.
+MOST_EXCLUDED = 1000
 # Arrays of one float32 a query, candidate and dimension that scoring holds at once: in float64 both, and their product.
 ARRAYS_HELD = 6
 
@@ -90,15 +92,33 @@ def best_of_index(
       index: of all the candidates.
       candidates, excluded, k: as in best_items().
     """
-    most_excluded = int(excluded.counts().max(initial=0))
-    found = index.search(queries, k + MARGIN + most_excluded)
-    # What must not be shown, as sorted numbers of query and row.
-    width = len(candidates.rows)
-    own = np.arange(len(queries))[:, None] * width
-    hidden = np.isin(own + found, excluded.rows() * width + excluded.items)
-    found[hidden] = -1
-    kept = np.argsort(found < 0, axis=1, kind="stable")[:, : k + MARGIN]
-    return rescored(queries, candidates, np.take_along_axis(found, kept, axis=1), k)
+    few = np.flatnonzero(excluded.counts() <= MOST_EXCLUDED).astype(np.int32)
+    found = _found(queries[few], index, len(candidates.rows), excluded.of_users(few), k + MARGIN)
+    # Where the lists that were looked into hold too little, and for those who exclude much: search of everything.
+    enough = (found >= 0).sum(axis=1) >= k
+    best = _nothing(len(queries), k)
+    others = np.setdiff1d(np.arange(len(queries), dtype=np.int32), few[enough])
+    for rows, answer in (
+        (few[enough], rescored(queries[few[enough]], candidates, found[enough], k)),
+        (others, best_items(queries[others], candidates, excluded.of_users(others), k)),
+    ):
+        best.rows[rows], best.scores[rows] = answer
+    return best
+
+
+def _found(
+    queries: NDArray[np.float32], index: "Index", num_items: int, excluded: UserItems, wanted: int
+) -> NDArray[np.int32]:
+    """[queries, wanted] int32 rows that the index finds beside the excluded ones, -1 for none.
+
+    How far it looks depends on `wanted` alone, not on what others of the batch exclude.
+    """
+    width = min(num_items, wanted + int(excluded.counts().max(initial=0)))
+    found = index.search(queries, width, index.probes_of(wanted))
+    own = np.arange(len(queries))[:, None] * num_items
+    found[np.isin(own + found, excluded.rows() * num_items + excluded.items)] = -1
+    kept = np.argsort(found < 0, axis=1, kind="stable")[:, :wanted]
+    return np.take_along_axis(found, kept, axis=1)
 
 
 def rescored(queries: NDArray[np.float32], candidates: Candidates, found: NDArray[np.int32], k: int) -> Best:

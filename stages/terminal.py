@@ -2,6 +2,7 @@
 
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar, NoReturn
@@ -21,7 +22,12 @@ class StageError(CommandError):
 
 def printable(text: str) -> str:
     """The text in one line that cannot move the cursor: line ends, escapes and the like as Python writes them."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return "".join(one if _shows(one) else one.encode("unicode_escape").decode() for one in text)
+
+
+def _shows(letter: str) -> bool:
+    # Spaces of all widths, and what joins emoji into one, stand in titles.
+    return letter.isprintable() or unicodedata.category(letter) == "Zs" or letter == "\N{ZERO WIDTH JOINER}"
 
 
 @contextmanager

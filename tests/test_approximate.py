@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from serving.ranking import Candidates, best_items, best_of_index
 from stages.ranking import approximate, blocks
 from stages.ranking.approximate import Index, build, clusters, default_lists, default_probes, load, recall
+from stages.ranking.user_items import UserItems
 from stages.terminal import StageError
 from tests.conftest import ROOT, run
 
@@ -126,9 +128,28 @@ def test_where_there_are_fewer_items_than_asked_for_the_rest_is_none() -> None:
     assert (found[:, 7:] == -1).all()
 
 
-def test_lists_that_hold_too_few_items_are_no_reason_to_find_none() -> None:
+def test_lists_that_hold_too_few_items_are_no_reason_for_serving_to_find_none() -> None:
+    """Whoever else is asked for, and whatever they exclude, somebody's answer is the same, and whole."""
     items, queries = catalogue(2_000)
-    assert (build(items, lists=200).search(queries, 300, probes=1) >= 0).all()
+    index = build(items, lists=200)
+    assert (index.search(queries, 300, probes=1) < 0).any()
+    draw = np.random.default_rng(4)
+    counts = draw.choice([0, 3, 200, 900, 1_500, 1_995, 2_000], size=len(queries))
+    rows = [np.sort(draw.choice(2_000, size=count, replace=False)) for count in counts]
+    user = np.repeat(np.arange(len(queries), dtype=np.int32), counts)
+    excluded = UserItems.of_pairs(user, np.concatenate(rows).astype(np.int32), len(queries) - 1)
+    candidates = Candidates(items, np.arange(2_000, dtype=np.int32))
+    together = best_of_index(queries, index, candidates, excluded, 20)
+    wanted = best_items(queries, candidates, excluded, 20)
+    assert ((together.rows >= 0).sum(axis=1) == np.minimum(20, 2_000 - counts)).all()
+    assert recall(together.rows, wanted.rows) >= 0.95
+    for row in range(len(queries)):
+        own = excluded.of_users(np.array([row], np.int32))
+        alone = best_of_index(queries[row : row + 1], index, candidates, own, 20)
+        assert (alone.rows[0] == together.rows[row]).all()
+        assert (alone.scores[0] == together.scores[row]).all()
+        assert not set(alone.rows[0]) & set(rows[row].tolist())
+    assert best_of_index(queries[:0], index, candidates, UserItems.none(0), 20).rows.shape == (0, 20)
 
 
 def test_one_item_is_found_and_so_are_items_that_are_all_alike() -> None:

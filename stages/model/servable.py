@@ -35,12 +35,14 @@ class Retrieval(tf.Module):
       query_embedding(user_id [n]) -> embedding [n, d + 1] float32, known [n] bool.
       candidate_embedding(item_type, item_id [n]) -> embedding [n, d + 1] float32, known [n] bool.
 
-    All but user_id may be left out: k is 10, the empty item_type stands for every type, and nothing is excluded. Rows
-    of excluded items are filled up with empty ids; a single row is for all users. Items come best first, equal scores
-    by index; where fewer than k are left, the score is -inf and the id empty; there are no more columns than items.
+    All but user_id may be left out of recommend() and of a request to TensorFlow Serving, while Python's `signatures`
+    want all inputs: k is 10, the empty item_type stands for every type, and nothing is excluded. Rows of excluded items
+    are filled up with empty ids; a single row is for all users. Items come best first, equal scores by index; where
+    fewer than k are left, the score is -inf and the id empty; there are no more columns than items.
 
-    A user who is not known has index 0, the unknown id, whose score is the popularity prior alone. Scores of all n
-    users for all items are held at once.
+    Nothing that a user has seen is left out unless it is excluded. A user who is not known has index 0, the unknown id,
+    whose score is the popularity prior alone. Scores of all n users for all items, and vectors of n times k items, are
+    held at once.
     """
 
     def __init__(self, towers: Towers, vocabularies: Vocabularies) -> None:
@@ -79,10 +81,11 @@ class Retrieval(tf.Module):
         scores = tf.where(shown, scores, -np.inf)
         excluded = self.item_index.lookup(_item_key(excluded_item_type, excluded_item_id))
         scores = _masked(scores, tf.broadcast_to(excluded, [tf.shape(user)[0], tf.shape(excluded)[1]]))
-        found, item = tf.math.top_k(scores, tf.minimum(k + MARGIN, tf.shape(scores)[1]))
-        score, item = _rescored(query, tf.gather(self.candidates, item), found, item)
         # Column 0, the unknown item, is none to be shown.
-        k = tf.minimum(k, tf.shape(scores)[1] - 1)
+        columns = tf.shape(scores)[1]
+        k = tf.clip_by_value(k, 0, columns - 1)
+        found, item = tf.math.top_k(scores, tf.minimum(k + MARGIN, columns))
+        score, item = _rescored(query, tf.gather(self.candidates, item), found, item)
         score, item = score[:, :k], item[:, :k]
         return {
             "score": score,

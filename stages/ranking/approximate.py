@@ -59,6 +59,10 @@ class Index:
     def __init__(self, lists: faiss.IndexIVFFlat) -> None:
         self._lists: Any = lists
 
+    def probes_of(self, k: int) -> int:
+        """default_probes() of this index."""
+        return default_probes(self._lists.nlist, self._lists.ntotal, k)
+
     def save(self, path: Path) -> None:
         """Writes one file of the vectors, their rows and their lists; the bytes depend on the items and lists alone."""
         faiss.write_index(self._lists, str(path))
@@ -69,21 +73,13 @@ class Index:
         Args:
           queries: [queries, d] float32.
           k: at least 1.
-          probes: how many lists a query looks into; None for default_probes().
+          probes: how many lists a query looks into; None for probes_of(k).
 
         Returns:
-          [queries, k] int32; -1 only where there are fewer than k items.
+          [queries, k] int32; -1 where the lists that a query looks into hold fewer than k items.
         """
-        lists, items = self._lists.nlist, self._lists.ntotal
-        found = self._looked_up(queries, k, probes or default_probes(lists, items, k))
-        short = np.flatnonzero(found[:, min(k, items) - 1] < 0)
-        if len(short):
-            found[short] = self._looked_up(queries[short], k, lists)
-        return found
-
-    def _looked_up(self, queries: NDArray[np.float32], k: int, probes: int) -> NDArray[np.int32]:
         parameters = faiss.SearchParametersIVF()
-        parameters.nprobe = min(probes, self._lists.nlist)
+        parameters.nprobe = min(probes or self.probes_of(k), self._lists.nlist)
         scores, rows = self._lists.search(np.ascontiguousarray(queries), k, params=parameters)
         order = np.lexsort((rows, -scores), axis=-1)
         best: NDArray[np.int32] = np.take_along_axis(rows, order, axis=1).astype(np.int32)
