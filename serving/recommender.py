@@ -55,6 +55,8 @@ class SimilarItem(NamedTuple):
 class Recommender:
     """Answers from one export; safe to use from several threads, since nothing in it changes.
 
+    While it answers, the process's BLAS works with one thread; where answers of several threads overlap, that may stay.
+
     Every answer is exact, best first, equal scores by (type, id); where the export has an index, what is recommended of
     the whole catalogue is what the index finds, with exact scores. Each method that takes one user or item has a batch
     form, which gives the same answers for many at once, and faster; only the scores for a history may differ in their
