@@ -86,12 +86,24 @@ def replacing(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f".unfinished.{path.name}")
     _remove(unfinished)
     try:
-        yield unfinished
+        with naming(path):
+            yield unfinished
         if unfinished.is_dir():
             _remove(path)
         unfinished.replace(path)
     finally:
         _remove(unfinished)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives an error of the operating system in the block that names no file, for instance of a full disk, this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = path.as_posix()
+        raise
 
 
 def _remove(path: Path) -> None:

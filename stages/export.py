@@ -72,7 +72,7 @@ def read_vocabulary(path: Path, columns: list[str]) -> pa.Table:
 
 def seen_items(num_users: int) -> UserItems:
     """The items of every user in all interactions, those of no part of the split among them, as rows from 0."""
-    with tables.session() as connection:
+    with tables.session("export") as (connection, _):
         paths = (artifacts.INTERACTIONS, artifacts.USER_VOCABULARY, artifacts.ITEM_VOCABULARY)
         interactions, users, items = (connection.read_parquet(path) for path in paths)
         pairs = tables.with_indices(interactions, users, items).select("user_index", "item_index").to_pyarrow()

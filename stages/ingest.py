@@ -5,7 +5,7 @@ Writes: data/interactions.parquet, data/items.parquet, data/rejected.parquet, re
 Parameters: ingest.
 """
 
-import tempfile
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,29 @@ from ibis.backends.duckdb import Backend
 from stages import artifacts, sources, tables
 from stages.params import IngestParams
 from stages.records import Dialect
+from stages.sources import FEATURES, Layout
 from stages.terminal import StageError, run
 
 ITEM_KEY = ["item_type", "item_id"]
 KEY = ["user_id", *ITEM_KEY]
 PARTS = ["train", "validation", "test"]
 REPLACEMENT_CHARACTER = "\ufffd"
-ITEM_DIALECT = Dialect()
+TITLE = "title"
+ITEM_LAYOUT = Layout({name: name for name in (*ITEM_KEY, TITLE)}, features=True)
+
+DECIMAL = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)$"
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+# A date, or a date and a time with or without seconds, their fraction, and an offset of at most 15:59 from UTC.
+ISO_8601 = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?"
+    r"(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)?)?$"
+)
+# A longer id is a quoted field that a stray quote far below has closed, or too long for the index of a database.
+MAX_ID_CHARACTERS = 1000
+# The largest number that a rating, which is float32, can be.
+LARGEST_RATING = 3.4028234663852886e38
+# From the year 1 to the end of the year 9999, in seconds since 1970.
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 
 
 def blank(text: ir.Value) -> ir.BooleanValue:
@@ -34,45 +50,83 @@ def undecodable(text: ir.Value) -> ir.BooleanValue:
     return text.contains(REPLACEMENT_CHARACTER)
 
 
-def parsed_rating(text: ir.Value) -> ir.Value:
-    """The rating as a finite float64, null where the text is none."""
-    number = text.try_cast("float64")
-    return ibis.ifelse(number.isnan() | number.isinf(), ibis.null("float64"), number)
+def parsed_number(text: ir.Value) -> ir.Value:
+    """The text as a finite float64, null where it is not a decimal number."""
+    number = ibis.ifelse(text.strip().re_search(NUMBER), text.strip().try_cast("float64"), ibis.null("float64"))
+    return ibis.ifelse(number.isinf(), ibis.null("float64"), number)
 
 
 def parsed_timestamp(text: ir.Value, timestamp_format: str) -> ir.Value:
-    """Whole seconds since 1970 UTC as int64, rounded down, null where the text is no time."""
+    """Whole seconds since 1970 UTC as int64, rounded down, null where the text is no time of the years 1 to 9999."""
+    text = text.strip()
     if timestamp_format == "iso8601":
-        return text.try_cast("timestamp('UTC')").epoch_seconds().cast("int64")
-    number = parsed_rating(text)
-    seconds = number / 1000 if timestamp_format == "milliseconds" else number
-    return seconds.floor().try_cast("int64")
+        # Without its fraction a time is rounded down. DuckDB wants seconds where there is an offset.
+        whole = text.re_replace(r"[.,][0-9]+", "").re_replace(r"^(.{10}[T ][0-9]{2}:[0-9]{2})(Z|[+-].*)$", r"\1:00\2")
+        seconds = whole.try_cast("timestamp('UTC')").epoch_seconds().cast("int64")
+        seconds = ibis.ifelse(text.re_search(ISO_8601), seconds, ibis.null("int64"))
+    else:
+        unit = 1000 if timestamp_format == "milliseconds" else 1
+        seconds = within(whole_number(text), FIRST_SECOND * unit, LAST_SECOND * unit + unit - 1)
+        seconds = (seconds / unit).floor().cast("int64") if unit > 1 else seconds
+    return within(seconds, FIRST_SECOND, LAST_SECOND)
+
+
+def whole_number(text: ir.Value) -> ir.Value:
+    """The decimal number in the text rounded down to int64, null where it is none or does not fit.
+
+    The digits before the point are read as they are, since float64 does not hold all of int64.
+    """
+    digits = text.re_extract(r"^([+-]?[0-9]+)", 1).try_cast("int64").fill_null(0)
+    below = text.startswith("-") & text.re_search(r"\.[0-9]*[1-9]")
+    number = parsed_number(text)
+    number = ibis.ifelse(number.abs() < 2.0**63, number, ibis.null("float64"))
+    fits = text.re_search(DECIMAL) & number.notnull()
+    return ibis.ifelse(fits, digits - below.cast("int64"), number.floor().cast("int64"))
+
+
+def within(number: ir.Value, low: int, high: int) -> ir.Value:
+    return ibis.ifelse(number.between(low, high), number, ibis.null("int64"))
 
 
 def unreadable() -> list[tuple[ir.Value, str]]:
-    """Why a line gives no fields to look at, whatever the table."""
-    return [(~_.has_all_fields, "wrong number of fields"), (_.misquoted, "quote not closed")]
+    """The reasons for which a record has no fields to look at, whatever the table."""
+    return [(_.misquoted, "quote not closed"), (~_.has_all_fields, "wrong number of fields")]
+
+
+def unusable_key(key: list[str], encoding: str) -> list[tuple[ir.Value, str]]:
+    """The reasons for which the texts of a key are no ids."""
+    reasons: list[tuple[ir.Value, str]] = []
+    for name in key:
+        reasons.append((blank(_[name]), f"blank {name}"))
+        reasons.append((undecodable(_[name]), f"{name} is not valid {encoding}"))
+        reasons.append(
+            (_[name].length() > MAX_ID_CHARACTERS, f"{name} is longer than {MAX_ID_CHARACTERS:,} characters")
+        )
+    return reasons
 
 
 def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
-    """The staged rows with typed columns and, where a row is refused, the first reason that applies."""
+    """The staged rows with typed columns and, where a row is refused, the first reason that applies.
+
+    The texts of ratings and timestamps are kept as rating_text and timestamp_text.
+    """
     roles = params.columns.roles()
     if "item_type" not in roles:
         rows = rows.mutate(item_type=ibis.literal(params.constant_item_type))
-    reasons = unreadable()
-    for name in KEY:
-        reasons.append((blank(_[name]), f"blank {name}"))
-        reasons.append((undecodable(_[name]), f"{name} is not valid {params.encoding}"))
+    reasons = [*unreadable(), *unusable_key(KEY, params.encoding)]
     if "rating" in roles:
-        rows = rows.mutate(rating=parsed_rating(_.rating))
-        reasons.append((_.rating.isnull(), "unreadable rating"))
-        if params.minimum_allowed_rating is not None:
-            reasons.append((_.rating < params.minimum_allowed_rating, "rating out of range"))
-        if params.maximum_allowed_rating is not None:
-            reasons.append((_.rating > params.maximum_allowed_rating, "rating out of range"))
+        rows = rows.mutate(rating=parsed_number(_.rating), rating_text=_.rating)
+        reasons.append((~_.rating_text.strip().re_search(NUMBER).fill_null(False), "unreadable rating"))
+        low, high = params.minimum_allowed_rating, params.maximum_allowed_rating
+        too_large = _.rating.isnull() | (_.rating.abs() > LARGEST_RATING)
+        too_low = _.rating < low if low is not None else ibis.literal(False)
+        too_high = _.rating > high if high is not None else ibis.literal(False)
+        reasons.append((too_large | too_low | too_high, "rating out of range"))
     if "timestamp" in roles:
-        rows = rows.mutate(timestamp=parsed_timestamp(_.timestamp, params.timestamp_format))
-        reasons.append((_.timestamp.isnull(), "unreadable timestamp"))
+        form = ISO_8601 if params.timestamp_format == "iso8601" else NUMBER
+        rows = rows.mutate(timestamp=parsed_timestamp(_.timestamp, params.timestamp_format), timestamp_text=_.timestamp)
+        reasons.append((~_.timestamp_text.strip().re_search(form).fill_null(False), "unreadable timestamp"))
+        reasons.append((_.timestamp.isnull(), "no such time from the year 1 to 9999"))
     if "split" in roles:
         reasons.append((_.split.isnull() | _.split.notin(PARTS), f"split is none of {', '.join(PARTS)}"))
     return rows.mutate(reason=ibis.cases(*reasons))
@@ -80,7 +134,13 @@ def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
 
 def parsed_items(rows: ir.Table) -> ir.Table:
     """The staged rows of the item table; a blank title is none."""
-    reasons = [*unreadable(), *((blank(_[name]), f"blank {name}") for name in ITEM_KEY)]
+    encoding = ITEM_LAYOUT.dialect.encoding
+    reasons = [
+        *unreadable(),
+        *unusable_key(ITEM_KEY, encoding),
+        (undecodable(_.title), f"title is not valid {encoding}"),
+        (undecodable(_.raw), f"a feature is not valid {encoding}"),
+    ]
     return rows.mutate(title=ibis.ifelse(blank(_.title), ibis.null("string"), _.title), reason=ibis.cases(*reasons))
 
 
@@ -146,22 +206,51 @@ def report(
     }
 
 
-def check_rejected_share(what: str, rows: ir.Table, allowed: float) -> None:
-    """Raises StageError where more than the allowed share of the parsed rows is refused; names the first of them."""
+def lines_of(rows: ir.Table) -> int:
+    return int(rows.num_lines.sum().to_pyarrow().as_py() or 0)
+
+
+def check_rejected_share(what: str, rows: ir.Table, params: IngestParams) -> None:
+    """Raises StageError where more than the allowed share of lines is refused; names the first refused row.
+
+    Lines are counted and not rows, since two stray quotes can make one row of all the lines between them.
+    """
     rejected = rows.filter(_.reason.notnull())
-    number, total = count_of(rejected), count_of(rows)
-    if number > allowed * total:
+    number, total = lines_of(rejected), lines_of(rows)
+    if number > params.max_rejected_share * total:
         first = rejected.order_by("source_number", "line").limit(1).to_pyarrow().to_pylist()[0]
         raise StageError(
-            f"{what}: expected at most {allowed:.2%} of the rows refused (ingest.max_rejected_share), found {number} "
-            f"of {total}, all listed in {artifacts.REJECTED}; the first: {first['source']} line {first['line']}: "
-            f"{first['reason']}: {first['raw'][:200]!r}"
+            f"{what}: expected at most {params.max_rejected_share:.2%} of the lines refused "
+            f"(ingest.max_rejected_share), found {number} of {total}, all listed in {artifacts.REJECTED}; the first: "
+            f"{first['source']} line {first['line']}: {first['reason']}: {first['raw'][:200]!r}{advice(first, params)}"
         )
 
 
-def write_items(rows: ir.Table, features: list[str]) -> int:
+def advice(row: dict[str, Any], params: IngestParams) -> str:
+    """The setting to change if a refused row is like many others; nothing where there is none to propose."""
+    reason, rating, time = row["reason"], row.get("rating_text") or "", (row.get("timestamp_text") or "").strip()
+    proposals = {
+        "quote not closed": 'if quotes are plain text, set ingest.quote to ""',
+        "wrong number of fields": "look at ingest.delimiter and ingest.quote",
+        "rating out of range": "look at ingest.minimum_allowed_rating and ingest.maximum_allowed_rating",
+        f"split is none of {', '.join(PARTS)}": "rename the values, or set ingest.columns.split to null",
+    }
+    if reason == "unreadable rating" and re.fullmatch(r"\s*[+-]?[0-9]+,[0-9]+\s*", rating):
+        return "; decimal commas are not read: write 7.5 for 7,5"
+    if reason == "unreadable timestamp" and re.match(ISO_8601, time):
+        return "; set ingest.timestamp_format to iso8601"
+    if reason == "unreadable timestamp" and re.match(NUMBER, time):
+        return "; set ingest.timestamp_format to seconds or milliseconds"
+    if reason.startswith("no such time") and params.timestamp_format == "seconds":
+        return "; set ingest.timestamp_format to milliseconds"
+    if reason.endswith(f"is not valid {params.encoding}"):
+        return "; set ingest.encoding, perhaps to cp1252 or latin-1"
+    return f"; {proposals[reason]}" if reason in proposals else ""
+
+
+def write_items(rows: ir.Table) -> None:
     accepted = last_of_each(rows.filter(_.reason.isnull()), ITEM_KEY)
-    return tables.write(artifacts.ITEMS, accepted.select(*ITEM_KEY, "title", *features).order_by(ITEM_KEY))
+    tables.write(artifacts.ITEMS, accepted.select(*ITEM_KEY, TITLE, FEATURES.name).order_by(ITEM_KEY))
 
 
 def interaction_columns(rows: ir.Table) -> ir.Table:
@@ -172,24 +261,61 @@ def interaction_columns(rows: ir.Table) -> ir.Table:
     return rows.select(*KEY, *optional).order_by(KEY)
 
 
+def nothing_kept(found: dict[str, Any], params: IngestParams) -> str:
+    """The message where no row is left: what took the last ones, and the setting that did."""
+    left_out = {
+        "ingest.max_rejected_share lets all rows be refused": found["rows_rejected"],
+        f"ingest.minimum_rating ({params.minimum_rating})": found["rows_below_minimum_rating"],
+        f"ingest.minimum_user_interactions ({params.minimum_user_interactions}) and "
+        f"ingest.minimum_item_interactions ({params.minimum_item_interactions})": (
+            found["rows_below_minimum_interactions"]
+        ),
+    }
+    causes = "; ".join(f"{what}: {number} rows" for what, number in left_out.items() if number)
+    return (
+        f"{params.source}: expected at least one row to keep, found none of {found['rows_read']}"
+        f"{f'; left out by {causes}' if causes else ': the file has no rows'}"
+    )
+
+
+def unfitting_items(kept: ir.Table, item_rows: ir.Table, params: IngestParams) -> str:
+    """A warning where the item table has rows, and none of them is of an item that is kept; else nothing."""
+    known = item_rows.filter(_.reason.isnull()).select(ITEM_KEY).distinct()
+    items = kept.select(ITEM_KEY).distinct()
+    if not count_of(known) or count_of(items.semi_join(known, ITEM_KEY)):
+        return ""
+    described = [", ".join(sorted(counts(table, "item_type"))[:5]) for table in (known, items)]
+    return (
+        f"; warning: no item has a title, since no row of {params.items} is of one of them (its types: {described[0]}; "
+        f"types in {params.source}: {described[1]})"
+    )
+
+
+def stage_rows(params: IngestParams, connection: Backend, folder: Path) -> tuple[ir.Table, ir.Table]:
+    """Reads the raw files; the parsed rows of interactions and of items."""
+    staged, staged_items = folder / "rows.parquet", folder / "items.parquet"
+    dialect = Dialect(params.delimiter, params.quote, params.encoding)
+    layout = Layout(params.columns.roles(), dialect, params.header, params.timestamp_format)
+    sources.stage(Path(params.source), layout, staged)
+    rows = connection.create_table("parsed", parsed(connection.read_parquet(staged), params), temp=True)
+    if params.items is None:
+        sources.stage_nothing(ITEM_LAYOUT, staged_items)
+    else:
+        sources.stage(Path(params.items), ITEM_LAYOUT, staged_items)
+    return rows, connection.create_table("items", parsed_items(connection.read_parquet(staged_items)), temp=True)
+
+
 def main() -> str:
     params = IngestParams.load()
-    item_columns = sources.column_names(Path(params.items), ITEM_DIALECT, ["item_id", "item_type", "title"])
-    with tempfile.TemporaryDirectory(prefix="towerline-") as folder, tables.session() as connection:
-        staged, staged_items = Path(folder, "rows.parquet"), Path(folder, "items.parquet")
-        dialect = Dialect(params.delimiter, params.quote, params.encoding)
-        sources.stage(Path(params.source), params.columns.roles(), dialect, params.header, staged)
-        sources.stage(Path(params.items), {name: name for name in item_columns}, ITEM_DIALECT, True, staged_items)
-
-        rows = connection.create_table("parsed", parsed(connection.read_parquet(staged), params), temp=True)
-        item_rows = connection.create_table("items", parsed_items(connection.read_parquet(staged_items)), temp=True)
+    with tables.session("ingest") as (connection, folder):
+        rows, item_rows = stage_rows(params, connection, folder)
         rejected = rows.filter(_.reason.notnull())
         rejected_items = item_rows.filter(_.reason.notnull())
         place = ["source", "line", "reason", "raw"]
         all_rejected = rejected.select(place).union(rejected_items.select(place)).order_by("source", "line")
         tables.write(artifacts.REJECTED, all_rejected)
-        check_rejected_share(params.source, rows, params.max_rejected_share)
-        check_rejected_share(params.items, item_rows, params.max_rejected_share)
+        check_rejected_share(params.source, rows, params)
+        check_rejected_share(str(params.items), item_rows, params)
 
         accepted = rows.filter(_.reason.isnull()).drop("raw")
         deduplicated = connection.create_table("deduplicated", last_of_each(accepted, KEY), temp=True)
@@ -199,13 +325,14 @@ def main() -> str:
         kept = all_active(connection, positive, params.minimum_user_interactions, params.minimum_item_interactions)
         found = report(accepted, rejected, deduplicated, positive, kept)
         if not found["rows_kept"]:
-            raise StageError(f"{params.source}: expected at least one row to keep, found none of {found['rows_read']}")
+            raise StageError(nothing_kept(found, params))
         tables.write(artifacts.INTERACTIONS, interaction_columns(kept))
-        write_items(item_rows, [name for name in item_columns if name not in (*ITEM_KEY, "title")])
+        write_items(item_rows)
         artifacts.write_json(artifacts.INGEST_REPORT, found)
+        warning = unfitting_items(kept, item_rows, params)
     return (
         f"{found['rows_read']:,} rows read, {found['rows_rejected']:,} refused, {found['rows_repeated']:,} "
-        f"repeats, {found['rows_kept']:,} kept; {found['users']:,} users, {found['items']:,} items"
+        f"repeats, {found['rows_kept']:,} kept; {found['users']:,} users, {found['items']:,} items{warning}"
     )
 
 

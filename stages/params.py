@@ -32,7 +32,7 @@ class IngestParams(Section):
     section = "ingest"
 
     source: NonEmptyText
-    items: NonEmptyText
+    items: NonEmptyText | None
     delimiter: Annotated[str, Field(pattern=r"\A[\x01-\x09\x0b-\x7f]\z")]
     quote: Annotated[str, Field(pattern=r"\A[\x01-\x09\x0b-\x7f]?\z")]
     encoding: str

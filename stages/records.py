@@ -1,27 +1,33 @@
-"""Delimited text as records: the line each starts on, its raw text, and its fields, with nothing lost.
+"""Delimited text as records: the line on which each starts, its raw text, and its fields, with nothing lost.
 
-RFC 4180 with what real files add to it: any encoding, any line ends, gzip, blank lines, stray quotes. A database's own
-CSV reader would do for clean files, but it counts records instead of lines, and one quote that is never closed costs
-it the rest of the file; here it costs its own line. The scan is array arithmetic over blocks, not a loop over rows.
+The dialect is that of RFC 4180 and of Python's csv module in strict mode: a quote opens a field only where a field
+begins, a doubled quote within a quoted field is one quote, and a field may span lines. A quoted field that does not end
+at a delimiter or a line end is misquoted: the line on which its record starts is a record of its own, which the caller
+refuses, and reading goes on with the next line. The result does not depend on how many characters are read at a time.
+
+Blocks are scanned with array arithmetic. Only lines whose quotes do not pair up by themselves are looked at one by one.
 """
 
-import gzip
 import io
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 BLOCK_CHARACTERS = 1 << 20
-# A quoted field may span lines, but one that is longer than this is taken for a quote that nobody closed.
+# A record may span lines up to this size. Beyond it a quote counts as never closed, so that one stray quote in a large
+# file does not have to be kept in memory up to the end of the file.
 MAX_RECORD_BYTES = 1 << 18
+# A longer line is no line of a table, and would have to be kept in memory whole.
+MAX_LINE_BYTES = 1 << 26
 
-_NEWLINE = ord("\n")
-_GZIP_MAGIC = b"\x1f\x8b"
+_NEWLINE, _RETURN = ord("\n"), ord("\r")
+
+
+class LineTooLongError(ValueError):
+    """A line is longer than MAX_LINE_BYTES."""
 
 
 class Dialect(NamedTuple):
@@ -36,14 +42,16 @@ class Records(NamedTuple):
     """Consecutive records of a file.
 
     Attributes:
-      line: [records] int64, the physical line a record starts on, from 1.
-      raw: [records] text as it stands in the file, line end left out.
+      line: [records] int64, the physical line on which a record starts, from 1.
+      num_lines: [records] int64, the number of physical lines that a record spans.
+      raw: [records] text as it is in the file, without the line end.
       num_fields: [records] int64.
       fields: [sum(num_fields)] text, the records' fields one after the other, quotes removed.
       misquoted: [records] bool: a field opens with a quote that is not closed at the field's end.
     """
 
     line: NDArray[np.int64]
+    num_lines: NDArray[np.int64]
     raw: pa.StringArray
     num_fields: NDArray[np.int64]
     fields: pa.StringArray
@@ -55,143 +63,325 @@ class Records(NamedTuple):
         fits = self.num_fields == expected_fields
         return self.fields.take(pa.array(first + position, mask=~fits))
 
-    def first(self, count: int) -> "Records":
-        fields = self.fields.slice(0, int(self.num_fields[:count].sum()))
+    def filter(self, chosen: NDArray[np.bool_]) -> "Records":
+        """The records for which `chosen`, [records] bool, is true."""
+        if chosen.all():
+            return self
         return Records(
-            self.line[:count], self.raw.slice(0, count), self.num_fields[:count], fields, self.misquoted[:count]
+            self.line[chosen],
+            self.num_lines[chosen],
+            self.raw.filter(pa.array(chosen)),
+            self.num_fields[chosen],
+            self.fields.filter(pa.array(np.repeat(chosen, self.num_fields))),
+            self.misquoted[chosen],
         )
 
-    def without_blank_lines(self) -> "Records":
-        """The same records less those of blank lines, which have one field, an empty one."""
-        filled = pc.utf8_length(self.raw).to_numpy() > 0
-        if filled.all():
-            return self
-        fields = self.fields.filter(pa.array(np.repeat(filled, self.num_fields)))
-        return Records(
-            self.line[filled],
-            self.raw.filter(pa.array(filled)),
-            self.num_fields[filled],
-            fields,
-            self.misquoted[filled],
-        )
+
+def read_records(file: BinaryIO, dialect: Dialect) -> Iterator[Records]:
+    """Yields the records of a file, block by block. Blank lines are counted as lines but are not records.
+
+    Lines end with a line feed, a carriage return, or both. Bytes that are not valid in the encoding become U+FFFD, the
+    replacement character. A byte order mark is dropped.
+
+    Raises:
+      LookupError: there is no such encoding, or it is none of text.
+      UnicodeError: the encoding cannot decode the file at all, for instance utf-16 without a byte order mark.
+      LineTooLongError: a line is longer than MAX_LINE_BYTES.
+      OSError: the file cannot be read.
+    """
+    text = io.TextIOWrapper(file, encoding=dialect.encoding, errors="replace", newline="")
+    line = 1
+    rest = b""
+    first = True
+    while True:
+        block = text.read(BLOCK_CHARACTERS)
+        final = not block
+        if first:
+            block, first = block.removeprefix("\ufeff"), False
+        while block.endswith("\r") and (more := text.read(1)):
+            block += more
+        rest += block.encode("utf-8", errors="replace")
+        if final and rest and rest[-1] not in (_NEWLINE, _RETURN):
+            rest += b"\n"
+        if rest:
+            found = _scanned(np.frombuffer(rest, np.uint8), dialect, final)
+            records, num_lines = _records(found, line)
+            line += num_lines
+            rest = rest[len(found.data) :]
+            if len(rest) > MAX_LINE_BYTES:
+                raise LineTooLongError(f"line {line}: longer than {MAX_LINE_BYTES:,} bytes")
+            records = records.filter(np.diff(found.record_ends, prepend=0) > 1 + found.crlf(found.record_ends))
+            if len(records.line):
+                yield records
+        if final:
+            return
 
 
 class _Scan(NamedTuple):
-    """Offsets into a buffer, each one past the record's newline, the field's delimiter or newline, any newline."""
+    """The structure of whole records at the start of a buffer.
 
+    Attributes:
+      data: [bytes] uint8, the records and nothing else.
+      line_ends: [lines] int64 offsets, each one past the last byte of a physical line's end.
+      record_ends: [records] int64, those of them that end a record.
+      field_ends: [fields] int64 offsets, each one past a delimiter or past the last byte of a record's end.
+      dropped: [any] int64 ascending, quotes that are not part of the fields' texts.
+      misquoted: [any] int64 ascending numbers of the lines, from 0, that are misquoted records.
+    """
+
+    data: NDArray[np.uint8]
+    line_ends: NDArray[np.int64]
     record_ends: NDArray[np.int64]
     field_ends: NDArray[np.int64]
-    newlines: NDArray[np.int64]
+    dropped: NDArray[np.int64]
+    misquoted: NDArray[np.int64]
 
-    @classmethod
-    def empty(cls) -> "_Scan":
-        return cls(*(np.zeros(0, np.int64) for _ in cls._fields))
+    def crlf(self, ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether what ends there ends with a carriage return and a line feed."""
+        last, before = self.data[ends - 1], self.data[np.maximum(ends - 2, 0)]
+        both: NDArray[np.bool_] = (last == _NEWLINE) & (before == _RETURN) & (ends > 1)
+        return both
 
 
-def read_records(path: Path, dialect: Dialect) -> Iterator[Records]:
-    """Reads a file block by block; blank lines are counted as lines but are no records.
+class _Quoting(NamedTuple):
+    """What quotes mean in a buffer.
 
-    Bytes that the encoding does not know become U+FFFD, the replacement character; a byte order mark is dropped.
-
-    Raises:
-      LookupError: no such encoding.
-      OSError: the file cannot be read, or ends in the middle of its gzip stream.
+    Attributes:
+      inside: [bytes] bool, true from an opening quote up to the closing one; None where nothing is quoted.
+      dropped, misquoted: as in _Scan.
+      used: the number of bytes up to the first record that may go on beyond the buffer.
     """
-    expected_fields = 0
-    line = 1
-    rest = b""
-    with _open(path) as binary:
-        text = io.TextIOWrapper(binary, encoding=_without_mark(dialect.encoding), errors="replace", newline=None)
-        while True:
-            block = text.read(BLOCK_CHARACTERS)
-            final = not block
-            rest += block.encode("utf-8", errors="replace")
-            if final and rest and not rest.endswith(b"\n"):
-                rest += b"\n"
-            while rest:
-                records, used = _next_records(rest, line, expected_fields, dialect, final)
-                if not used:
-                    break
-                line += rest.count(b"\n", 0, used)
-                rest = rest[used:]
-                records = records.without_blank_lines()
-                if len(records.line):
-                    expected_fields = expected_fields or int(records.num_fields[0])
-                    yield records
-            if final:
-                return
+
+    inside: NDArray[np.bool_] | None
+    dropped: NDArray[np.int64]
+    misquoted: NDArray[np.int64]
+    used: int
 
 
-def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    with path.open("rb") as file:
-        zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-    return gzip.open(path, "rb") if zipped else path.open("rb")
+_NONE = np.zeros(0, np.int64)
 
 
-def _without_mark(encoding: str) -> str:
-    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
-
-
-def _next_records(buffer: bytes, line: int, expected_fields: int, dialect: Dialect, final: bool) -> tuple[Records, int]:
-    """The records that `buffer` starts with, and how many of its bytes they take; 0 where it needs more bytes.
-
-    A record that spans lines and does not come out well, or that never ends, is the work of a stray quote: its first
-    line becomes a record of its own in which quotes mean nothing, and reading goes on behind that line.
-    """
-    data = np.frombuffer(buffer, np.uint8)
-    scan = _scan(data, dialect.delimiter, dialect.quote)
-    if len(scan.record_ends):
-        records = _records(data[: scan.record_ends[-1]], line, scan, dialect.quote)
-        num_lines = np.diff(np.searchsorted(scan.newlines, scan.record_ends), prepend=-1)
-        unwell = records.misquoted | (records.num_fields != (expected_fields or records.num_fields[0]))
-        stray = (num_lines > 1) & unwell
-        whole = int(np.argmax(stray)) if stray.any() else len(stray)
-        if whole:
-            return records.first(whole), int(scan.record_ends[whole - 1])
-    elif (not final and len(buffer) <= MAX_RECORD_BYTES) or not len(scan.newlines):
-        return _records(data[:0], line, _Scan.empty(), dialect.quote), 0
-    used = int(scan.newlines[0])
-    return _records(data[:used], line, _scan(data[:used], dialect.delimiter, quote=""), dialect.quote), used
-
-
-def _scan(data: NDArray[np.uint8], delimiter: str, quote: str) -> _Scan:
-    newline = data == _NEWLINE
-    newlines = np.flatnonzero(newline) + 1
-    separator = newline | (data == ord(delimiter))
-    if quote and (quotes := data == ord(quote)).any():
-        outside = np.bitwise_xor.accumulate(quotes) == 0
-        newline &= outside
+def _scanned(data: NDArray[np.uint8], dialect: Dialect, final: bool) -> _Scan:
+    """Finds the whole records that a buffer starts with; in the final buffer all are whole."""
+    line_end = data == _NEWLINE
+    if (returned := data == _RETURN).any():
+        returned[:-1] &= ~line_end[1:]
+        line_end |= returned
+    line_ends = np.flatnonzero(line_end) + 1
+    data = data[: line_ends[-1] if len(line_ends) else 0]
+    line_end = line_end[: len(data)]
+    quoting = _quoting(data, line_ends, dialect, final)
+    data, line_end = data[: quoting.used], line_end[: quoting.used]
+    separator = line_end | (data == ord(dialect.delimiter))
+    if quoting.inside is not None:
+        outside = ~quoting.inside[: quoting.used]
+        line_end &= outside
         separator &= outside
-    return _Scan(np.flatnonzero(newline) + 1, np.flatnonzero(separator) + 1, newlines)
+    line_ends = line_ends[: np.searchsorted(line_ends, quoting.used, side="right")]
+    record_ends, field_ends = np.flatnonzero(line_end) + 1, np.flatnonzero(separator) + 1
+    return _Scan(data, line_ends, record_ends, field_ends, quoting.dropped, quoting.misquoted)
 
 
-def _records(data: NDArray[np.uint8], line: int, scan: _Scan, quote: str) -> Records:
-    field_ends = scan.field_ends[: np.searchsorted(scan.field_ends, len(data), side="right")]
-    starts = np.concatenate([[0], scan.record_ends])[: len(scan.record_ends)]
-    num_fields = np.diff(np.searchsorted(field_ends, scan.record_ends, side="right"), prepend=0)
-    fields = _strings(data, field_ends)
-    misquoted = np.zeros(len(starts), np.bool_)
-    if quote and (data == ord(quote)).any():
-        fields, unclosed = _unquoted(fields, quote)
-        misquoted[np.repeat(np.arange(len(starts)), num_fields)[unclosed]] = True
-    lines = line + np.searchsorted(scan.newlines, starts, side="right")
-    return Records(lines, _strings(data, scan.record_ends), num_fields, fields, misquoted)
+def _quoting(data: NDArray[np.uint8], line_ends: NDArray[np.int64], dialect: Dialect, final: bool) -> _Quoting:
+    position = np.flatnonzero(data == ord(dialect.quote)) if dialect.quote else _NONE
+    if not len(position):
+        return _Quoting(None, _NONE, _NONE, len(data))
+    border = np.zeros(256, np.bool_)
+    border[[_NEWLINE, _RETURN, ord(dialect.delimiter)]] = True
+    before, after = data[np.maximum(position - 1, 0)], data[position + 1]
+    quotes = _Quotes(
+        position, border[before] | (position == 0), border[after], after == ord(dialect.quote), before == data[position]
+    )
+    even = np.arange(len(position)) % 2 == 0
+    if quotes.pair_up(even).all():
+        inside = _between(data, position)
+        ends = line_ends[~inside[line_ends - 1]]
+        used = int(ends[-1]) if len(ends) else 0
+        whole = used == len(data) or not final
+        if whole and np.diff(ends, prepend=0, append=len(data)).max() <= MAX_RECORD_BYTES:
+            dropped = position[~even | quotes.opens]
+            return _Quoting(inside, dropped[: np.searchsorted(dropped, used)], _NONE, used)
+    return _LineByLine(data, line_ends, quotes).quoting(final)
 
 
-def _strings(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> pa.StringArray:
-    """The texts between consecutive ends, without the separator that each ends on."""
-    keep = np.ones(len(data), np.bool_)
+def _between(data: NDArray[np.uint8], toggles: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[bytes] bool, true from every other toggle up to the one after it."""
+    inside = np.zeros(len(data), np.bool_)
+    inside[toggles] = True
+    return np.bitwise_xor.accumulate(inside)
+
+
+class _Quotes(NamedTuple):
+    """The quotes in a buffer, each [quotes].
+
+    Attributes:
+      position: int64 offsets, ascending.
+      opens: bool, whether the quote is where a field may begin: after a delimiter, a line end, or nothing.
+      closes: bool, whether it is before a delimiter or a line end.
+      doubles: bool, whether it is before another quote.
+      doubled: bool, whether it is after another quote.
+    """
+
+    position: NDArray[np.int64]
+    opens: NDArray[np.bool_]
+    closes: NDArray[np.bool_]
+    doubles: NDArray[np.bool_]
+    doubled: NDArray[np.bool_]
+
+    def pair_up(self, even: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """[quotes] bool: whether a quote is where it has to be if the even ones open a field and the others close it.
+
+        The two quotes of a doubled one then close the field and open it again, which comes to the same.
+        """
+        return np.where(even, self.opens | self.doubled, self.closes | self.doubles)
+
+
+class _LineByLine:
+    """Quoting in a buffer where not all quotes pair up, in time linear in the size of the buffer.
+
+    A line that starts outside of quotes is regular if its own quotes pair up, and plain if none of them is where a
+    field begins. What the quotes of the other lines mean is found by walking over them.
+    """
+
+    def __init__(self, data: NDArray[np.uint8], line_ends: NDArray[np.int64], quotes: _Quotes) -> None:
+        self.data, self.line_ends, self.quotes = data, line_ends, quotes
+        # Of the lines that hold quotes: their numbers, and the border of their quotes.
+        self.lines, first = np.unique(np.searchsorted(line_ends, quotes.position, side="right"), return_index=True)
+        self.borders = [*first.tolist(), len(quotes.position)]
+        counts = np.diff(self.borders)
+        even = (np.arange(len(quotes.position)) - np.repeat(first, counts)) % 2 == 0
+        regular = np.logical_and.reduceat(quotes.pair_up(even), first) & (counts % 2 == 0)
+        plain = ~np.logical_or.reduceat(quotes.opens, first)
+        self.odd_lines = np.flatnonzero(~regular & ~plain).tolist()
+        self.toggles = np.repeat(regular, counts)
+        self.dropped = self.toggles & (~even | quotes.opens)
+        self.opens, self.closes, self.doubles = quotes.opens.tolist(), quotes.closes.tolist(), quotes.doubles.tolist()
+        # Lines, by their position in self.lines, that are known to be inside of quotes at their end if they are so at
+        # their start. Searches start further and further down, so that one interval is enough.
+        self.passed = range(0)
+
+    def quoting(self, final: bool) -> _Quoting:
+        misquoted: list[int] = []
+        used = len(self.data)
+        next_line = 0
+        for line in self.odd_lines:
+            if line < next_line:
+                continue
+            next_line = line + 1
+            inside = self._walk(line, inside=False)
+            if inside is None:
+                misquoted.append(line)
+                continue
+            if not inside:
+                self._set(line, line)
+                continue
+            last = self._last_line(line, final)
+            if last is None:
+                misquoted.append(line)
+            elif last == len(self.lines):
+                used = self._start(line)
+                break
+            else:
+                self._set(line, last)
+                next_line = last + 1
+        toggles, dropped = self.quotes.position[self.toggles], self.quotes.position[self.dropped]
+        inside_mask = _between(self.data, toggles[: np.searchsorted(toggles, used)])
+        numbers = self.lines[np.array(misquoted, np.int64)]
+        return _Quoting(inside_mask, dropped[: np.searchsorted(dropped, used)], numbers, used)
+
+    def _start(self, line: int) -> int:
+        number = int(self.lines[line])
+        return int(self.line_ends[number - 1]) if number else 0
+
+    def _last_line(self, line: int, final: bool) -> int | None:
+        """The line on which a record ends that starts on `line` and is inside of quotes at its end.
+
+        None if the record is misquoted, len(self.lines) if it may go on beyond the buffer.
+        """
+        start = self._start(line)
+        later = line + 1
+        if later in self.passed:
+            later = self.passed.stop
+        else:
+            self.passed = range(later, later)
+        while later < len(self.lines):
+            end = int(self.line_ends[self.lines[later]])
+            if end - start > MAX_RECORD_BYTES:
+                return None
+            inside = self._walk(later, inside=True)
+            if not inside:
+                return None if inside is None else later
+            later += 1
+            self.passed = range(self.passed.start, later)
+        return None if final or len(self.data) - start > MAX_RECORD_BYTES else len(self.lines)
+
+    def _walk(
+        self, line: int, inside: bool, toggles: list[int] | None = None, dropped: list[int] | None = None
+    ) -> bool | None:
+        """Whether the end of a line is inside of quotes, None if the line is misquoted.
+
+        Args:
+          line: the position in self.lines.
+          inside: whether its start is.
+          toggles: receives the quotes that open and close a field.
+          dropped: receives these and the first of each doubled quote.
+        """
+        toggles, dropped = [] if toggles is None else toggles, [] if dropped is None else dropped
+        quote, stop = self.borders[line], self.borders[line + 1]
+        while quote < stop:
+            if inside and self.doubles[quote]:
+                dropped.append(quote)
+                quote += 2
+                continue
+            if inside and not self.closes[quote]:
+                return None
+            if inside or self.opens[quote]:
+                inside = not inside
+                toggles.append(quote)
+                dropped.append(quote)
+            quote += 1
+        return inside
+
+    def _set(self, first: int, last: int) -> None:
+        """Takes over what the quotes of a record mean that starts on line `first` and ends on line `last`."""
+        of_record = slice(self.borders[first], self.borders[last + 1])
+        self.toggles[of_record] = self.dropped[of_record] = False
+        toggles: list[int] = []
+        dropped: list[int] = []
+        inside: bool | None = False
+        for line in range(first, last + 1):
+            inside = self._walk(line, bool(inside), toggles, dropped)
+        self.toggles[toggles] = True
+        self.dropped[dropped] = True
+
+
+def _records(scan: _Scan, line: int) -> tuple[Records, int]:
+    """The records of a scan whose first line has the number `line`, and the number of physical lines."""
+    last_lines = np.searchsorted(scan.line_ends, scan.record_ends)
+    first_lines = np.concatenate([[0], last_lines + 1])[: len(last_lines)]
+    misquoted = np.zeros(len(last_lines), np.bool_)
+    misquoted[np.searchsorted(first_lines, scan.misquoted)] = True
+    records = Records(
+        line + first_lines,
+        last_lines - first_lines + 1,
+        _strings(scan, scan.record_ends, _NONE),
+        np.diff(np.searchsorted(scan.field_ends, scan.record_ends), prepend=-1),
+        _strings(scan, scan.field_ends, scan.dropped),
+        misquoted,
+    )
+    return records, len(scan.line_ends)
+
+
+def _strings(scan: _Scan, ends: NDArray[np.int64], dropped: NDArray[np.int64]) -> pa.StringArray:
+    """The texts between consecutive ends, less the delimiter or line end that each ends with, and less `dropped`."""
+    keep = np.ones(len(scan.data), np.bool_)
     keep[ends - 1] = False
-    offsets = np.concatenate([[0], ends - np.arange(1, len(ends) + 1)]).astype(np.int32)
-    return pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data[keep]))
-
-
-def _unquoted(fields: pa.StringArray, quote: str) -> tuple[pa.StringArray, NDArray[np.bool_]]:
-    """The fields without the quotes around and doubled inside them; and which fields open a quote but leave it open."""
-    opened = pc.starts_with(fields, quote)
-    inner = pc.utf8_slice_codeunits(fields, 1, -1)
-    stray = pc.match_substring(pc.replace_substring(inner, quote * 2, ""), quote)
-    closed = pc.and_(pc.greater(pc.utf8_length(fields), 1), pc.and_not(pc.ends_with(fields, quote), stray))
-    proper = pc.and_(opened, closed)
-    plain = pc.if_else(proper, pc.replace_substring(inner, quote * 2, quote), fields)
-    return plain, pc.and_not(opened, proper).to_numpy(zero_copy_only=False)
+    kept = ends - np.arange(1, len(ends) + 1)
+    if len(dropped):
+        keep[dropped] = False
+        kept -= np.searchsorted(dropped, ends)
+    if (crlf := scan.crlf(ends)).any():
+        keep[ends[crlf] - 2] = False
+        kept -= np.cumsum(crlf)
+    offsets = np.concatenate([[0], kept]).astype(np.int32)
+    return pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(scan.data[keep]))

@@ -1,16 +1,19 @@
-"""The user's raw files as one table of text: where each row stands, its raw text, and one column a role.
+"""The user's raw files as one table of text: the place of each row, its raw text, and one column a role.
 
-Delimited text and Parquet come out alike, so that what happens to a row is said once, in the stage that reads them.
+Delimited text and Parquet come out alike, so that the stage that reads them says once what happens to a row.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stages import artifacts
+from stages.raw_files import RawFile, errors_of, identified
 from stages.records import Dialect, Records, read_records
 from stages.terminal import StageError, progress
 
@@ -19,54 +22,71 @@ PLACE = pa.schema(
         ("source", pa.string()),
         ("source_number", pa.int32()),
         ("line", pa.int64()),
+        ("num_lines", pa.int64()),
         ("raw", pa.string()),
         ("has_all_fields", pa.bool_()),
         ("misquoted", pa.bool_()),
     ]
 )
+# Features of items are one column, since their names are the user's and may be any text: a database would take "Year"
+# and "year" for the same column, and its own names could be among them.
+FEATURES = pa.field("features", pa.map_(pa.string(), pa.string()))
 
 BATCH_ROWS = 100_000
+# A header is shown in messages up to this length.
+SHOWN_CHARACTERS = 200
 
 
-def column_names(path: Path, dialect: Dialect, required: list[str]) -> list[str]:
-    """The names in the first line of a delimited file.
+class Layout(NamedTuple):
+    """How rows are read.
 
-    Raises:
-      StageError: a required name is missing or stands there twice, or a name stands there twice.
-    """
-    for records in read_records(path, dialect):
-        names: list[str] = records.fields.slice(0, int(records.num_fields[0])).to_pylist()
-        _positions(path, {name: name for name in [*required, *names]}, names)
-        return names
-    raise StageError(f"{path}: expected a line of column names, found an empty file")
-
-
-def stage(source: Path, columns: Mapping[str, str | int], dialect: Dialect, header: bool, into: Path) -> None:
-    """Writes the rows of a file, or of all files in a folder, to a Parquet file with the columns of PLACE and a text
-    column for each role.
-
-    Args:
-      source: a file, or a folder whose files are read in the order of their names; .parquet or delimited text, plain
-        or gzipped.
+    Attributes:
       columns: role -> the column's name in the header, or its position from 1 where there is no header.
       dialect: how delimited text is written.
       header: whether the first record of delimited text names the columns.
+      timestamp_format: what a timestamp is, where one of the roles is `timestamp`.
+      features: whether the columns of no role are features.
+    """
+
+    columns: Mapping[str, str | int]
+    dialect: Dialect = Dialect()
+    header: bool = True
+    timestamp_format: str | None = None
+    features: bool = False
+
+
+def stage_nothing(layout: Layout, into: Path) -> None:
+    """Writes a file as stage() does, without rows."""
+    pq.write_table(_schema(layout).empty_table(), into)
+
+
+def _schema(layout: Layout) -> pa.Schema:
+    roles = [pa.field(role, pa.string()) for role in layout.columns]
+    return pa.schema([*PLACE, *roles, *([FEATURES] if layout.features else [])])
+
+
+def stage(source: Path, layout: Layout, into: Path) -> None:
+    """Writes the rows of a file, or of all files in a folder, to a Parquet file with the columns of PLACE and a text
+    column for each role, and with FEATURES where the layout has them.
+
+    Args:
+      source: a file, or a folder whose files are read in the order of their names; delimited text or Parquet, plain or
+        gzipped.
+      layout: how it is read.
       into: the Parquet file to write.
 
     Raises:
-      StageError: there is no file, a file lacks a column, or the text has an unknown encoding.
+      StageError: there is no file, a file cannot be read, or it lacks a column.
     """
-    schema = pa.schema([*PLACE, *((role, pa.string()) for role in columns)])
+    schema = _schema(layout)
     with (
+        artifacts.naming(into),
         pq.ParquetWriter(into, schema, compression="lz4") as writer,
         progress(what="reading", unit="row", scale=True) as bar,
     ):
         for number, path in enumerate(_files(source)):
-            if path.suffix == ".parquet":
-                batches = _parquet_rows(path, columns, dialect.delimiter)
-            else:
-                batches = _text_rows(path, columns, dialect, header)
-            for rows in batches:
+            file = identified(path)
+            for rows in _parquet_rows(file, layout, into.parent) if file.parquet else _text_rows(file, layout):
                 place = {
                     "source": pa.repeat(path.as_posix(), rows.num_rows),
                     "source_number": pa.array(np.full(rows.num_rows, number, np.int32)),
@@ -77,90 +97,218 @@ def stage(source: Path, columns: Mapping[str, str | int], dialect: Dialect, head
 
 
 def _files(source: Path) -> list[Path]:
-    if source.is_file():
-        return [source]
     if not source.is_dir():
-        raise StageError(f"{source}: expected a file or a folder of files, found nothing there")
-    files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-    if not files:
+        return [source]
+    found = sorted(path for path in source.iterdir() if not path.name.startswith("."))
+    if not found:
         raise StageError(f"{source}: expected at least one file in the folder, found none")
-    return files
+    for path in found:
+        if path.is_dir():
+            raise StageError(f"{path}: expected only files in {source}, found a folder; move it or its files")
+    return found
 
 
-def _text_rows(
-    path: Path, columns: Mapping[str, str | int], dialect: Dialect, header: bool
-) -> Iterator[pa.RecordBatch]:
-    positions: dict[str, int] | None = None
+class _Columns(NamedTuple):
+    """Where the columns of a file are.
+
+    Attributes:
+      roles: role -> position from 0.
+      features: name -> position from 0, of the columns of no role.
+    """
+
+    roles: dict[str, int]
+    features: dict[str, int]
+
+    @classmethod
+    def found(cls, path: Path, layout: Layout, names: Sequence[str]) -> "_Columns":
+        """Finds the columns of a layout among the names in a header.
+
+        Raises:
+          StageError: a column is missing, or there twice, or a feature has no name.
+        """
+        roles = {role: _position(path, role, column, names, layout) for role, column in layout.columns.items()}
+        if not layout.features:
+            return cls(roles, {})
+        rest = [position for position in range(len(names)) if position not in roles.values()]
+        for position in rest:
+            if not names[position].strip():
+                raise StageError(
+                    f"{path}: line 1: expected a name for each column, found none for column {position + 1}; name it, "
+                    "or take it out (pandas writes one for its index unless to_csv has index=False)"
+                )
+            if names.count(names[position]) > 1:
+                raise StageError(f"{path}: line 1: expected one column {names[position]!r}, found several; rename them")
+        return cls(roles, {names[position]: position for position in rest})
+
+
+def _position(path: Path, role: str, column: str | int, names: Sequence[str], layout: Layout) -> int:
+    if isinstance(column, int):
+        if column <= len(names):
+            return column - 1
+        raise StageError(
+            f"{path}: line 1: expected a column {column} for {role}, found {_listed(names)}"
+            f"{_advice(role, names, layout)}"
+        )
+    if names.count(column) == 1:
+        return names.index(column)
+    raise StageError(
+        f"{path}: line 1: expected one column {column!r} for {role}, found {_listed(names)}"
+        f"{_advice(role, names, layout)}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"one column {names[0][:SHOWN_CHARACTERS]!r}"
+    return f"{len(names)} columns: {', '.join(names)[:SHOWN_CHARACTERS]}"
+
+
+def _advice(role: str, names: Sequence[str], layout: Layout) -> str:
+    """The setting to change where a role's column is missing."""
+    if len(names) == 1:
+        counts = {mark: names[0].count(mark) for mark in (";", "\t", "|", ",", ":") if mark != layout.dialect.delimiter}
+        likely = max(counts, key=lambda mark: counts[mark])
+        if counts[likely]:
+            shown = "\\t" if likely == "\t" else likely
+            quotes = '"' if likely == "\t" else "'"
+            return f": set ingest.delimiter to {quotes}{shown}{quotes}"
+    wanted = layout.columns[role]
+    alike = [name for name in names if isinstance(wanted, str) and _plain(name) == _plain(wanted)]
+    if layout.features:
+        return f"; rename {alike[0]!r}" if alike else "; add it"
+    if alike:
+        return f"; set ingest.columns.{role} to {alike[0]!r}"
+    optional = "" if role.endswith("_id") else ", or to null where the data has none"
+    return f"; set ingest.columns.{role} to the one that holds it{optional}"
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _text_rows(file: RawFile, layout: Layout) -> Iterator[pa.RecordBatch]:
+    columns: _Columns | None = None
     expected_fields = 0
-    try:
-        for records in read_records(path, dialect):
+    with errors_of(file.path), file.open() as text:
+        for records in read_records(text, layout.dialect):
             skip = 0
-            if positions is None:
+            if columns is None:
+                if layout.header and records.misquoted[0]:
+                    raise StageError(
+                        f"{file.path}: line {records.line[0]}: expected the names of the columns, found a quote that "
+                        "is not closed; correct it, or set ingest.quote"
+                    )
                 expected_fields = int(records.num_fields[0])
-                first = records.fields.slice(0, expected_fields).to_pylist()
-                positions = _positions(path, columns, first if header else list(range(1, expected_fields + 1)))
-                skip = int(header)
-            yield _text_batch(records, positions, expected_fields).slice(skip)
-    except LookupError:
-        raise StageError(f"{path}: expected an encoding that Python knows, found '{dialect.encoding}'") from None
-    except EOFError:
-        raise StageError(f"{path}: the gzip stream ends early; copy the file again") from None
-    if positions is None:
-        raise StageError(f"{path}: expected rows, found an empty file")
+                first: list[str] = records.fields.slice(0, expected_fields).to_pylist()
+                columns = _Columns.found(file.path, layout, first)
+                skip = int(layout.header)
+            yield _text_batch(records, columns, expected_fields, layout.features).slice(skip)
+    if columns is None:
+        raise StageError(f"{file.path}: expected rows, found nothing but blank lines")
 
 
-def _positions(path: Path, columns: Mapping[str, str | int], found: Sequence[str | int]) -> dict[str, int]:
-    for role, column in columns.items():
-        if found.count(column) != 1:
-            wanted = f"one column {column!r} for {role}"
-            listed = ", ".join(str(name) for name in found)
-            raise StageError(f"{path}: line 1: expected {wanted} (ingest in params.yaml), found: {listed}")
-    return {role: found.index(column) for role, column in columns.items()}
-
-
-def _text_batch(records: Records, positions: Mapping[str, int], expected_fields: int) -> pa.RecordBatch:
+def _text_batch(records: Records, columns: _Columns, expected_fields: int, features: bool) -> pa.RecordBatch:
+    arrays = {role: records.column(position, expected_fields) for role, position in columns.roles.items()}
+    if features:
+        values = {name: records.column(position, expected_fields) for name, position in columns.features.items()}
+        arrays[FEATURES.name] = _features(values, len(records.line))
     return pa.record_batch(
         {
             "line": records.line,
+            "num_lines": records.num_lines,
             "raw": records.raw,
             "has_all_fields": records.num_fields == expected_fields,
             "misquoted": records.misquoted,
-            **{role: records.column(position, expected_fields) for role, position in positions.items()},
+            **arrays,
         }
     )
 
 
-def _parquet_rows(path: Path, columns: Mapping[str, str | int], delimiter: str) -> Iterator[pa.RecordBatch]:
+def _features(values: Mapping[str, pa.Array], num_rows: int) -> pa.MapArray:
+    """[rows] maps of the columns' names to their values, in the order of the columns."""
+    offsets = np.arange(num_rows + 1, dtype=np.int32) * len(values)
+    names = pa.array(list(values) * num_rows, pa.string())
+    column_by_column = pa.concat_arrays([pa.array([], pa.string()), *values.values()])
+    row_by_row = np.arange(num_rows * len(values)).reshape(len(values), num_rows).T.ravel()
+    return pa.MapArray.from_arrays(offsets, names, column_by_column.take(pa.array(row_by_row)))
+
+
+def _parquet_rows(file: RawFile, layout: Layout, folder: Path) -> Iterator[pa.RecordBatch]:
     """Rows of a Parquet file as text; a row's line is its number from 1, its raw text the joined roles."""
-    with pq.ParquetFile(path) as file:
-        names = file.schema_arrow.names
-        positions = _positions(path, columns, names if _are_names(columns) else list(range(1, len(names) + 1)))
-        wanted = {role: names[position] for role, position in positions.items()}
-        for role, name in wanted.items():
-            kind = file.schema_arrow.field(name).type
-            if role.endswith(("_id", "_type")) and not (_is_text(kind) or pa.types.is_integer(kind)):
-                raise StageError(f"{path}: column {name}: expected text or integers for {role}, found {kind}")
+    path = file.path
+    with errors_of(path), pq.ParquetFile(file.unpacked(folder)) as parquet:
+        schema = parquet.schema_arrow
+        columns = _Columns.found(path, layout, schema.names)
+        for role, position in columns.roles.items():
+            _check_type(path, role, schema.field(position), layout.timestamp_format)
+        for position in columns.features.values():
+            _check_type(path, "a feature", schema.field(position), None)
         line = 1
-        for batch in file.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(wanted.values()))):
-            texts = {role: pc.cast(batch[name], pa.string()) for role, name in wanted.items()}
+        wanted = {schema.names[position] for position in (*columns.roles.values(), *columns.features.values())}
+        for batch in parquet.iter_batches(BATCH_ROWS, columns=sorted(wanted)):
+            texts = {role: _as_text(batch[schema.names[position]]) for role, position in columns.roles.items()}
+            arrays = dict(texts)
+            if layout.features:
+                values = {name: _as_text(batch[name]) for name in columns.features}
+                arrays[FEATURES.name] = _features(values, batch.num_rows)
             yield pa.record_batch(
                 {
                     "line": np.arange(line, line + batch.num_rows),
+                    "num_lines": np.ones(batch.num_rows, np.int64),
                     "raw": pc.binary_join_element_wise(
-                        *texts.values(), delimiter, null_handling="replace", null_replacement=""
+                        *texts.values(), layout.dialect.delimiter, null_handling="replace", null_replacement=""
                     ),
                     "has_all_fields": pa.repeat(True, batch.num_rows),
                     "misquoted": pa.repeat(False, batch.num_rows),
-                    **texts,
+                    **arrays,
                 }
             )
             line += batch.num_rows
 
 
-def _are_names(columns: Mapping[str, str | int]) -> bool:
-    return all(isinstance(column, str) for column in columns.values())
+def _check_type(path: Path, role: str, column: pa.Field, timestamp_format: str | None) -> None:
+    """Raises StageError if a column's type cannot be what its role needs."""
+    kind = column.type
+    text = _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
+    whole = pa.types.is_integer(kind)
+    number = whole or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    time = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    expected = f"{path}: column {column.name!r}: expected"
+    if role == "timestamp":
+        if time and timestamp_format != "iso8601":
+            raise StageError(f"{expected} numbers, found {kind}; set ingest.timestamp_format to iso8601")
+        if number and timestamp_format == "iso8601":
+            raise StageError(f"{expected} times, found {kind}; set ingest.timestamp_format to seconds or milliseconds")
+    allowed = {
+        "rating": (text or number, "numbers or text"),
+        "timestamp": (text or number or time, "numbers, times or text"),
+        "split": (text, "text"),
+        "a feature": (text or number or time or pa.types.is_boolean(kind), "text, numbers or times"),
+    }
+    fits, wanted = allowed.get(role, (text or whole, "text or integers"))
+    if not fits:
+        raise StageError(f"{expected} {wanted} for {role}, found {kind}")
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value))
+    # Some programs write text as bytes without a note that it is text.
+    types = pa.types
+    is_string = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return bool(is_string or types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
+
+
+def _as_text(column: pa.Array) -> pa.StringArray:
+    """The values as they would be written to delimited text; bytes that are not UTF-8 become U+FFFD."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.dictionary_decode(), kind.value_type
+    if pa.types.is_timestamp(kind):
+        # Without its time zone a time is in UTC, whatever the zone is called.
+        column = column.cast(pa.int64()).cast(pa.timestamp(kind.unit))
+    if not _is_text(kind):
+        return pc.cast(column, pa.string())
+    try:
+        return column.cast(pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        values = column.cast(pa.binary()).to_pylist()
+        return pa.array([None if value is None else value.decode("utf-8", "replace") for value in values], pa.string())

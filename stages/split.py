@@ -125,7 +125,7 @@ def assigned(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Tab
 
 def main() -> str:
     params = SplitParams.load()
-    with tables.session() as connection:
+    with tables.session("split") as (connection, _folder):
         users, items = (
             connection.read_parquet(path) for path in (artifacts.USER_VOCABULARY, artifacts.ITEM_VOCABULARY)
         )

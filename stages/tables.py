@@ -1,32 +1,48 @@
 """Tables as Ibis expressions on DuckDB, in process and out of core, and their way into Parquet."""
 
-import tempfile
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 from ibis.expr.types import Table
 
 from stages import artifacts
+from stages.terminal import StageError
 
 BATCH_ROWS = 100_000
 
 
 @contextmanager
-def session() -> Iterator[Backend]:
-    """A database in memory that spills to a temporary folder, knows no time zone but UTC and fetches no extension."""
-    with tempfile.TemporaryDirectory(prefix="towerline-") as spill:
+def session(stage: str) -> Iterator[tuple[Backend, Path]]:
+    """A database in memory, and a folder that is removed with it, where it puts what does not fit into memory.
+
+    The database uses UTC and fetches no extension. The folder is in data/ and belongs to the stage: the next run
+    removes what a killed one has left.
+
+    Raises:
+      StageError: the disk or the memory is full, or a file cannot be read.
+    """
+    folder = artifacts.INTERACTIONS.parent / f".unfinished.{stage}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
         connection = ibis.duckdb.connect(
-            temp_directory=spill,
+            temp_directory=str(folder),
             autoinstall_known_extensions=False,
             autoload_known_extensions=False,
         )
         try:
-            yield connection
+            yield connection, folder
         finally:
             connection.disconnect()
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise StageError(f"{folder}: DuckDB: {' '.join(str(error).split())}") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write(path: Path, rows: Table, metadata: Mapping[str, int] | None = None) -> int:

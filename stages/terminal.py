@@ -48,7 +48,8 @@ def errors_of_one_line(command: str) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
     except OSError as error:
-        print(f"{command}: {error.filename or 'operating system'}: {error.strerror or error}", file=sys.stderr)
+        what = f"{error.filename or 'operating system'}: {error.strerror or error}"
+        print(f"{command}: {printable(' '.join(what.split()))}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print(f"{command}: interrupted", file=sys.stderr)

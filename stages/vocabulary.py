@@ -29,7 +29,7 @@ def described(vocabulary: ir.Table, items: ir.Table) -> ir.Table:
 
 
 def main() -> str:
-    with tables.session() as connection:
+    with tables.session("vocabulary") as (connection, _):
         interactions = connection.read_parquet(artifacts.INTERACTIONS)
         items = connection.read_parquet(artifacts.ITEMS)
         users = numbered(interactions.select("user_id"))

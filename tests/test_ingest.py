@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from stages import vocabulary
 from stages.terminal import StageError
 from tests.conftest import dataset, set_params, write_rows
+from tests.test_records import read_with_csv
 
 Ingest = Callable[..., list[dict[str, Any]]]
 
@@ -158,6 +161,16 @@ def test_minimum_rating_judges_the_last_opinion(ingest: Ingest) -> None:
         ("iso8601", "2013-04-03T22:45:07Z", 1365029107),
         ("iso8601", "2013-04-03 22:45:07", 1365029107),
         ("iso8601", "2013-04-04T00:45:07+02:00", 1365029107),
+        # Rounded down, not to the nearest second.
+        ("iso8601", "2013-02-28T23:59:59.999Z", 1362095999),
+        ("iso8601", "1969-12-31T23:59:59.5", -1),
+        ("iso8601", "2013-04-04T00:45+02:00", 1365029100),
+        ("iso8601", "2013-04-03", 1364947200),
+        ("milliseconds", "-1", -1),
+        ("milliseconds", "253402300799999", 253402300799),
+        ("seconds", "1.365029107e9", 1365029107),
+        ("seconds", "1365029107.99999999999", 1365029107),
+        ("seconds", "-0.5", -1),
     ],
 )
 def test_times_become_seconds(ingest: Ingest, form: str, text: str, seconds: int) -> None:
@@ -194,14 +207,16 @@ def test_columns_by_position_where_there_is_no_header(workspace: Path, ingest: I
 
 
 def test_a_missing_column_is_named_with_those_the_file_has(ingest: Ingest) -> None:
-    with pytest.raises(StageError, match=r"line 1: expected one column 'rating'.*found: user_id, item_id, item_type"):
+    with pytest.raises(
+        StageError, match=r"line 1: expected one column 'rating'.*found 3 columns: user_id, item_id, item_type"
+    ):
         ingest(b"user_id,item_id,item_type\n1,2,3\n")
 
 
 def test_float_ids_in_parquet_are_refused(workspace: Path, ingest: Ingest) -> None:
     table = pa.table({"user_id": [1.0], "item_id": ["a"], "item_type": ["b"], "rating": [1.0], "timestamp": [1]})
     pq.write_table(table, workspace / "data/raw/rows.parquet")
-    with pytest.raises(StageError, match="column user_id: expected text or integers for user_id, found double"):
+    with pytest.raises(StageError, match="column 'user_id': expected text or integers for user_id, found double"):
         ingest((workspace / "data/raw/rows.parquet").read_bytes(), name="rows.parquet")
 
 
@@ -211,8 +226,8 @@ def test_titles_and_features_reach_the_item_table_and_bad_rows_are_listed(worksp
     )
     ingest([row("1", "1")], **{"ingest.max_rejected_share": 0.5})
     assert pq.read_table("data/items.parquet").to_pylist() == [
-        {"item_type": "movie", "item_id": "1", "title": "New", "genres": "b"},
-        {"item_type": "movie", "item_id": "2", "title": None, "genres": "c"},
+        {"item_type": "movie", "item_id": "1", "title": "New", "features": [("genres", "b")]},
+        {"item_type": "movie", "item_id": "2", "title": None, "features": [("genres", "c")]},
     ]
     assert rejected() == [("data/raw/items.csv", 5, "blank item_id", "No id,,movie,d")]
 
@@ -227,3 +242,314 @@ def test_every_line_of_a_dirty_file_is_kept_or_listed(workspace: Path, ingest: I
     assert found["rows_read"] == found["rows_rejected"] + found["rows_repeated"] + found["rows_kept"]
     assert sum(raw == ",," for _, _, _, raw in rejected()) == 899_726
     assert {"user_id": "276725", "item_type": "item", "item_id": '"034545104X"', "rating": 0.0} in kept
+
+
+def refused(ingest: Ingest, content: bytes | list[list[str]], **params: Any) -> list[tuple[int, str]]:
+    """Line and reason of the refused rows, where all may be refused but the last."""
+    ingest(content, **{"ingest.max_rejected_share": 1.0, **params})
+    return [(line, reason) for _, line, reason, _ in rejected()]
+
+
+HEADER_LINE = b"user_id,item_id,item_type,rating,timestamp\n"
+
+
+def test_two_stray_quotes_cost_no_row(ingest: Ingest) -> None:
+    text = (
+        b'1,Disk 5" x,movie,7,100\n2,plain,movie,8,200\n3,other,movie,8,300\n4,LP 12" y,movie,9,400\n5,z,movie,9,400\n'
+    )
+    kept = ingest(HEADER_LINE + text)
+    assert [entry["item_id"] for entry in kept] == ['Disk 5" x', "plain", "other", 'LP 12" y', "z"]
+    assert rejected() == []
+
+
+def test_no_row_is_made_of_the_second_line_of_a_refused_record(ingest: Ingest) -> None:
+    assert refused(ingest, HEADER_LINE + b'1,"k\nm",c,movie,8,5\n2,i,movie,8,5\n') == [(2, "wrong number of fields")]
+    assert rejected()[0][3] == '1,"k\nm",c,movie,8,5'
+    assert [report()[name] for name in ("rows_read", "rows_rejected", "rows_kept")] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [(b'9,x",movie\n', "wrong number of fields"), (b'9,x",movie,8,5\n', "item_id is longer than 1,000 characters")],
+)
+def test_a_record_that_swallows_many_lines_counts_as_these_lines(ingest: Ingest, end: bytes, reason: str) -> None:
+    rows = b"2,i,movie,8,5\n" * 98
+    with pytest.raises(StageError, match=f"found 100 of 200, .*line 2: {reason}"):
+        ingest(HEADER_LINE + b'1,"i,movie,8,5\n' + rows + end + rows + b"3,j,movie,8,5\n4,k,movie,8,5\n")
+
+
+@pytest.mark.parametrize(
+    ("rating", "reason"),
+    [
+        *((text, "unreadable rating") for text in ("1_0", "nan", "inf", "0x1", "7,5", "", "1e", "٣")),
+        *((text, "rating out of range") for text in ("1e39", "-1e39", "1e999")),
+    ],
+)
+def test_ratings_that_cannot_be_represented_are_refused(ingest: Ingest, rating: str, reason: str) -> None:
+    limits = {"ingest.minimum_allowed_rating": None, "ingest.maximum_allowed_rating": None}
+    assert refused(ingest, [row("1", "a", rating), row("1", "b")], **limits) == [(2, reason)]
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "reason"),
+    [
+        *(("seconds", text, "unreadable timestamp") for text in ("1_000", "epoch", "nan", "2013-04-03")),
+        *(
+            ("seconds", text, "no such time from the year 1 to 9999")
+            for text in ("99999999999999999999", "1e30", "-1e30", "1365029107999", "9007199254740993", "1e999")
+        ),
+        *(
+            ("iso8601", text, "unreadable timestamp")
+            for text in ("epoch", "infinity", "1365029107", "2013-04-03T22:45:07+99:00", "03.04.2013", "now")
+        ),
+        ("iso8601", "2013-02-30", "no such time from the year 1 to 9999"),
+    ],
+)
+def test_times_that_cannot_be_represented_are_refused(ingest: Ingest, form: str, text: str, reason: str) -> None:
+    time = "2013-04-03" if form == "iso8601" else "1"
+    rows = [row("1", "a", time=text), row("1", "b", time=time)]
+    assert refused(ingest, rows, **{"ingest.timestamp_format": form}) == [(2, reason)]
+
+
+def write_items(text: str | bytes) -> None:
+    Path("data/raw/items.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def test_features_have_names_of_their_own(ingest: Ingest) -> None:
+    names = ["Title", "Year", "year", "reason", "source", "raw", "line", "has_all_fields", "misquoted", "source_number"]
+    names += ["newest", "index", "features", "num_lines", " blank ", "of_user"]
+    write_items(f"item_id,item_type,title,{','.join(names)}\n1,movie,One,{','.join(map(str, range(len(names))))}\n")
+    ingest([row("1", "1")])
+    vocabulary.main()
+    expected = [(name, str(number)) for number, name in enumerate(names)]
+    for path in ("data/items.parquet", "data/vocabulary/items.parquet"):
+        (entry,) = pq.read_table(path).to_pylist()
+        assert (entry["title"], entry["features"]) == ("One", expected)
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (
+            ",item_id,item_type,title\n0,1,movie,One\n",
+            "line 1: expected a name for each column, found none for column 1",
+        ),
+        ("item_id,item_type,title,a,a\n", "expected one column 'a', found several"),
+        ("item_id,item_type,Title\n", "expected one column 'title' for title, found 3 .*; rename 'Title'"),
+        ("item_id,item_type\n", "expected one column 'title' for title, found 2 columns: item_id, item_type; add it"),
+        ('item_id,"item_type,title\n', "line 1: expected the names of the columns, found a quote that is not closed"),
+        (b"", "found an empty file"),
+        (gzip.compress(b"item_id,item_type,title\n" * 999)[:-20], "expected gzip, found .*; copy the file again"),
+    ],
+)
+def test_item_tables_that_cannot_be_read_are_named(ingest: Ingest, items: str | bytes, message: str) -> None:
+    write_items(items)
+    with pytest.raises(StageError, match=f"^data/raw/items.csv: .*{message}") as raised:
+        ingest([row("1", "1")])
+    assert "\n" not in str(raised.value)
+
+
+def test_titles_and_features_that_are_not_utf_8_are_refused(ingest: Ingest) -> None:
+    write_items("item_id,item_type,title,year\n1,movie,Amélie,2001\n2,movie,b,é\n3,movie,c,1\n".encode("latin-1"))
+    reasons = refused(ingest, [row("1", "1")])
+    assert reasons == [(2, "title is not valid utf-8"), (3, "a feature is not valid utf-8")]
+
+
+def test_without_an_item_table_there_are_no_titles(ingest: Ingest) -> None:
+    write_items("not read")
+    assert len(ingest([row("1", "1")], **{"ingest.items": None})) == 1
+    assert pq.read_table("data/items.parquet").schema.names == ["item_type", "item_id", "title", "features"]
+    assert not len(pq.read_table("data/items.parquet"))
+
+
+def test_an_item_table_that_fits_no_item_is_a_warning(ingest: Ingest, workspace: Path) -> None:
+    import stages.ingest as stage
+
+    write_items("item_id,item_type,title\n1,movie,One\n")
+    ingest([row("1", "1", kind="item")])
+    assert "warning: no item has a title" in (said := stage.main())
+    assert "(its types: movie; types in data/raw/preferences.csv: item)" in said
+    ingest([row("1", "1")])
+    assert "warning" not in stage.main()
+
+
+PARQUET_ROW: dict[str, list[Any]] = {
+    "user_id": ["1"],
+    "item_id": ["a"],
+    "item_type": ["b"],
+    "rating": [1.0],
+    "timestamp": [1],
+}
+
+
+def parquet(**columns: pa.Array) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({**PARQUET_ROW, **columns}), sink)
+    return bytes(sink.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv.gz", gzip.compress(HEADER_LINE * 9999)[:-99], "expected gzip, found .*copy the file again"),
+        ("a.csv.gz", gzip.compress(HEADER_LINE)[:12] + b"\xff" * 40, "expected gzip, found .*copy the file again"),
+        ("a.csv", gzip.compress(gzip.compress(HEADER_LINE)), "found a file that is gzipped twice"),
+        ("a.parquet", parquet()[:500], "expected whole Parquet, found Parquet magic bytes not found"),
+        ("a.PARQUET", b"garbage", r"expected Parquet, as its name says, found a file that starts with b'garbage'"),
+        ("a.pq", HEADER_LINE, "expected Parquet, as its name says"),
+        ("a.parquet", b"", "found an empty file"),
+        ("a.csv", b"\n\n", "expected rows, found nothing but blank lines"),
+        ("a.csv.zip", b"PK\x03\x04xxxx", "found a zip archive or an Excel file; unpack or convert it"),
+        ("a.csv.bz2", b"BZh91AY", "found a bzip2 file; unpack or convert it"),
+        (
+            "a.parquet",
+            parquet(rating=pa.array([[1.0]])),
+            "column 'rating': expected numbers or text for rating, found list",
+        ),
+        (
+            "a.parquet",
+            parquet(timestamp=pa.array([1], pa.duration("s"))),
+            "expected numbers, times or text for timestamp",
+        ),
+        (
+            "a.parquet",
+            parquet(timestamp=pa.array([1], pa.timestamp("us", "Mars/Olympus"))),
+            "expected numbers, found timestamp.*; set ingest.timestamp_format to iso8601",
+        ),
+        ("no such.csv", None, "No such file or directory"),
+        ("folder", None, "expected at least one file in the folder, found none"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_in_one_line(
+    workspace: Path, ingest: Ingest, name: str, content: bytes | None, message: str
+) -> None:
+    import stages.ingest as stage
+
+    path = workspace / "data/raw" / name
+    if content is not None:
+        path.write_bytes(content)
+    elif name == "folder":
+        path.mkdir()
+    set_params(workspace, {"ingest.source": f"data/raw/{name}"})
+    with pytest.raises(StageError, match=f"^data/raw/{name}: .*{message}") as raised:
+        stage.main()
+    assert "\n" not in str(raised.value)
+
+
+def test_parquet_is_known_by_its_first_bytes_gzipped_or_not(ingest: Ingest) -> None:
+    expected = ingest(parquet(), name="a.parquet")
+    assert len(expected) == 1
+    for name, content in (("a.csv", parquet()), ("a.parquet.gz", gzip.compress(parquet())), ("a.pq", parquet())):
+        assert ingest(content, name=name) == expected
+
+
+def test_parquet_values_that_are_no_text_are_refused_and_times_are_utc(ingest: Ingest) -> None:
+    broken = pa.array([b"ok", b"\xff"], pa.binary()).view(pa.string())
+    times = pa.array([1999, 2000], pa.timestamp("ms", "Mars/Olympus"))
+    two = {name: pa.array(values * 2) for name, values in PARQUET_ROW.items()}
+    content = parquet(**{**two, "user_id": broken, "timestamp": times})
+    assert refused(ingest, content, name="a.parquet", **{"ingest.timestamp_format": "iso8601"}) == [
+        (2, "user_id is not valid utf-8")
+    ]
+    assert pq.read_table("data/interactions.parquet")["timestamp"].to_pylist() == [1]
+
+
+def test_a_folder_within_the_source_folder_is_not_skipped_in_silence(workspace: Path, ingest: Ingest) -> None:
+    import stages.ingest as stage
+
+    write_rows(workspace / "data/raw/many/1.csv", [row("1", "a")])
+    write_rows(workspace / "data/raw/many/old/2.csv", [row("2", "a")])
+    set_params(workspace, {"ingest.source": "data/raw/many"})
+    with pytest.raises(StageError, match=r"^data/raw/many/old: expected only files in data/raw/many, found a folder"):
+        stage.main()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("utf-16", "UTF-16 stream does not start with BOM; set ingest.encoding"),
+        ("undefined", "set ingest.encoding"),
+        ("idna", "set ingest.encoding"),
+        ("base64", "'base64' is not a text encoding.*; set ingest.encoding to one that Python knows for text"),
+        ("klingon", "unknown encoding: klingon; set ingest.encoding"),
+    ],
+)
+def test_an_encoding_that_cannot_read_the_file_is_named(ingest: Ingest, encoding: str, message: str) -> None:
+    with pytest.raises(StageError, match=f"^data/raw/preferences.csv: .*{message}"):
+        ingest([row("1", "a")], **{"ingest.encoding": encoding})
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "message"),
+    [
+        ("Kunde;Artikel\n1;2\n", {}, "found one column 'Kunde;Artikel': set ingest.delimiter to ';'"),
+        ("user_id\titem_id\n1\t2\n", {}, r"set ingest.delimiter to \"\\t\""),
+        ("User_ID,item_id,item_type\n", {}, "set ingest.columns.user_id to 'User_ID'"),
+        (" user_id,item_id,item_type\n", {}, "set ingest.columns.user_id to ' user_id'"),
+        (
+            "user_id,item_id,kind,rating,timestamp\n",
+            {},
+            "set ingest.columns.item_type to the one that holds it, or to null",
+        ),
+        (f'{HEADER_LINE.decode()}1,2,m,"7,5",1\n', {}, "decimal commas are not read: write 7.5 for 7,5"),
+        (f"{HEADER_LINE.decode()}1,2,m,7,2013-02-28\n", {}, "set ingest.timestamp_format to iso8601"),
+        (f"{HEADER_LINE.decode()}1,2,m,7,1365029107999\n", {}, "set ingest.timestamp_format to milliseconds"),
+        (f"{HEADER_LINE.decode()}1,2,m,70,1\n", {}, "look at ingest.minimum_allowed_rating and ingest.maximum_allowed"),
+        (
+            f"{HEADER_LINE.decode()}1,2,m,7,1\n",
+            {"ingest.minimum_rating": 8.0},
+            r"left out by ingest.minimum_rating \(8.0\): 1",
+        ),
+        (
+            f"{HEADER_LINE.decode()}1,2,m,7,1\n",
+            {"ingest.minimum_user_interactions": 2},
+            r"left out by ingest.minimum_user_interactions \(2\)",
+        ),
+        (
+            f"{HEADER_LINE.decode()}1,2,m,x,1\n",
+            {"ingest.max_rejected_share": 1.0},
+            "left out by ingest.max_rejected_share",
+        ),
+        (HEADER_LINE.decode(), {}, "expected at least one row to keep, found none of 0: the file has no rows"),
+    ],
+)
+def test_a_message_proposes_the_setting_to_change(
+    ingest: Ingest, text: str, params: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StageError, match=message) as raised:
+        ingest(text.encode(), **params)
+    assert "\n" not in str(raised.value)
+
+
+def test_what_a_killed_run_left_is_removed(workspace: Path, ingest: Ingest) -> None:
+    left = workspace / "data/.unfinished.ingest"
+    left.mkdir(parents=True)
+    (left / "rows.parquet").write_bytes(b"x")
+    ingest([row("1", "a")])
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_line_is_kept_repeated_filtered_or_refused(ingest: Ingest, seed: int) -> None:
+    """The lines of the file against the report and the refused rows, with quotes and line ends in odd places."""
+    draw = random.Random(seed)
+    cells = ["u1", "u2", '"a, b"', '"x\ny"', 'LP 12"', '"open', "", "é"]
+    ends = ["\n", "\r\n", "\r", "\n\n"]
+    lines = [
+        ",".join(draw.choices(cells, [9, 9, 3, 1, 3, 1, 1, 1], k=draw.choice([5, 5, 5, 4]))) + draw.choice(ends)
+        for _ in range(300)
+    ]
+    text = HEADER_LINE.decode() + "".join(lines) + "u1,i,movie,5,1\n"
+    numbers = {"ingest.columns.rating": None, "ingest.columns.timestamp": None, "ingest.max_rejected_share": 1.0}
+    ingest(text.encode(), **numbers, **{"ingest.minimum_item_interactions": 2})
+    expected = read_with_csv(text, 1 << 18)[1:]
+    found = report()
+    assert found["rows_read"] == len(expected)
+    left_out = ("rows_rejected", "rows_repeated", "rows_below_minimum_interactions", "rows_kept")
+    assert found["rows_read"] == sum(found[name] for name in left_out)
+    unusable = {
+        (record.line, record.raw)
+        for record in expected
+        if record.misquoted or len(record.fields) != 5 or not all(field.strip() for field in record.fields[:3])
+    }
+    assert {(line, raw) for _, line, _, raw in rejected()} == unusable

@@ -40,7 +40,7 @@ def test_vocabularies_are_numbered_from_one_in_byte_order(ingest: Ingest) -> Non
     assert [row["index"] for row in users] == list(range(1, len(ids) + 1))
     assert [row["user_id"] for row in users] == sorted(ids, key=str.encode)
     items = pq.read_table("data/vocabulary/items.parquet").to_pylist()
-    assert items == [{"index": 1, "item_type": "t", "item_id": "i", "title": None}]
+    assert items == [{"index": 1, "item_type": "t", "item_id": "i", "title": None, "features": None}]
 
 
 @pytest.mark.parametrize("method", ["random", "temporal", "leave_last_out"])

@@ -1,0 +1,76 @@
+"""Seconds of CPU to read delimited text: ours on clean text and on text with stray quotes, and Python's csv module.
+
+python -m benchmarks.reading [rows]
+"""
+
+import csv
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from stages.records import Dialect, read_records
+
+ROWS = 3_000_000
+SHARE_STRAY = 0.01
+ROUNDS = 3
+
+
+def line(user: int, item: int, stray: bool, quoted: bool, mark: str) -> str:
+    fields = [f"source:{user}", mark.replace("?", str(item)) if stray else str(item), "movie"]
+    if quoted:
+        fields = [f'"{field}"' for field in fields]
+    return ",".join(fields) + "\n"
+
+
+def write(path: Path, rows: int, quoted: bool, mark: str) -> None:
+    """Writes made-up rows; in one of a hundred the item is written as `mark` has it, "?" being the item."""
+    draw = np.random.default_rng(1)
+    users, items = draw.integers(0, 600_000, rows).tolist(), draw.integers(0, 600_000, rows).tolist()
+    strays = (draw.random(rows) < SHARE_STRAY).tolist()
+    with path.open("w") as file:
+        for user, item, stray in zip(users, items, strays, strict=True):
+            file.write(line(user, item, stray, quoted, mark))
+
+
+def read_ours(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(len(records.line) for records in read_records(file, Dialect()))
+
+
+def read_csv(path: Path) -> int:
+    with path.open(newline="") as file:
+        return sum(1 for _ in csv.reader(file))
+
+
+def seconds(read: Callable[[Path], int], path: Path) -> float:
+    start = time.process_time()
+    read(path)
+    return time.process_time() - start
+
+
+def main() -> None:
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    print(f"| {rows:,} rows | Towerline, seconds of CPU (median of {ROUNDS}, least, most) | csv.reader |")
+    print("| --- | --- | --- |")
+    texts = {
+        "nothing quoted": (False, "?"),
+        "all quoted": (True, "?"),
+        '1 % of rows with an inch mark, as in `Disk 5" x`': (False, 'Disk ?" x'),
+        "1 % of rows with a quote that is never closed": (False, '"?'),
+        "all quoted, 1 % of rows with a quote within": (True, 'Disk ?" x'),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (quoted, mark) in texts.items():
+            path = Path(folder, "rows.csv")
+            write(path, rows, quoted, mark)
+            ours = sorted(seconds(read_ours, path) for _ in range(ROUNDS))
+            shown = f"{ours[ROUNDS // 2]:.2f} ({ours[0]:.2f}, {ours[-1]:.2f})"
+            print(f"| {name} | {shown} | {seconds(read_csv, path):.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
