@@ -172,6 +172,8 @@ def _advice(role: str, names: Sequence[str], layout: Layout) -> str:
             shown = "\\t" if likely == "\t" else likely
             quotes = '"' if likely == "\t" else "'"
             return f": set ingest.delimiter to {quotes}{shown}{quotes}"
+    if layout.header and any(name.strip().isdecimal() for name in names):
+        return "; if line 1 is a row, set ingest.header to false and ingest.columns to positions"
     wanted = layout.columns[role]
     alike = [name for name in names if isinstance(wanted, str) and _plain(name) == _plain(wanted)]
     if layout.features:

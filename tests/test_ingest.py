@@ -484,6 +484,7 @@ def test_an_encoding_that_cannot_read_the_file_is_named(ingest: Ingest, encoding
     [
         ("Kunde;Artikel\n1;2\n", {}, "found one column 'Kunde;Artikel': set ingest.delimiter to ';'"),
         ("user_id\titem_id\n1\t2\n", {}, r"set ingest.delimiter to \"\\t\""),
+        ("1,2,3\n4,5,6\n", {}, "if line 1 is a row, set ingest.header to false and ingest.columns to positions"),
         ("User_ID,item_id,item_type\n", {}, "set ingest.columns.user_id to 'User_ID'"),
         (" user_id,item_id,item_type\n", {}, "set ingest.columns.user_id to ' user_id'"),
         (
