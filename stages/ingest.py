@@ -24,6 +24,7 @@ KEY = ["user_id", *ITEM_KEY]
 PARTS = ["train", "validation", "test"]
 REPLACEMENT_CHARACTER = "\ufffd"
 ITEM_DIALECT = Dialect()
+ITEM_COLUMNS = ["item_id", "item_type", "title"]
 
 
 def blank(text: ir.Value) -> ir.BooleanValue:
@@ -159,6 +160,12 @@ def check_rejected_share(what: str, rows: ir.Table, allowed: float) -> None:
         )
 
 
+def no_items(path: Path) -> Path:
+    """Writes an item table without rows, which stands for `items: null`."""
+    path.write_text(",".join(ITEM_COLUMNS) + "\n", encoding="utf-8")
+    return path
+
+
 def write_items(rows: ir.Table, features: list[str]) -> int:
     accepted = last_of_each(rows.filter(_.reason.isnull()), ITEM_KEY)
     return tables.write(artifacts.ITEMS, accepted.select(*ITEM_KEY, "title", *features).order_by(ITEM_KEY))
@@ -174,12 +181,13 @@ def interaction_columns(rows: ir.Table) -> ir.Table:
 
 def main() -> str:
     params = IngestParams.load()
-    item_columns = sources.column_names(Path(params.items), ITEM_DIALECT, ["item_id", "item_type", "title"])
     with tempfile.TemporaryDirectory(prefix="towerline-") as folder, tables.session() as connection:
         staged, staged_items = Path(folder, "rows.parquet"), Path(folder, "items.parquet")
+        items = Path(params.items) if params.items is not None else no_items(Path(folder, "no items.csv"))
+        item_columns = sources.column_names(items, ITEM_DIALECT, ITEM_COLUMNS)
         dialect = Dialect(params.delimiter, params.quote, params.encoding)
         sources.stage(Path(params.source), params.columns.roles(), dialect, params.header, staged)
-        sources.stage(Path(params.items), {name: name for name in item_columns}, ITEM_DIALECT, True, staged_items)
+        sources.stage(items, {name: name for name in item_columns}, ITEM_DIALECT, True, staged_items)
 
         rows = connection.create_table("parsed", parsed(connection.read_parquet(staged), params), temp=True)
         item_rows = connection.create_table("items", parsed_items(connection.read_parquet(staged_items)), temp=True)
@@ -189,7 +197,7 @@ def main() -> str:
         all_rejected = rejected.select(place).union(rejected_items.select(place)).order_by("source", "line")
         tables.write(artifacts.REJECTED, all_rejected)
         check_rejected_share(params.source, rows, params.max_rejected_share)
-        check_rejected_share(params.items, item_rows, params.max_rejected_share)
+        check_rejected_share(str(items), item_rows, params.max_rejected_share)
 
         accepted = rows.filter(_.reason.isnull()).drop("raw")
         deduplicated = connection.create_table("deduplicated", last_of_each(accepted, KEY), temp=True)

@@ -62,6 +62,7 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "split.train": (0.7, SPLIT),
     "split.validation": (0.05, SPLIT),
     "split.test": (0.05, SPLIT),
+    "split.validation_share": (0.2, SPLIT),
     "train.embedding_dimension": (16, TRAIN),
     "train.loss": ("in_batch_softmax", TRAIN),
     "train.retrieval_weight": (0.5, TRAIN),
@@ -213,10 +214,8 @@ def test_the_original_form_works_by_editing_params_alone(project: Path) -> None:
     set_params(project, changes | {"train.rating_weight": 0.3})
     failed = run(project, "dvc", "repro", check=False)
     assert failed.returncode != 0
-    assert (
-        "train: train.rating_weight: expected 0 since data/split/train.parquet has no ratings, found 0.3"
-        in failed.stderr
-    )
+    expected = "train.rating_weight: expected 0 where ingest.columns.rating is null, found 0.3; set it to 0"
+    assert f"ingest: params.yaml: {expected}" in failed.stderr
     set_params(project, changes)
     run(project, "dvc", "repro")
     metrics = json.loads((project / "reports/metrics.json").read_text())
