@@ -14,7 +14,7 @@ from tests.conftest import ROOT, run
 
 STAGES: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 NAMES = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "report", "export"]
-SOURCES = {"${ingest.source}": "data/raw/preferences.csv", "${ingest.items}": "data/raw/items.csv"}
+SOURCES = {"${ingest.source}${nothing}": "data/raw/preferences.csv", "${ingest.items}${nothing}": "data/raw/items.csv"}
 
 
 def first_party_imports(path: Path) -> set[Path]:
