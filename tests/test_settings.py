@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from stages.artifacts import Part
 from stages.params import SplitParams, TrainParams
 from stages.settings import Section
 from stages.terminal import StageError
+from stages.train import check_data
 from tests.conftest import ROOT, run, set_params
 
 SECTIONS: dict[str, type[Section]] = {model.section: model for model in Section.__subclasses__()}
@@ -170,6 +173,33 @@ def test_a_file_with_the_section_of_one_stage_alone_is_enough_for_it(tmp_path: P
     assert SplitParams.load(tmp_path / "params.yaml") == SplitParams.load(ROOT / "params.yaml")
     with pytest.raises(StageError, match="expected a section 'train', found split"):
         TrainParams.load(tmp_path / "params.yaml")
+
+
+def part(*rows: tuple[int, int], ratings: bool = False) -> Part:
+    user, item = np.array(rows, np.int32).reshape(-1, 2).T
+    return Part(user, item, np.ones(len(rows), np.float32) if ratings else None, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "message"),
+    [
+        (part((1, 1)), part((1, 2)), "train.rating_weight: expected 0 since data/split/train.parquet has no ratings"),
+        (
+            part((1, 1), ratings=True),
+            part(),
+            "validation.parquet has no rows, found 3, null, null; set split.validation_share",
+        ),
+        (
+            part((1, 1), ratings=True),
+            part((2, 1)),
+            "validation.parquet has no users that data/split/train.parquet knows, ",
+        ),
+    ],
+    ids=["no ratings", "no validation rows", "no known validation users"],
+)
+def test_train_says_what_its_data_cannot_serve(train: Part, validation: Part, message: str) -> None:
+    with pytest.raises(StageError, match=re.escape(message)):
+        check_data(TrainParams.load(ROOT / "params.yaml"), train, validation)
 
 
 # Values of a key, as YAML: what people, scripts and accidents leave behind.
