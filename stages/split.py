@@ -20,7 +20,8 @@ from stages.terminal import StageError, run
 SEPARATOR = "\x1f"
 PATHS = {"train": artifacts.TRAIN, "validation": artifacts.VALIDATION, "test": artifacts.TEST}
 DIGITS = "0123456789abcdef"
-# Hexadecimal digits of a digest that make a number: 24 bits.
+DIGEST_DIGITS = 32
+# Of a digest, as many make a number: 24 bits.
 NUMBER_DIGITS = 6
 # A user with fewer rows keeps them all in the train part: one to learn from, one to validate and one to test on.
 LEAST_ROWS_TO_LEAVE_OUT = 3
@@ -33,19 +34,15 @@ class Sizes(NamedTuple):
 
 
 def indexed(interactions: ir.Table, users: ir.Table, items: ir.Table, seed: int) -> ir.Table:
-    """The interactions with user_index, item_index, and two seeded digests: `draw` of the row, `user_draw` of the user.
+    """The interactions with user_index, item_index and `draw`, a seeded digest of the ids to order them by.
 
-    The digests depend on nothing but the ids and the seed, so neither the order of the rows nor new rows move them.
+    The digest depends on nothing but the row and the seed, so neither the order of the rows nor new rows move it.
     """
-
-    def digest(*names: str) -> ir.Value:
-        key = [interactions[name] for name in names]
-        return ibis.literal(SEPARATOR).join([ibis.literal(str(seed)), *key]).hexdigest("md5")
-
-    drawn = interactions.mutate(draw=digest("user_id", "item_type", "item_id"), user_draw=digest("user_id"))
-    rows = tables.with_indices(drawn, users, items)
+    key = [interactions[name] for name in ("user_id", "item_type", "item_id")]
+    draw = ibis.literal(SEPARATOR).join([ibis.literal(str(seed)), *key]).hexdigest("md5")
+    rows = tables.with_indices(interactions.mutate(draw=draw), users, items)
     optional = [name for name in ("rating", "timestamp", "split") if name in interactions.columns]
-    return rows.select("user_index", "item_index", *optional, "draw", "user_draw")
+    return rows.select("user_index", "item_index", *optional, "draw")
 
 
 def part_sizes(num_rows: int, params: SplitParams) -> Sizes:
@@ -129,22 +126,23 @@ def assigned(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Tab
 
 
 def unit_interval(digest: ir.Value) -> ir.Value:
-    """A number from 0 to below 1, made of the first digits of a hexadecimal digest."""
+    """A number from 0 to below 1, made of the last digits of a hexadecimal MD5 digest."""
     number = ibis.literal(0.0)
-    for place in range(NUMBER_DIGITS):
-        number = number + ibis.literal(DIGITS).find(digest.substr(place, 1)) * 16.0 ** -(place + 1)
+    for place in range(1, NUMBER_DIGITS + 1):
+        number = number + ibis.literal(DIGITS).find(digest.substr(DIGEST_DIGITS - place, 1)) * 16.0**-place
     return number
 
 
 def share_of_each_user(rows: ir.Table, share: float) -> ir.BooleanValue:
     """Whether a row is of a share of its user's rows: those that come first by draw, one at least being left.
 
-    Where the share is no whole number of rows, the user's own draw rounds it up or down, so that it is kept over all
-    users: a share of 0.1 takes one row of about every second user with five rows.
+    Where the share is no whole number of rows, chance rounds it up or down, so that it is kept over all users: a share
+    of 0.1 takes one row of about every second user with five rows. The chance is the last digits of the draw, and the
+    order its first ones, of which they are independent.
     """
     number = _.count().over(group_by="user_index")
     rank = ibis.row_number().over(ibis.window(group_by="user_index", order_by=["draw", "item_index"]))
-    taken = (number * share + unit_interval(rows.user_draw)).floor()
+    taken = (number * share + unit_interval(rows.draw)).floor()
     return (rank < taken) & (rank < number - 1)
 
 

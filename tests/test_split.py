@@ -156,8 +156,10 @@ def test_a_split_without_validation_rows_takes_a_share_of_each_user_out_of_train
     before, after = (np.bincount([row[0] for row in parts["train"]], minlength=401)[1:] for parts in (without, taken))
     assert (after >= 1).all()
     assert (np.abs(before - after - 0.15 * before) < 1).all()
-    # Rounded by the users' own draws: the share over all users is the one that was asked for.
+    # Rounded by chance: the share over all users is the one that was asked for. Which rows it is has no pattern.
     assert len(taken["validation"]) == pytest.approx(0.15 * len(without["train"]), rel=0.03)
+    items = {part: np.array([row[1] for row in taken[part]]) for part in PARTS}
+    assert items["validation"].mean() == pytest.approx(items["train"].mean(), rel=0.05)
     assert run_split(seed=43, validation_share=0.15)["validation"] != taken["validation"]
 
 
@@ -174,6 +176,15 @@ def test_the_validation_share_is_the_same_for_rows_in_any_order_and_with_new_use
     # Behind all others in the vocabularies.
     more = split_of([*rows, *([f"z{number}", "0000000", "zine", "train"] for number in range(30))])
     assert first["validation"] == [row for row in more["validation"] if row[0] <= 60]
+
+
+def test_every_user_keeps_a_training_row(ingest: Ingest) -> None:
+    rows = [f"{user},{item},t,{part}" for user in "abcdefgh" for item, part in (("1", "train"), ("2", "train"))]
+    ingest(
+        "\n".join(["user_id,item_id,item_type,part", *rows, *(f"{user},3,t,test" for user in "ab")]).encode(), **COLUMN
+    )
+    parts = run_split(method="column", validation_share=0.99)
+    assert [row[0] for row in parts["train"]] == [row[0] for row in parts["validation"]] == list(range(1, 9))
 
 
 def test_a_temporal_split_takes_its_latest_training_rows_as_validation(ingest: Ingest) -> None:
