@@ -1,18 +1,24 @@
 """Strict typed reading of params.yaml, and the one line that says which value is wrong and what is allowed."""
 
 import difflib
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from stages.terminal import StageError
+from stages.terminal import StageError, printable
 
 PARAMS_FILE = Path("params.yaml")
+
+# A value that is longer is cut in a message.
+SHOWN_LETTERS = 100
+
+Rule = Callable[..., None]
 
 
 class Settings(BaseModel):
@@ -30,27 +36,100 @@ class Section(Settings):
     def load(cls, path: Path = PARAMS_FILE) -> Self:
         """The section, read as DVC reads it (YAML 1.2: 1e-3 is a number, `no` is a string).
 
+        The other sections that the file has are checked too, and so are the rules between sections: the first stage
+        that runs refuses a value that a later stage could not use. Nothing of the other sections is returned, so what
+        a stage writes depends on its own section alone.
+
         Raises:
-          StageError: the file or the section is missing, or a value is not what the section declares.
+          StageError: the file is not readable, the section is missing, a value of any section is not what its type
+            allows, or two values do not fit together.
         """
         content = _read_yaml(path)
+        models = {model.section: model for model in Section.__subclasses__()}
+        for name in content:
+            if name not in models:
+                guess = _suggestion(str(name), list(models))
+                raise _problem(path, f"{_shown(name)}: unknown section{guess}; allowed: {_listed(models)}")
         if cls.section not in content:
-            raise StageError(f"{path}: expected a section '{cls.section}', found {_listed(content) or 'none'}")
-        try:
-            return cls.model_validate(content[cls.section])
-        except ValidationError as error:
-            raise StageError(f"{path}: {_first_problem(cls, error)}") from None
+            raise _problem(path, f"expected a section '{cls.section}', found {_listed(content) or 'none'}")
+        # A stage's own section comes first: of several wrong values its own is named.
+        names = [cls.section, *(name for name in content if name != cls.section)]
+        found = {name: _validated(models[name], content[name], path) for name in names}
+        for needed, rule in _RULES:
+            if all(model.section in found for model in needed):
+                try:
+                    rule(*(found[model.section] for model in needed))
+                except ValueError as error:
+                    raise _problem(path, str(error)) from None
+        own = found[cls.section]
+        assert isinstance(own, cls)
+        return own
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+_RULES: list[tuple[tuple[type[Section], ...], Rule]] = []
+
+
+def rule_between(*models: type[Section]) -> Callable[[Rule], Rule]:
+    """Registers a function of these sections that raises ValueError, in one line, where they do not fit together.
+
+    load() calls it where params.yaml has all of the sections.
+    """
+
+    def register(rule: Rule) -> Rule:
+        _RULES.append((models, rule))
+        return rule
+
+    return register
+
+
+def between(least: float, most: float) -> AfterValidator:
+    """A bound on both sides for Annotated, of which the message names both."""
+
+    def within(value: float) -> float:
+        if not least <= value <= most:
+            raise expected(f"a number from {least} to {most}")
+        return value
+
+    return AfterValidator(within)
+
+
+def expected(what: str) -> PydanticCustomError:
+    """The error of a validator, to be told as "expected `what`, found ..."."""
+    return PydanticCustomError("expected", "{expected}", {"expected": what})
+
+
+def _problem(path: Path, what: str) -> StageError:
+    return StageError(printable(f"{path}: {what}"))
+
+
+def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        content = YAML(typ="safe", pure=True).load(path.read_bytes().decode())
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise _problem(path, f"line {line}: expected UTF-8, found the byte 0x{error.object[error.start]:02x}") from None
     except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise StageError(f"{path}: line {line}: {error.problem or 'not valid YAML'}") from None
+        mark = error.problem_mark or error.context_mark
+        told = filter(None, (error.context, error.problem))
+        problem = ", ".join(part.partition("\n")[0] for part in told) or "not valid YAML"
+        raise _problem(path, f"line {mark.line + 1 if mark else '?'}: {problem}") from None
+    except RecursionError:
+        raise _problem(path, "expected sections of parameters, found values nested too deep to read") from None
+    except OSError:
+        raise
+    except Exception as error:
+        # The parser passes on what Python's own conversions raise (of `!!int abc`, of the date 2020-13-45).
+        raise _problem(path, f"expected valid YAML, found: {str(error).partition(chr(10))[0]}") from None
     if not isinstance(content, dict):
-        raise StageError(f"{path}: expected sections of parameters, found {content!r}")
+        raise _problem(path, f"expected sections of parameters, found {_shown(content)}")
     return content
+
+
+def _validated(model: type[Section], content: Any, path: Path) -> Section:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise _problem(path, _first_problem(model, error)) from None
 
 
 def _first_problem(model: type[Section], error: ValidationError) -> str:
@@ -62,7 +141,7 @@ def _first_problem(model: type[Section], error: ValidationError) -> str:
     match found["type"]:
         case "extra_forbidden":
             guess = _suggestion(path[-1], known)
-            return f"{name}: unknown parameter{guess}; allowed: {_listed(known)}; found {found['input']!r}"
+            return f"{name}: unknown parameter{guess}; allowed: {_listed(known)}; found {_shown(found['input'])}"
         case "missing":
             return f"{name}: expected a value, found none; add it to params.yaml"
         case "value_error":
@@ -70,7 +149,7 @@ def _first_problem(model: type[Section], error: ValidationError) -> str:
     # A union reports one finding a member.
     same = (other for other in error.errors() if _parameter_path(model, other)[0] == path)
     allowed = " or ".join(dict.fromkeys(_allowed(other) for other in same))
-    return f"{name}: expected {allowed}, found {found['input']!r}"
+    return f"{name}: expected {allowed}, found {_shown(found['input'])}"
 
 
 def _parameter_path(model: type[BaseModel], found: ErrorDetails) -> tuple[list[str], list[str]]:
@@ -95,33 +174,59 @@ _EXPECTED = {
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "text",
+    "string_unicode": "text",
     "list_type": "a list",
     "none_required": "null",
     "finite_number": "a finite number",
     "model_type": "parameters",
     "string_too_short": "text that is not empty",
     "too_short": "a list that is not empty",
-    "string_pattern_mismatch": "one ASCII character",
+    "invalid_key": "a name as the key",
+    "recursion_loop": "values that do not contain themselves",
 }
 
 
 def _allowed(found: ErrorDetails) -> str:
     context = found.get("ctx", {})
     match found["type"]:
+        case "expected":
+            return str(context["expected"])
         case "literal_error":
             return f"one of {context['expected']}"
         case "greater_than":
-            return f"a number above {context['gt']}"
-        case "greater_than_equal":
-            return f"a number from {context['ge']} up"
-        case "less_than_equal":
-            return f"a number up to {context['le']}"
+            return f"a number above {context['gt']:g}"
+        case "too_long":
+            return f"at most {context['max_length']} values"
     return _EXPECTED.get(found["type"], found["msg"])
 
 
 def _suggestion(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f", did you mean {close[0]}?" if close else ""
+
+
+class _Short(reprlib.Repr):
+    """Python's notation of a value, cut where it is long or deep; `null` for None, as params.yaml has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = SHOWN_LETTERS
+        self.maxlevel = 2
+
+    def repr1(self, x: Any, level: int) -> str:
+        return "null" if x is None else super().repr1(x, level)
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python writes no longer ones in decimals.
+        return super().repr_int(x, level) if x.bit_length() < 10_000 else f"an integer of {x.bit_length()} bits"
+
+
+_short = _Short()
+
+
+def _shown(value: object) -> str:
+    text = _short.repr(value)
+    return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}..."
 
 
 def _listed(names: Iterable[object]) -> str:

@@ -19,7 +19,10 @@ from stages.terminal import StageError, run
 
 SEPARATOR = "\x1f"
 PATHS = {"train": artifacts.TRAIN, "validation": artifacts.VALIDATION, "test": artifacts.TEST}
-NEEDED_COLUMN = {"temporal": "timestamp", "leave_last_out": "timestamp", "column": "split"}
+DIGITS = "0123456789abcdef"
+DIGEST_DIGITS = 32
+# Of a digest, as many make a number: 24 bits.
+NUMBER_DIGITS = 6
 # A user with fewer rows keeps them all in the train part: one to learn from, one to validate and one to test on.
 LEAST_ROWS_TO_LEAVE_OUT = 3
 
@@ -69,24 +72,23 @@ def random_parts(rows: ir.Table, sizes: Sizes) -> ir.Value:
     )
 
 
+def start_of_latest(rows: ir.Table, number: int) -> int | None:
+    """The time from which on there are at least so many rows; None where there are none or not so many."""
+    ranked = rows.select("timestamp", rank=ibis.row_number().over(ibis.window(order_by="timestamp")))
+    found = ranked.filter(_.rank == count_of(rows) - number).timestamp.to_pyarrow().to_pylist()
+    return found[0] if found else None
+
+
 def temporal_parts(rows: ir.Table, sizes: Sizes) -> ir.Value:
     """A global temporal cut: the latest rows are the test part, those before them validation, those before train.
 
     Rows of the same second stay together, in the later part, so that no part sees the future of another; the later
     parts may so be larger than asked for.
     """
-    num_rows = int(rows.count().to_pyarrow().as_py())
-    ranked = rows.select("timestamp", rank=ibis.row_number().over(ibis.window(order_by="timestamp")))
-
-    def start(later_rows: int) -> int | None:
-        """The time from which on there are at least so many rows."""
-        found = ranked.filter(_.rank == num_rows - later_rows).timestamp.to_pyarrow().to_pylist()
-        return found[0] if found else None
-
     borders = {
-        "test": start(sizes.test),
-        "validation": start(sizes.test + sizes.validation),
-        "train": start(sizes.test + sizes.validation + sizes.train),
+        "test": start_of_latest(rows, sizes.test),
+        "validation": start_of_latest(rows, sizes.test + sizes.validation),
+        "train": start_of_latest(rows, sizes.test + sizes.validation + sizes.train),
     }
     return ibis.cases(*((_.timestamp >= since, part) for part, since in borders.items() if since is not None))
 
@@ -106,21 +108,99 @@ def assigned(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Tab
     Raises:
       StageError: the method needs a column that the data does not have.
     """
-    needed = NEEDED_COLUMN.get(params.method)
+    needed = params.needed_column
     if needed is not None and needed not in rows.columns:
         raise StageError(
             f"split.method: {params.method} expected a column {needed}, found none; set ingest.columns.{needed}"
         )
     match params.method:
         case "random":
-            part = random_parts(rows, part_sizes(rows.count().to_pyarrow().as_py(), params))
+            part = random_parts(rows, part_sizes(count_of(rows), params))
         case "temporal":
-            part = temporal_parts(rows, part_sizes(rows.count().to_pyarrow().as_py(), params))
+            part = temporal_parts(rows, part_sizes(count_of(rows), params))
         case "leave_last_out":
             part = leave_last_out_parts()
         case "column":
             part = _.split
     return connection.create_table("assigned", rows.mutate(part=part).filter(_.part.notnull()), temp=True)
+
+
+def unit_interval(digest: ir.Value) -> ir.Value:
+    """A number from 0 to below 1, made of the last digits of a hexadecimal MD5 digest."""
+    number = ibis.literal(0.0)
+    for place in range(1, NUMBER_DIGITS + 1):
+        number = number + ibis.literal(DIGITS).find(digest.substr(DIGEST_DIGITS - place, 1)) * 16.0**-place
+    return number
+
+
+def share_of_each_user(rows: ir.Table, share: float) -> ir.BooleanValue:
+    """Whether a row is of a share of its user's rows: those that come first by draw, one at least being left.
+
+    Where the share is no whole number of rows, chance rounds it up or down, so that it is kept over all users: a share
+    of 0.1 takes one row of about every second user with five rows. The chance is the last digits of the draw, and the
+    order its first ones, of which they are independent.
+    """
+    number = _.count().over(group_by="user_index")
+    rank = ibis.row_number().over(ibis.window(group_by="user_index", order_by=["draw", "item_index"]))
+    taken = (number * share + unit_interval(rows.draw)).floor()
+    return (rank < taken) & (rank < number - 1)
+
+
+def latest_share(rows: ir.Table, share: float) -> ir.BooleanValue:
+    """Whether a row is of the latest share of all rows; equal times stay together, as in temporal_parts()."""
+    since = start_of_latest(rows, round(count_of(rows) * share))
+    return _.timestamp >= since if since is not None else ibis.literal(False)
+
+
+def with_validation(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Table:
+    """The assigned rows, of which a share of the training set has become the validation set."""
+    train = rows.filter(_.part == "train")
+    share = params.validation_share
+    moved = latest_share(train, share) if params.method == "temporal" else share_of_each_user(train, share)
+    train = train.mutate(part=ibis.ifelse(moved, "validation", "train"))
+    return connection.create_table("validated", train.union(rows.filter(_.part != "train")), temp=True)
+
+
+def count_of(rows: ir.Table) -> int:
+    return int(rows.count().to_pyarrow().as_py())
+
+
+def row_counts(rows: ir.Table) -> dict[str, int]:
+    """Part -> its number of rows."""
+    found = rows.group_by("part").agg(number=_.count()).to_pyarrow().to_pylist()
+    return dict.fromkeys(PATHS, 0) | {row["part"]: row["number"] for row in found}
+
+
+def check_rows(counts: dict[str, int], params: SplitParams) -> None:
+    """Raises StageError where a part that is needed has no rows, and names the setting to change."""
+    for part in ("train", "test"):
+        if not counts[part]:
+            advice = {
+                "leave_last_out": f"no user has {LEAST_ROWS_TO_LEAVE_OUT} rows; set split.method to random",
+                "column": f"name rows '{part}' in the column of ingest.columns.split",
+            }.get(params.method, f"set split.{part} higher")
+            raise StageError(f"split: expected at least one row in the {part} part, found none; {advice}")
+    if counts["validation"] or not (params.validation_share or (params.has_sizes and params.validation)):
+        return
+    raise StageError(
+        f"split.validation_share: expected at least one validation row of {counts['train']} training rows, found none "
+        f"at {params.validation_share:g} (every user keeps a training row); set it higher, or, to do without "
+        "validation, it and split.validation to 0"
+    )
+
+
+def check_users(rows: ir.Table, params: SplitParams) -> None:
+    """Raises StageError where no user of the test part has training rows: evaluate would have nobody to rank for."""
+    trained = rows.filter(_.part == "train").select("user_index")
+    if not count_of(rows.filter(_.part == "test").semi_join(trained, "user_index")):
+        advice = {
+            "column": "name 'train' and 'test' rows of the same users in the column of ingest.columns.split",
+            "temporal": "set split.method to leave_last_out or random, or split.test higher",
+        }.get(params.method, "set split.train and split.test higher")
+        raise StageError(
+            f"split.method: {params.method} expected users with rows in both the train and the test part, found none; "
+            f"{advice}"
+        )
 
 
 def main() -> str:
@@ -129,23 +209,20 @@ def main() -> str:
         users, items = (
             connection.read_parquet(path) for path in (artifacts.USER_VOCABULARY, artifacts.ITEM_VOCABULARY)
         )
-        sizes = {
-            "num_users": int(users.count().to_pyarrow().as_py()),
-            "num_items": int(items.count().to_pyarrow().as_py()),
-        }
+        sizes = {"num_users": count_of(users), "num_items": count_of(items)}
         interactions = connection.read_parquet(artifacts.INTERACTIONS)
         rows = assigned(connection, indexed(interactions, users, items, params.seed), params)
+        counts = row_counts(rows)
+        if params.validation_share and counts["train"] and not counts["validation"]:
+            rows = with_validation(connection, rows, params)
+            counts = row_counts(rows)
+        check_rows(counts, params)
+        check_users(rows, params)
         columns = [name for name in ("user_index", "item_index", "rating", "timestamp") if name in rows.columns]
-        written = {}
         for part, path in PATHS.items():
             of_part = rows.filter(_.part == part).select(columns).order_by("user_index", "item_index")
-            written[part] = tables.write(path, of_part, sizes)
-    for part in ("train", "test"):
-        if not written[part]:
-            raise StageError(
-                f"split: expected at least one row in the {part} part, found none; see split in params.yaml"
-            )
-    return ", ".join(f"{number:,} {part}" for part, number in written.items())
+            tables.write(path, of_part, sizes)
+    return ", ".join(f"{number:,} {part}" for part, number in counts.items())
 
 
 if __name__ == "__main__":

@@ -5,10 +5,16 @@ Writes: models/two_tower/*, reports/training.csv.
 Parameters: train.
 """
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from stages import artifacts
-from stages.model.fitting import Epoch, Fitted, fit, seed_everything
 from stages.params import TrainParams
 from stages.terminal import StageError, progress, run
+
+if TYPE_CHECKING:
+    from stages.model.fitting import Epoch, Fitted
 
 
 def check_data(params: TrainParams, train: artifacts.Part, validation: artifacts.Part) -> None:
@@ -18,22 +24,15 @@ def check_data(params: TrainParams, train: artifacts.Part, validation: artifacts
             f"train.rating_weight: expected 0 since {artifacts.TRAIN} has no ratings, found {params.rating_weight:g}; "
             "set it to 0, or name the ratings' column in ingest.columns.rating"
         )
-    if len(validation.user_index):
-        return
-    if params.early_stopping_patience:
-        raise StageError(
-            f"train.early_stopping_patience: expected 0 since {artifacts.VALIDATION} has no rows, found "
-            f"{params.early_stopping_patience}; set it to 0, or split.validation above 0"
-        )
-    for name, value in (("temperature", params.temperature), ("popularity_prior", params.popularity_prior)):
-        if value is None and params.retrieval_weight:
-            raise StageError(
-                f"train.{name}: expected a number since {artifacts.VALIDATION} has no rows to find it on, found null; "
-                "set it, or split.validation above 0"
-            )
+    if not len(np.intersect1d(train.user_index, validation.user_index)):
+        where = "rows" if not len(validation.user_index) else f"users that {artifacts.TRAIN} knows"
+        try:
+            params.check_without_validation(f"since {artifacts.VALIDATION} has no {where}")
+        except ValueError as error:
+            raise StageError(str(error)) from None
 
 
-def save(fitted: Fitted, dimension: int) -> None:
+def save(fitted: "Fitted", dimension: int) -> None:
     towers = fitted.towers
     users, items = towers.query.all_embeddings(), towers.candidate.all_embeddings()
     artifacts.write_array(artifacts.USER_EMBEDDINGS, users)
@@ -50,10 +49,10 @@ def save(fitted: Fitted, dimension: int) -> None:
     }
     artifacts.write_json(artifacts.MODEL, model)
     rows = [["" if value is None else value for value in epoch] for epoch in fitted.epochs]
-    artifacts.write_csv(artifacts.TRAINING_REPORT, Epoch._fields, rows)
+    artifacts.write_csv(artifacts.TRAINING_REPORT, fitted.epochs[0]._fields, rows)
 
 
-def described(epoch: Epoch) -> str:
+def described(epoch: "Epoch") -> str:
     """The losses and the validation metrics of an epoch, those that it has, in one short line."""
     values = {
         "retrieval loss": epoch.retrieval_loss,
@@ -68,14 +67,24 @@ def main() -> str:
     params = TrainParams.load()
     train, validation = artifacts.read_part(artifacts.TRAIN), artifacts.read_part(artifacts.VALIDATION)
     check_data(params, train, validation)
+    # TensorFlow takes seconds to import: what the settings and the data do not allow is said before.
+    from stages.model import tf
+    from stages.model.fitting import fit, seed_everything
+
     seed_everything(params.seed, params.threads)
     with progress(what="training", unit="epoch", total=params.epochs) as bar:
 
-        def show(epoch: Epoch) -> None:
+        def show(epoch: "Epoch") -> None:
             bar.set_postfix_str(described(epoch), refresh=False)
             bar.update()
 
-        fitted = fit(params, train, validation, show)
+        try:
+            fitted = fit(params, train, validation, show)
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            raise StageError(
+                f"train.embedding_dimension: expected a model that fits into memory, found {params.embedding_dimension}"
+                f" dimensions of {train.num_users:,} users and {train.num_items:,} items; lower it, or train.batch_size"
+            ) from None
     save(fitted, params.embedding_dimension)
     best = fitted.epochs[fitted.best_epoch - 1]
     return f"{len(fitted.epochs)} epochs, kept epoch {fitted.best_epoch}: {described(best)}"

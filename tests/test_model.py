@@ -1,5 +1,7 @@
 """The towers and their tasks: the losses by slow twins, what is learned on planted data, and the same bytes twice."""
 
+import resource
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from stages.artifacts import Part
 from stages.model import fitting, tf
 from stages.model.batches import Batch, PairBatches, UserBatches, inclusion_probabilities
+from stages.model.servable import Retrieval, Vocabularies
 from stages.model.spectral import spectral_start
 from stages.model.tasks import log_partition
 from stages.model.towers import Towers
@@ -343,10 +346,26 @@ def test_early_stopping_goes_back_to_the_best_epoch() -> None:
     assert found == pytest.approx(max(scores), abs=1e-7)
 
 
-def test_a_loss_that_is_not_finite_stops_with_epoch_and_learning_rate() -> None:
+def test_a_full_disk_ends_the_saved_model_in_one_line(tmp_path: Path) -> None:
+    ids = np.array([f"{number}" for number in range(9_999)], object)
+    retrieval = Retrieval(Towers(len(ids), len(ids), 64), Vocabularies(ids, ids, ids))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file may grow beyond this, which is as good as a disk without room.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(StageError) as raised:
+            retrieval.save(tmp_path / "retrieval")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(raised.value) == f"{tmp_path / 'retrieval'}: expected to write the SavedModel, found: File too large"
+
+
+def test_a_step_too_far_stops_with_epoch_and_learning_rate() -> None:
     train, validation = planted_parts()
-    settings = params(optimizer="sgd", learning_rate=1e30, retrieval_weight=0.0, rating_weight=1.0, temperature=None)
-    with pytest.raises(StageError, match=r"epoch 1: expected a finite rating_loss, found .*learning_rate \(1e\+30\)"):
+    settings = params(
+        optimizer="sgd", learning_rate=1000.0, retrieval_weight=0.0, rating_weight=1000.0, temperature=None
+    )
+    with pytest.raises(StageError, match=r"epoch 1: expected finite .*; lower train.learning_rate \(1000\)"):
         fit(settings, train, validation)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
@@ -62,6 +63,7 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "split.train": (0.7, SPLIT),
     "split.validation": (0.05, SPLIT),
     "split.test": (0.05, SPLIT),
+    "split.validation_share": (0.2, SPLIT),
     "train.embedding_dimension": (16, TRAIN),
     "train.loss": ("in_batch_softmax", TRAIN),
     "train.retrieval_weight": (0.5, TRAIN),
@@ -213,10 +215,8 @@ def test_the_original_form_works_by_editing_params_alone(project: Path) -> None:
     set_params(project, changes | {"train.rating_weight": 0.3})
     failed = run(project, "dvc", "repro", check=False)
     assert failed.returncode != 0
-    assert (
-        "train: train.rating_weight: expected 0 since data/split/train.parquet has no ratings, found 0.3"
-        in failed.stderr
-    )
+    expected = "train.rating_weight: expected 0 where ingest.columns.rating is null, found 0.3; set it to 0"
+    assert f"ingest: params.yaml: {expected}" in failed.stderr
     set_params(project, changes)
     run(project, "dvc", "repro")
     metrics = json.loads((project / "reports/metrics.json").read_text())
@@ -235,6 +235,36 @@ def test_experiments_run_and_show_and_wrong_names_are_refused(project: Path) -> 
     ill_typed = run(project, "dvc", "exp", "run", "-S", "train.temperature=warm", check=False)
     assert ill_typed.returncode != 0
     assert "train: params.yaml: train.temperature: expected a number, found 'warm'" in ill_typed.stderr
+
+
+def test_without_a_file_of_titles_no_item_has_one(tmp_path: Path) -> None:
+    """`ingest.items: null` in params.yaml, back to the file, and null again on DVC's command line."""
+    project = make_small_project(tmp_path)
+    set_params(project, {"ingest.items": None})
+    assert stages_run(run(project, "dvc", "repro", "vocabulary").stdout) == INGEST[:2]
+    items = pq.read_table(project / "data/vocabulary/items.parquet")
+    assert items.column_names == ["index", "item_type", "item_id", "title"]
+    assert items["title"].null_count == len(items) > 0
+    deps = [one["path"] for one in YAML(typ="safe").load(project / "dvc.lock")["stages"]["ingest"]["deps"]]
+    assert deps[:2] == ["None", "data/raw/preferences.csv"]
+    assert (project / "None").read_bytes() == (ROOT / "None").read_bytes()
+    # A file of titles that nobody names is no dependency.
+    (project / "data/raw/items.csv").unlink()
+    assert stages_run(run(project, "dvc", "repro", "vocabulary").stdout) == []
+    run(project, "git", "checkout", "-q", "params.yaml", "data/raw/items.csv")
+    assert stages_run(run(project, "dvc", "repro", "vocabulary").stdout) == INGEST[:2]
+    assert pq.read_table(project / "data/vocabulary/items.parquet")["title"].null_count < len(items)
+    run(project, "dvc", "exp", "run", "-S", "ingest.items=null", "vocabulary")
+    assert pq.read_table(project / "data/vocabulary/items.parquet").equals(items)
+
+
+def test_a_source_that_is_null_is_refused_in_one_line(tmp_path: Path) -> None:
+    project = make_small_project(tmp_path)
+    failed = run(project, "dvc", "exp", "run", "-S", "ingest.source=null", "ingest", check=False)
+    assert failed.returncode != 0
+    lines = [line for line in failed.stderr.splitlines() if line.startswith("ingest: ")]
+    assert lines == ["ingest: params.yaml: ingest.source: expected text, found null"]
+    assert "unexpected error" not in failed.stderr
 
 
 def test_plots_are_drawn_and_compared(project: Path) -> None:

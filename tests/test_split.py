@@ -45,7 +45,8 @@ def test_vocabularies_are_numbered_from_one_in_byte_order(ingest: Ingest) -> Non
 
 @pytest.mark.parametrize("method", ["random", "temporal", "leave_last_out"])
 def test_parts_are_disjoint_and_the_same_for_rows_in_any_order(ingest: Ingest, method: str) -> None:
-    rows = planted_rows()
+    # Times in the order of the shuffled rows: users come back.
+    rows = [[*row[:4], str(number * 60)] for number, row in enumerate(planted_rows())]
     ingest(rows)
     first = run_split(method=method)
     written = {part: Path(f"data/split/{part}.parquet").read_bytes() for part in PARTS}
@@ -73,15 +74,22 @@ def test_the_seed_moves_the_shuffle_and_new_rows_do_not(ingest: Ingest) -> None:
 
 
 def test_a_shuffle_part_is_a_fair_sample(ingest: Ingest) -> None:
+    """By user and by item the parts hold what independent draws would give: chi-square near its degrees of freedom."""
     ingest(planted_rows(num_users=200))
+    shares = np.array([0.5, 0.25, 0.25])
     parts = run_split(train=0.5, validation=0.25, test=0.25)
-    users = [np.bincount([row[0] for row in parts[part]], minlength=201)[1:].sum() for part in PARTS]
-    assert np.allclose(np.array(users) / sum(users), [0.5, 0.25, 0.25], atol=0.001)
+    for column, number in ((0, 200), (1, 60)):
+        indices = [np.array([row[:2] for row in parts[part]])[:, column] for part in PARTS]
+        counts = np.array([np.bincount(one, minlength=number + 1) for one in indices])
+        expected = shares[:, None] * counts[:, 1:].sum(axis=0)
+        chi_square, freedom = ((counts[:, 1:] - expected) ** 2 / expected).sum(), 2 * number
+        # Of a fair draw it is outside of 4 standard deviations once in 16,000 times.
+        assert abs(chi_square - freedom) < 4 * np.sqrt(2 * freedom), (column, chi_square)
 
 
 def test_temporal_parts_never_see_the_future_even_among_equal_times(ingest: Ingest) -> None:
     # 40 rows over 8 times: no cut at 0.8 or 0.9 falls between two times by itself.
-    ingest([[f"u{n}", f"i{n % 7}", "t", "1", str(n // 5)] for n in range(40)])
+    ingest([[f"u{n % 5}", f"i{n}", "t", "1", str(n // 5)] for n in range(40)])
     parts = run_split(method="temporal", train=0.77, validation=0.13, test=0.1)
     times = {part: [row[2] or 0 for row in parts[part]] for part in PARTS}
     assert max(times["train"]) < min(times["validation"])
@@ -108,9 +116,11 @@ def test_a_split_that_comes_with_the_data(ingest: Ingest) -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"method": "column"}, "column expected a column split, found none; set ingest.columns.split"),
+        ({"method": "column"}, "column expected a column split, found null; set ingest.columns.split"),
         ({"train": 5000, "validation": 0, "test": 2000}, "expected at most the 3 rows there are, found 7000"),
-        ({"train": 0.0, "validation": 0.0, "test": 1.0}, "at least one row in the train part, found none"),
+        ({"train": 0.01}, "at least one row in the train part, found none; set split.train higher"),
+        ({"method": "leave_last_out"}, "test part, found none; no user has 3 rows; set split.method to random"),
+        ({"train": 0.5, "validation": 0, "test": 0.5}, "expected at least one validation row of 2 training rows"),
     ],
 )
 def test_what_cannot_be_split_is_said_in_one_line(ingest: Ingest, params: dict[str, Any], message: str) -> None:
@@ -119,10 +129,95 @@ def test_what_cannot_be_split_is_said_in_one_line(ingest: Ingest, params: dict[s
         run_split(**params)
 
 
-@given(st.integers(0, 10**7), st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda shares: sum(shares) <= 1))
+COLUMN = {"ingest.columns.split": "part", "ingest.columns.rating": None, "ingest.columns.timestamp": None}
+
+
+def column_split(rows: list[list[str]]) -> bytes:
+    """Planted rows as text with a split column: every fourth row is a test row, none a validation row."""
+    lines = [",".join([*row[:3], "test" if number % 4 == 0 else "train"]) for number, row in enumerate(rows)]
+    return "\n".join(["user_id,item_id,item_type,part", *lines]).encode()
+
+
+@pytest.mark.parametrize("given_parts", ["column", "random"])
+def test_a_split_without_validation_rows_takes_a_share_of_each_user_out_of_train(
+    ingest: Ingest, given_parts: str
+) -> None:
+    rows = planted_rows(num_users=400)
+    set_params(Path(), {"train.early_stopping_patience": 0, "train.temperature": 0.2, "train.popularity_prior": 0.0})
+    if given_parts == "column":
+        ingest(column_split(rows), **COLUMN)
+        method: dict[str, Any] = {"method": "column"}
+    else:
+        ingest(rows)
+        method = {"train": 0.7, "validation": 0, "test": 0.3}
+    without, taken = run_split(**method, validation_share=0.0), run_split(**method, validation_share=0.15)
+    assert taken["test"] == without["test"]
+    assert sorted(taken["train"] + taken["validation"]) == without["train"]
+    before, after = (np.bincount([row[0] for row in parts["train"]], minlength=401)[1:] for parts in (without, taken))
+    assert (after >= 1).all()
+    assert (np.abs(before - after - 0.15 * before) < 1).all()
+    # Rounded by chance: the share over all users is the one that was asked for. Which rows it is has no pattern.
+    assert len(taken["validation"]) == pytest.approx(0.15 * len(without["train"]), rel=0.03)
+    items = {part: np.array([row[1] for row in taken[part]]) for part in PARTS}
+    assert items["validation"].mean() == pytest.approx(items["train"].mean(), rel=0.05)
+    assert run_split(seed=43, validation_share=0.15)["validation"] != taken["validation"]
+
+
+def test_the_validation_share_is_the_same_for_rows_in_any_order_and_with_new_users(ingest: Ingest) -> None:
+    rows = [[*row[:3], "test" if number % 4 == 0 else "train"] for number, row in enumerate(planted_rows())]
+
+    def split_of(rows: list[list[str]]) -> dict[str, list[Row]]:
+        lines = [",".join(row) for row in rows]
+        ingest("\n".join(["user_id,item_id,item_type,part", *lines]).encode(), **COLUMN)
+        return run_split(method="column", validation_share=0.2)
+
+    first = split_of(rows)
+    assert split_of(rows[::-1]) == first
+    # Behind all others in the vocabularies.
+    more = split_of([*rows, *([f"z{number}", "0000000", "zine", "train"] for number in range(30))])
+    assert first["validation"] == [row for row in more["validation"] if row[0] <= 60]
+
+
+def test_every_user_keeps_a_training_row(ingest: Ingest) -> None:
+    rows = [f"{user},{item},t,{part}" for user in "abcdefgh" for item, part in (("1", "train"), ("2", "train"))]
+    ingest(
+        "\n".join(["user_id,item_id,item_type,part", *rows, *(f"{user},3,t,test" for user in "ab")]).encode(), **COLUMN
+    )
+    parts = run_split(method="column", validation_share=0.99)
+    assert [row[0] for row in parts["train"]] == [row[0] for row in parts["validation"]] == list(range(1, 9))
+
+
+def test_a_temporal_split_takes_its_latest_training_rows_as_validation(ingest: Ingest) -> None:
+    ingest([[f"u{n % 5}", f"i{n}", "t", "1", str(n // 5)] for n in range(40)])
+    parts = run_split(method="temporal", train=0.7, validation=0, test=0.3, validation_share=0.2)
+    times = {part: [row[2] or 0 for row in parts[part]] for part in PARTS}
+    assert max(times["train"]) < min(times["validation"])
+    assert max(times["validation"]) < min(times["test"])
+    assert len(times["validation"]) >= 0.2 * (len(times["validation"]) + len(times["train"]))
+
+
+def test_a_split_with_validation_rows_of_its_own_keeps_them(ingest: Ingest) -> None:
+    ingest(planted_rows())
+    assert run_split(validation_share=0.5) == run_split(validation_share=0.0)
+
+
+def test_parts_without_users_in_common_are_refused_before_they_are_written(ingest: Ingest) -> None:
+    """Users who come one after the other: nobody has rows on both sides of the cut."""
+    ingest([[f"u{n // 5}", f"i{n % 5}", "t", "1", str(n)] for n in range(20)])
+    with pytest.raises(StageError, match=r"rows in both the train and the test part, found none; set split.method"):
+        run_split(method="temporal", train=0.5, validation=0.25, test=0.25)
+    assert not Path("data/split").exists()
+
+
+@given(
+    st.integers(0, 10**7),
+    st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(
+        lambda shares: sum(shares) <= 1 and shares[0] and shares[2]
+    ),
+)
 def test_fractions_give_sizes_within_one_row_that_fit(num_rows: int, shares: list[float]) -> None:
     train, validation, test = shares
-    params = SplitParams(method="random", seed=1, train=train, validation=validation, test=test)
+    params = SplitParams(method="random", seed=1, train=train, validation=validation, test=test, validation_share=0.1)
     sizes = split.part_sizes(num_rows, params)
     assert sum(sizes) <= num_rows
     assert all(abs(size - num_rows * share) <= 1 for size, share in zip(sizes, shares, strict=True))

@@ -200,7 +200,7 @@ class Training:
         """Trains on all batches once, calibrates and measures.
 
         Raises:
-          StageError: a loss is not finite.
+          StageError: a loss or an embedding is not finite.
         """
         self.model.reset_metrics()
         temperature = float(self.temperature)
@@ -209,6 +209,11 @@ class Training:
         losses = {task: float(mean.result()) for task, mean in self.model.losses_seen.items()}
         _check_finite(number, losses, self.params.learning_rate)
         users, items = self.embeddings()
+        if not (np.isfinite(users).all() and np.isfinite(items).all()):
+            raise StageError(
+                f"epoch {number}: expected finite embeddings, found NaN or infinity; lower train.learning_rate "
+                f"({self.params.learning_rate:g})"
+            )
         prior = self._calibrate(users, items)
         # Relative to an item without training rows, as the unknown item is one: from 0 up. Graph indices of inner
         # products lead towards long vectors, and those have to be the popular items' (Morozov and Babenko 2018).

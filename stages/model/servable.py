@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stages.model.towers import Towers
 from stages.ranking.top_k import MARGIN
+from stages.terminal import StageError
 
 _FINGERPRINT = "fingerprint.pb"
 
@@ -107,13 +108,22 @@ class Retrieval(tf.Module):
         return {"embedding": tf.gather(self.candidates, item), "known": item > 0}
 
     def save(self, folder: Path) -> None:
-        """Writes the SavedModel without its fingerprint, a random number that loading does not need."""
+        """Writes the SavedModel without its fingerprint, a random number that loading does not need.
+
+        Raises:
+          StageError: TensorFlow could not write, as where the disk is full.
+        """
         signatures: dict[str, Any] = {
             "serving_default": self.recommend,
             "query_embedding": self.query_embedding,
             "candidate_embedding": self.candidate_embedding,
         }
-        tf.saved_model.save(self, str(folder), signatures=signatures)
+        try:
+            tf.saved_model.save(self, str(folder), signatures=signatures)
+        except tf.errors.OpError as error:
+            # "{{function_node ...}} file; what the operating system said [Op:SaveV2]"
+            reason = str(error.message).partition(" [Op:")[0].rpartition("; ")[2]
+            raise StageError(f"{folder}: expected to write the SavedModel, found: {reason}") from None
         (folder / _FINGERPRINT).unlink(missing_ok=True)
 
 
