@@ -147,9 +147,9 @@ def share_of_each_user(rows: ir.Table, share: float) -> ir.BooleanValue:
 
 
 def latest_share(rows: ir.Table, share: float) -> ir.BooleanValue:
-    """Whether a row is of the latest share of all rows; equal times stay together, as in temporal_parts()."""
+    """Whether a row is of the latest share of all rows; equal times stay together, and those of the first are left."""
     since = start_of_latest(rows, round(count_of(rows) * share))
-    return _.timestamp >= since if since is not None else ibis.literal(False)
+    return (_.timestamp >= since) & (_.timestamp > rows.timestamp.min()) if since is not None else ibis.literal(False)
 
 
 def with_validation(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Table:

@@ -196,6 +196,14 @@ def test_a_temporal_split_takes_its_latest_training_rows_as_validation(ingest: I
     assert len(times["validation"]) >= 0.2 * (len(times["validation"]) + len(times["train"]))
 
 
+def test_rows_of_one_second_cannot_be_parted_by_time(ingest: Ingest) -> None:
+    ingest([[user, item, "t", "1", "1" if item < "7" else "2"] for user in "ab" for item in "123456789"])
+    with pytest.raises(
+        StageError, match=r"split.validation_share: expected at least one validation row of 12 training"
+    ):
+        run_split(method="temporal", train=0.6, validation=0, test=0.3, validation_share=0.5)
+
+
 def test_a_split_with_validation_rows_of_its_own_keeps_them(ingest: Ingest) -> None:
     ingest(planted_rows())
     assert run_split(validation_share=0.5) == run_split(validation_share=0.0)
