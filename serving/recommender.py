@@ -11,7 +11,7 @@ from serving.errors import ServingError
 from serving.exported import Exported
 from serving.fold_in import folded_in
 from serving.ids import Items, Users
-from serving.ranking import ARRAYS_HELD, Best, Candidates, best_items, best_of_index, excluding, pair_scores
+from serving.ranking import ARRAYS_HELD, Best, Candidates, best_items, best_of_index, excluding, longest, pair_scores
 from stages.ranking.blocks import in_blocks
 from stages.ranking.user_items import UserItems
 
@@ -165,7 +165,7 @@ class Recommender:
 
     def similar_users_batch(self, user_ids: Sequence[str], k: int = 10) -> list[list[SimilarUser]]:
         """As similar_users(), for several users."""
-        best = self._nearest(self.exported.user_embeddings, self.users.rows(user_ids), k)
+        best = self._nearest(self.exported.user_embeddings, self._longest_user, self.users.rows(user_ids), k)
         ids = self.exported.user_ids
         return [[SimilarUser(ids[row].as_py(), score) for row, score in answer] for answer in _answers(best)]
 
@@ -175,7 +175,7 @@ class Recommender:
 
     def similar_items_batch(self, items: Sequence[ItemKey], k: int = 10) -> list[list[SimilarItem]]:
         """As similar_items(), for several items."""
-        best = self._nearest(self.exported.item_embeddings, self.items.rows(items), k)
+        best = self._nearest(self.exported.item_embeddings, self._longest_item, self.items.rows(items), k)
         return [[SimilarItem(*self._described(row), score) for row, score in answer] for answer in _answers(best)]
 
     def score(self, user_id: str, items: Sequence[ItemKey]) -> NDArray[np.float32]:
@@ -228,7 +228,16 @@ class Recommender:
 
     @cached_property
     def _all_items(self) -> Candidates:
-        return Candidates(self.exported.item_embeddings, np.arange(len(self.exported.item_ids), dtype=np.int32))
+        rows = np.arange(len(self.exported.item_ids), dtype=np.int32)
+        return Candidates(self.exported.item_embeddings, rows, self._longest_item)
+
+    @cached_property
+    def _longest_item(self) -> float:
+        return longest(self.exported.item_embeddings)
+
+    @cached_property
+    def _longest_user(self) -> float:
+        return longest(self.exported.user_embeddings)
 
     def candidates(self, item_type: str | None, allow: Iterable[ItemKey] | None = None) -> Candidates | None:
         """What a type and a list of items allow; None for all."""
@@ -237,10 +246,10 @@ class Recommender:
         if allow is not None:
             rows = np.unique(self.items.rows(allow))
             rows = rows[(rows >= of_type.start) & (rows < of_type.stop)]
-            return Candidates(vectors[rows], rows)
+            return Candidates(vectors[rows], rows, self._longest_item)
         if item_type is None:
             return None
-        return Candidates(vectors[of_type.start : of_type.stop], np.array(of_type, np.int32))
+        return Candidates(vectors[of_type.start : of_type.stop], np.array(of_type, np.int32), self._longest_item)
 
     def _denied(self, deny: Iterable[ItemKey] | None) -> NDArray[np.int32]:
         """The rows of what must not be shown; what is not there cannot be shown anyway."""
@@ -258,12 +267,25 @@ class Recommender:
         best = self.best(np.ones((1, 1), np.float32), popularity, excluding(UserItems.none(1), denied), k)
         return self._recommendations(best, "popularity")[0]
 
-    def _nearest(self, embeddings: NDArray[np.float32], rows: NDArray[np.int32], k: int) -> Best:
-        """The k nearest rows by cosine, each row's own left out."""
-        taste = Candidates(embeddings[:, :-1], np.arange(len(embeddings), dtype=np.int32))
-        own = UserItems(np.arange(len(rows) + 1), rows)
-        best = self.best(taste.vectors[rows], taste, own, k)
-        return Best(np.where(best.scores > 0, best.rows, -1), best.scores)
+    def _nearest(self, embeddings: NDArray[np.float32], length: float, rows: NDArray[np.int32], k: int) -> Best:
+        """The k nearest rows by cosine, each row's own left out; none where the cosine is not above 0.
+
+        Args:
+          embeddings: [any, d] float32.
+          length: that of the longest embedding or more.
+          rows: [queries] int32.
+          k: at least 1.
+        """
+        taste = Candidates(embeddings[:, :-1], np.arange(len(embeddings), dtype=np.int32), length)
+        queries = taste.vectors[rows]
+        # To an untrained row, which is zeros, all are equally near.
+        trained = np.flatnonzero(queries.any(axis=1))
+        own = UserItems(np.arange(len(trained) + 1), rows[trained])
+        found = self.best(queries[trained], taste, own, k)
+        best = Best.nothing(len(rows), found.rows.shape[1])
+        best.rows[trained] = np.where(found.scores > 0, found.rows, -1)
+        best.scores[trained] = found.scores
+        return best
 
     def _recommendations(self, best: Best, source: Literal["model", "popularity"]) -> list[list[Recommendation]]:
         return [

@@ -246,6 +246,26 @@ def test_equal_scores_go_by_row_however_many_are_asked_at_once() -> None:
         assert (found.scores == exact[expected]).all()
 
 
+@pytest.mark.parametrize("apart", [1e-8, 0.0])
+def test_the_best_of_many_near_ties_are_found_exactly(apart: float) -> None:
+    """More near-ties than are asked for beside the best: float32 alone cannot tell which of them come first."""
+    draw = np.random.default_rng(2)
+    base = draw.normal(size=64)
+    near = base / np.linalg.norm(base) + apart * draw.normal(size=(150, 64))
+    others = draw.normal(size=(3000, 64)) / 20
+    vectors = np.concatenate([near, others]).astype(np.float32)[draw.permutation(3150)]
+    queries = draw.normal(size=(60, 64)).astype(np.float32)
+    queries[queries @ base < 0] *= -1
+    exact = (queries.astype(np.float64) @ vectors.astype(np.float64).T).astype(np.float32)
+    candidates = Candidates(vectors, np.arange(3150, dtype=np.int32))
+    for number in (1, 60):
+        found = best_items(queries[:number], candidates, UserItems.none(number), 10)
+        for row in range(number):
+            expected = np.lexsort((np.arange(3150), -exact[row]))[:10]
+            assert found.rows[row].tolist() == expected.tolist()
+            assert found.scores[row].tolist() == exact[row, expected].tolist()
+
+
 def test_a_folded_in_vector_is_a_step_up_the_likelihood_of_the_history() -> None:
     draw = np.random.default_rng(1)
     items = draw.normal(size=(30, 5))
