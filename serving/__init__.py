@@ -10,9 +10,10 @@ It needs neither TensorFlow nor DVC.
 
 from pathlib import Path
 
+from serving.answers import Recommendation, SimilarItem, SimilarUser
 from serving.errors import ServingError, UnknownIdError
 from serving.exported import read
-from serving.recommender import Recommendation, Recommender, SimilarItem, SimilarUser
+from serving.recommender import Recommender
 
 __all__ = ["Recommendation", "Recommender", "ServingError", "SimilarItem", "SimilarUser", "UnknownIdError", "open"]
 
