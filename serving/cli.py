@@ -11,7 +11,7 @@ import pyarrow as pa
 
 import serving
 from serving import output
-from serving.bulk import write_recommendations
+from serving.bulk import writable, write_recommendations
 from serving.errors import ServingError
 from stages.terminal import errors_of_one_line, progress
 
@@ -94,9 +94,9 @@ def _recommend(arguments: argparse.Namespace) -> Sequence[Answer | str]:
         raise UsageError("expected ids of users, or --all and --out FILE")
     if arguments.all and (arguments.json or arguments.unknown != "error"):
         raise UsageError("expected neither --json nor --unknown with --all, whose answer is the file")
-    if arguments.all and (arguments.out.is_dir() or not arguments.out.name):
-        raise UsageError(f"--out: expected the name of a file, found the folder {str(arguments.out)!r}")
     if arguments.all:
+        # Who names a file that cannot be written hears of it before the export is opened.
+        writable(arguments.out)
         # Arrow's own pool keeps some 60 MB that it will not need again.
         pa.set_memory_pool(pa.system_memory_pool())
     towerline = serving.open(arguments.exports)
