@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchmarks.common import print_machine
-from stages import artifacts
+from stages import artifacts, manifest
 from stages.ranking.scorers import Embeddings
 from stages.ranking.user_items import UserItems
 
@@ -44,7 +44,8 @@ def made_up(folder: Path, num_users: int, num_items: int, dimension: int) -> Non
     users = pa.table({"user_id": [f"{row:08d}" for row in range(num_users)]})
     item_ids = pa.array([f"{row:08d}" for row in range(num_items)])
     items = pa.table({"item_type": pa.repeat("item", num_items), "item_id": item_ids, "title": item_ids})
-    write_exported(folder, users, items, embeddings, UserItems(starts, seen.ravel()), {}, 0.2, csv=False)
+    write_exported(folder, users, items, embeddings, UserItems(starts, seen.ravel()), {}, csv=False)
+    manifest.write(folder, num_users, num_items, dimension + 1, 0.2)
 
 
 def timed(*words: str) -> tuple[float, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from serving.answers import ItemKey, Recommendation, SimilarItem, SimilarUser, Skipped, Unknown
 from serving.errors import ServingError
-from serving.exported import Exported
+from serving.exported import Exported, live_version, read
 from serving.fold_in import folded_in
 from serving.ids import Items, Users
 from serving.ranking import ARRAYS_HELD, Best, Candidates, best_items, best_of_index, excluding, longest, pair_scores
@@ -34,10 +35,36 @@ class Recommender:
     and arguments of another kind raise ServingError.
     """
 
-    def __init__(self, exported: Exported) -> None:
+    def __init__(self, exported: Exported, folder: Path | None = None) -> None:
+        """
+        Args:
+          exported: an open export.
+          folder: what reload() looks at; None where there is nothing to look at.
+        """
         self.exported = exported
+        self.folder = folder
         self.users = Users(exported.user_ids)
         self.items = Items(exported.item_types, exported.item_ids)
+
+    @property
+    def version(self) -> str:
+        """The version of the export that answers."""
+        return self.exported.version
+
+    def reload(self) -> "Recommender":
+        """Returns what answers from the folder as it is now: this object where its version is live still, else another.
+
+        This object does not change: answers under way, and questions of one request that belong together, finish on the
+        version that they began with. Its files are let go of with the last reference to it.
+
+        Raises:
+          ServingError: the folder cannot be opened now; this object answers as before.
+        """
+        if self.folder is None:
+            raise ServingError("reload: expected what serving.open() returned, found one without a folder")
+        if live_version(self.folder) == self.version:
+            return self
+        return Recommender(read(self.folder), self.folder)
 
     def recommend(
         self,

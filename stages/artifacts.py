@@ -58,6 +58,8 @@ EXPORTED_INDEX = "item_index.faiss"
 EXPORTED_MANIFEST = "manifest.json"
 
 ROW_GROUP_ROWS = 131_072
+# Of the floats in JSON and CSV files.
+DECIMALS = 6
 
 
 class Part(NamedTuple):
@@ -188,7 +190,7 @@ def _rounded(content: Any) -> Any:
         return {str(key): _rounded(value) for key, value in content.items()}
     if isinstance(content, Sequence) and not isinstance(content, str):
         return [_rounded(value) for value in content]
-    return round(content, 6) if isinstance(content, float) else content
+    return round(content, DECIMALS) if isinstance(content, float) else content
 
 
 def read_json(path: Path) -> Any:

@@ -22,7 +22,7 @@ import serving
 from serving.fold_in import STEP, folded_in
 from serving.ids import Items, Users
 from serving.ranking import Candidates, best_items
-from stages import artifacts
+from stages import artifacts, manifest
 from stages.ranking.ratings import RatingModel
 from stages.ranking.user_items import UserItems
 from tests.conftest import ENVIRONMENT, ROOT, STRANGE, commit_all, copy_project, run, set_params
@@ -357,15 +357,22 @@ def test_the_export_is_checked_when_it_is_opened(exports: Path, tmp_path: Path) 
     with pytest.raises(serving.ServingError, match=r"nowhere: expected what the stage export writes.*dvc repro"):
         serving.open(tmp_path / "nowhere")
     run(tmp_path, "cp", "-rL", str(exports), "copy")
-    np.save(tmp_path / "copy/item_embeddings.npy", np.zeros((3, 9), np.float32))
-    with pytest.raises(serving.ServingError, match=r"copy: expected 60 items in every file, found \(60, 3, 60\)"):
-        serving.open(tmp_path / "copy")
-    for path in sorted(exports.glob("*.*")):
+    for path in sorted(path for path in exports.rglob("*") if path.is_file()):
+        name = path.relative_to(exports).as_posix()
         for content in (b"", path.read_bytes()[: path.stat().st_size // 2], b"[]"):
-            run(tmp_path, "cp", "-L", *map(str, exports.glob("*.*")), "copy")
-            (tmp_path / "copy" / path.name).write_bytes(content)
-            with pytest.raises(serving.ServingError, match="copy: expected "):
+            (tmp_path / "copy" / name).write_bytes(content)
+            with pytest.raises(serving.ServingError, match="expected ") as caught:
                 serving.open(tmp_path / "copy")
+            assert name in str(caught.value)
+            assert "\n" not in str(caught.value)
+        run(tmp_path, "cp", "-L", str(path), f"copy/{name}")
+    serving.open(tmp_path / "copy")
+    # Files that are of one manifest, and yet of no export.
+    np.save(tmp_path / "copy/item_embeddings.npy", np.zeros((3, 9), np.float32))
+    (tmp_path / "copy/manifest.json").unlink()
+    manifest.write(tmp_path / "copy", 60, 60, 9, 0.1)
+    with pytest.raises(serving.ServingError, match=r"60 items in the manifest, \(60, 3, 60\) in the files"):
+        serving.open(tmp_path / "copy")
 
 
 def ask(exports: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
