@@ -50,7 +50,8 @@ EXPORT_REPORT = Path("reports/export.json")
 EXPORTS = Path("exports")
 EXPORTED_USERS = "user_embeddings"
 EXPORTED_ITEMS = "item_embeddings"
-EXPORTED_MODEL = "retrieval"
+# TensorFlow Serving wants a numbered folder for each version of a model.
+EXPORTED_MODEL = "retrieval/1"
 EXPORTED_SEEN_STARTS = "seen_starts.npy"
 EXPORTED_SEEN_ITEMS = "seen_items.npy"
 EXPORTED_RATINGS = "rating_model.npz"

@@ -82,7 +82,7 @@ def test_the_export_is_used_as_shown(project: Path) -> None:
 # Runs with TensorFlow alone.
 EMBEDDINGS = """
 import numpy as np, pyarrow.parquet as pq, tensorflow as tf
-ask = tf.saved_model.load("exports/retrieval").signatures
+ask = tf.saved_model.load("exports/retrieval/1").signatures
 users = pq.read_table("exports/user_embeddings.parquet").column("user_id").to_pylist()
 items = pq.read_table("exports/item_embeddings.parquet").select(["item_type", "item_id"]).to_pydict()
 np.save("asked_users.npy", ask["query_embedding"](user_id=tf.constant(users))["embedding"].numpy())

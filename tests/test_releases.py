@@ -54,7 +54,7 @@ def make_export(folder: Path, seed: int, size: int = 0) -> Path:
     )
     folder.mkdir(parents=True)
     write_exported(folder, users, items, embeddings, seen, {}, csv=False)
-    model = folder / artifacts.EXPORTED_MODEL / "1/saved_model.pb"
+    model = folder / artifacts.EXPORTED_MODEL / "saved_model.pb"
     model.parent.mkdir(parents=True)
     model.write_bytes(f"{seed:06d}".encode() + bytes(size))
     manifest.write(folder, USERS, ITEMS, 17, 0.1)
