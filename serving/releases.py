@@ -38,21 +38,24 @@ class Release(NamedTuple):
     Attributes:
       version: of the export.
       state: "live", "previous" for the one that a rollback goes to, or "kept".
-      users, items: how many of them.
-      megabytes: of all files, in 10^6 bytes.
       released: when it was copied, UTC.
+      users, items: how many of them.
+      bytes: of all files.
     """
 
     version: str
     state: str
+    released: str
     users: int
     items: int
-    megabytes: float
-    released: str
+    bytes: int
 
 
 def release(
-    exports: Path, releases: Path, keep: int | None = None, progressed: Callable[[int], object] = lambda size: None
+    exports: Path | str,
+    releases: Path | str,
+    keep: int | None = None,
+    progressed: Callable[[int], object] = lambda size: None,
 ) -> str:
     """Copies an export, with every digest compared, and makes it the live release.
 
@@ -69,6 +72,7 @@ def release(
     Raises:
       ServingError: the export is not whole, or cannot be copied; the live release stays.
     """
+    exports, releases = Path(exports), Path(releases)
     if keep is not None and keep < 1:
         raise ServingError(f"keep: expected a whole number of at least 1, found {keep}")
     source = _source(exports)
@@ -91,7 +95,7 @@ def release(
     return _told(content, before, now, removed)
 
 
-def rollback(releases: Path, version: str | None = None) -> str:
+def rollback(releases: Path | str, version: str | None = None) -> str:
     """Makes the release live that was live before, or the one of a version.
 
     Returns:
@@ -100,7 +104,9 @@ def rollback(releases: Path, version: str | None = None) -> str:
     Raises:
       ServingError: there is none, or it is damaged; the live release stays.
     """
-    live = _pointer(releases)
+    releases = Path(releases)
+    # A folder of another kind gets no lock file.
+    _pointer(releases)
     with _alone(releases):
         live = _pointer(releases)
         there = {one.version for one in listed(releases)}
@@ -120,12 +126,13 @@ def rollback(releases: Path, version: str | None = None) -> str:
     return f"{wanted} is live again; {live.live} is kept" if wanted != live.live else f"{wanted} is live already"
 
 
-def listed(releases: Path) -> list[Release]:
+def listed(releases: Path | str) -> list[Release]:
     """The releases of a folder: the live one, those that were live before, the last one first, and the others by time.
 
     Raises:
       ServingError: the folder is no folder of releases, or a release in it is damaged.
     """
+    releases = Path(releases)
     live = _pointer(releases)
     found = []
     for path in _versions(releases):
@@ -135,13 +142,13 @@ def listed(releases: Path) -> list[Release]:
         when = datetime.fromtimestamp((path / artifacts.EXPORTED_MANIFEST).stat().st_mtime, UTC)
         before = [one for one in live.before if (releases / one).is_dir() and one != live.live]
         state = "live" if path.name == live.live else "previous" if before[:1] == [path.name] else "kept"
-        row = Release(path.name, state, content.users, content.items, content.size / 1e6, f"{when:%Y-%m-%d %H:%M:%S}")
+        row = Release(path.name, state, f"{when:%Y-%m-%d %H:%M:%S}", content.users, content.items, content.size)
         rank = 0 if state == "live" else 1 + before.index(path.name) if path.name in before else len(before) + 1
         found.append((rank, -when.timestamp(), row))
     return [row for *_, row in sorted(found)]
 
 
-def verify(folder: Path) -> list[str]:
+def verify(folder: Path | str) -> list[str]:
     """Compares the digests of all files of an export, of a release, or of all releases of a folder.
 
     Returns:
@@ -150,6 +157,7 @@ def verify(folder: Path) -> list[str]:
     Raises:
       ServingError: a file is missing, or is not as it was written.
     """
+    folder = Path(folder)
     live = pointer.read(folder)
     if live is None:
         return [_verified(folder)]
