@@ -55,7 +55,6 @@ def measure_queries(dsn: str, towerline: serving.Recommender) -> None:
     questions: list[tuple[str, Sequence[Any], int]] = [(similar, [K], 0), (recommended, [K], 1), (unseen, [kind, K], 0)]
     print("| hnsw.ef_search | similar users | recommend | of a type, unseen |\n| --- | --- | --- | --- |")
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("SET hnsw.iterative_scan = strict_order")
         for effort in EFFORTS:
             connection.execute(f"SET hnsw.ef_search = {effort}".encode())
             cells = []

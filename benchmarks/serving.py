@@ -1,4 +1,4 @@
-"""What serving costs: the first answer, all users' recommendations and the memory beside the embeddings.
+"""What serving costs: the first answer, all users' recommendations of a release and the memory beside the embeddings.
 
 python -m benchmarks.serving exports
 python -m benchmarks.serving --users 1000000 --items 40981 --dimension 64
@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchmarks.common import print_machine
-from stages import artifacts
+from stages import artifacts, manifest
 from stages.ranking.scorers import Embeddings
 from stages.ranking.user_items import UserItems
 
@@ -44,7 +44,8 @@ def made_up(folder: Path, num_users: int, num_items: int, dimension: int) -> Non
     users = pa.table({"user_id": [f"{row:08d}" for row in range(num_users)]})
     item_ids = pa.array([f"{row:08d}" for row in range(num_items)])
     items = pa.table({"item_type": pa.repeat("item", num_items), "item_id": item_ids, "title": item_ids})
-    write_exported(folder, users, items, embeddings, UserItems(starts, seen.ravel()), {}, 0.2, csv=False)
+    write_exported(folder, users, items, embeddings, UserItems(starts, seen.ravel()), {}, csv=False)
+    manifest.write(folder, num_users, num_items, dimension + 1, 0.2)
 
 
 def timed(*words: str) -> tuple[float, int]:
@@ -58,20 +59,45 @@ def timed(*words: str) -> tuple[float, int]:
     return seconds, used.ru_maxrss * 1024
 
 
+# Prints what opening takes after all imports, what the process then holds for itself, and the CPU of a single query.
+OPEN = """
+import sys, time
+import numpy, pyarrow.parquet, serving
+start = time.perf_counter()
+towerline = serving.open(sys.argv[1])
+opened = time.perf_counter() - start
+own = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
+ids = towerline.exported.user_ids
+users = [ids[int(row)].as_py() for row in numpy.linspace(0, len(ids) - 1, 1000)]
+towerline.recommend(users[0])
+start = time.process_time()
+for user in users:
+    towerline.recommend(user)
+print(f"{opened * 1000:.0f} ms, {own / 1000:.0f} MB; a query {time.process_time() - start:.2f} ms of CPU")
+"""
+
+
 def measure(exports: Path, k: int) -> None:
     users, items = (
         np.load(exports / f"{name}.npy", mmap_mode="r") for name in (artifacts.EXPORTED_USERS, artifacts.EXPORTED_ITEMS)
     )
     from serving import open as open_export
+    from serving.releases import release
 
     user_id = open_export(exports).exported.user_ids[0].as_py()
-    first = [timed("recommend", user_id, "--exports", str(exports))[0] for _ in range(FIRST_ANSWERS)]
-    print(
-        f"first answer: {min(first):.2f}, {np.median(first):.2f}, {max(first):.2f} s (least, median, most)", flush=True
-    )
     with tempfile.TemporaryDirectory() as folder:
+        releases = Path(folder) / "releases"
+        release(exports, releases)
+        for name, place in (("an export", exports), ("a release", releases)):
+            first = [timed("recommend", user_id, "--exports", str(place)) for _ in range(FIRST_ANSWERS)]
+            command = [sys.executable, "-c", OPEN, str(place)]
+            opened = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            print(f"opening {name}: {opened}", end="")
+            waited, peaks = zip(*first, strict=True)
+            print(f"first answer from {name}: {min(waited):.2f}, {np.median(waited):.2f}, {max(waited):.2f} s", end=" ")
+            print(f"(least, median, most), peak {np.median(peaks) / 1e6:,.0f} MB", flush=True)
         out = Path(folder) / "recommendations.parquet"
-        seconds, peak = timed("recommend", "--all", "--k", str(k), "--out", str(out), "--exports", str(exports))
+        seconds, peak = timed("recommend", "--all", "--k", str(k), "--out", str(out), "--exports", str(releases))
         size = out.stat().st_size
     print(f"all {len(users):,} users, {len(items):,} items, d {users.shape[1]}, k {k}: {seconds:.1f} s,", end=" ")
     print(f"{len(users) / seconds:,.0f} users a second, file of {size / 1e6:,.0f} MB,", end=" ")

@@ -5,22 +5,29 @@
     towerline = serving.open("exports")
     towerline.recommend("42", k=10)
 
-It needs neither TensorFlow nor DVC.
+A folder of releases, which serving.releases fills, opens in the same way: its live release answers, and reload() moves
+on to another. It needs neither TensorFlow nor DVC.
 """
 
 from pathlib import Path
 
+from serving.answers import Recommendation, SimilarItem, SimilarUser
 from serving.errors import ServingError, UnknownIdError
 from serving.exported import read
-from serving.recommender import Recommendation, Recommender, SimilarItem, SimilarUser
+from serving.recommender import Recommender
 
 __all__ = ["Recommendation", "Recommender", "ServingError", "SimilarItem", "SimilarUser", "UnknownIdError", "open"]
 
 
 def open(folder: Path | str = "exports") -> Recommender:
-    """What answers questions from the folder that `export` wrote.
+    """Opens what answers questions; it stays whole whatever happens to the folder.
+
+    Args:
+      folder: a folder of releases, whose live release is opened; one release; or the folder that `export` wrote. The
+        files of a release are mapped into memory. Those of an export, which may change at any time, are read into
+        memory, and their digests are compared.
 
     Raises:
-      ServingError: the folder is not what `export` writes.
+      ServingError: the folder is none of these, or its files are not those of its manifest.
     """
-    return Recommender(read(Path(folder)))
+    return Recommender(read(Path(folder)), Path(folder))

@@ -1,6 +1,8 @@
 """The best items for every user, in blocks, into a Parquet file: memory does not grow with the number of users."""
 
 import mmap
+import os
+import stat
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from serving.errors import ServingError
 from serving.exported import Exported
 from serving.ranking import Best
 from serving.recommender import Recommender
@@ -48,13 +51,18 @@ def write_recommendations(
 
     Args:
       recommender: who answers.
-      path: the Parquet file, with the columns user_id, rank (from 1), item_type, item_id and score.
+      path: the Parquet file, with the columns user_id, rank (from 1), item_type, item_id and score; a symbolic
+        link is followed and stays.
       k, item_type, exclude_seen: as in recommend().
       progressed: called with the number of users done since its last call.
 
     Returns:
       The number of rows, at most k a user.
+
+    Raises:
+      ServingError: the path is neither a regular file nor a new name in a folder that exists.
     """
+    path = writable(path)
     exported = recommender.exported
     candidates = recommender.candidates(item_type)
     # Blocks of at least one user, in rows of no more than there are items.
@@ -84,6 +92,38 @@ def write_recommendations(
                 _let_go(array)
         rows += writing.result() if writing else 0
     return rows
+
+
+def writable(path: Path) -> Path:
+    """Returns the file that a path leads to through symbolic links, which may not exist yet.
+
+    Raises:
+      ServingError: it is neither a regular file nor a new name in a folder that exists.
+      OSError: the links lead nowhere, or may not be followed.
+    """
+    found = Path(os.path.realpath(path))
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if found.parent.is_dir():
+            return found
+        raise ServingError(
+            f"{path}: expected an existing folder to write to, found none; make {str(found.parent)!r}, or choose "
+            "another name"
+        ) from None
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+        raise ServingError(f"{path}: expected a regular file or a new name, found a {kind}; choose another name")
+    return found
+
+
+_KINDS = (
+    (stat.S_ISDIR, "folder"),
+    (stat.S_ISFIFO, "pipe"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
 
 
 def _let_go(array: NDArray[Any]) -> None:

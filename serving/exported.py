@@ -1,16 +1,26 @@
-"""What `export` wrote, opened: ids, vectors, what is seen, the rating model; large arrays are mapped, not read."""
+"""What `export` wrote, opened: ids, vectors, what is seen, the rating model; what is open stays whole.
 
+A release is mapped: it is never written again, so that its pages can be read when they are needed. A plain export,
+which DVC deletes and fills again and into which files may be copied, is read into memory, and the digest of every file
+that is read is compared with the manifest: what is open is one export, or nothing is.
+"""
+
+import hashlib
+import io
+import math
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from serving import pointer
 from serving.errors import ServingError
-from stages import artifacts
+from stages import artifacts, manifest
+from stages.manifest import Manifest
 from stages.ranking.ratings import RatingModel
 from stages.ranking.user_items import UserItems
 from stages.terminal import StageError
@@ -23,7 +33,7 @@ class Exported(NamedTuple):
     """One model; row r of every array belongs to the id in row r, and no row is an unknown id's.
 
     Attributes:
-      version: a digest of ids, titles, vectors, what is seen and the rating model, 12 hexadecimal digits.
+      version: a digest of all that the export holds, 12 hexadecimal digits.
       temperature: that the model was trained with.
       user_ids: [users] text in byte order.
       item_types, item_ids: [items] text, in byte order of (type, id).
@@ -48,7 +58,7 @@ class Exported(NamedTuple):
     item_index: "Index | None"
 
 
-# What reading a file raises that is cut off, or of another kind.
+# Raised by truncated or foreign files.
 _BROKEN = (
     OSError,
     EOFError,
@@ -59,61 +69,164 @@ _BROKEN = (
     pa.ArrowException,
     StageError,
 )
+# How often the live release is looked up again where it has been removed while it was opened.
+LOOK_UPS = 20
 
 
 def read(folder: Path) -> Exported:
-    """Opens an export.
+    """Opens the live release of a folder of releases, one release, or an export.
 
     Raises:
-      ServingError: the folder is not what `export` writes, or its files are not of one model.
+      ServingError: the folder is none of these, or its files are not those of its manifest.
     """
-    manifest = folder / artifacts.EXPORTED_MANIFEST
-    if not manifest.is_file():
-        raise ServingError(f"{folder}: expected what the stage export writes, found no {manifest.name}; run dvc repro")
+    for _ in range(LOOK_UPS):
+        live = pointer.read(folder)
+        try:
+            return _opened(folder if live is None else folder / live.live)
+        except ServingError:
+            # A release may remove the one that was live before while it is opened.
+            if live is None or pointer.read(folder) == live:
+                raise
+    raise ServingError(f"{folder}: expected a live release, found another one {LOOK_UPS} times; open it again")
+
+
+def live_version(folder: Path) -> str:
+    """The version that read() would open.
+
+    Raises:
+      ServingError: there is none.
+    """
+    live = pointer.read(folder)
+    if live is not None:
+        return live.live
     try:
-        content = artifacts.read_json(manifest)
-        found = _opened(folder, content)
-        if artifacts.read_json(manifest) != content:
-            raise ServingError(f"{folder}: expected an export that stays as it is, found another now; open it again")
+        return manifest.read(folder).version
+    except StageError as error:
+        raise ServingError(str(error)) from None
+
+
+def is_release(folder: Path, version: str) -> bool:
+    """Whether a folder is a release, whose files are never written again."""
+    place = folder.resolve()
+    return place.name == version and (place.parent / pointer.NAME).is_file()
+
+
+class _Files(Protocol):
+    """Where the content of an export's files comes from."""
+
+    def array(self, name: str) -> NDArray[Any]:
+        """The array of a .npy file, read-only."""
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """The arrays of a .npz file."""
+
+    def table(self, name: str, columns: list[str]) -> pa.Table:
+        """Columns of a Parquet file."""
+
+    def index(self, name: str, num_items: int, dimension: int) -> "Index":
+        """The index of the items."""
+
+
+class _Mapped:
+    """Files that are never written again: arrays and index are mapped."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def array(self, name: str) -> NDArray[Any]:
+        return np.asarray(np.load(self._folder / name, mmap_mode="r", allow_pickle=False))
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        return artifacts.read_arrays(self._folder / name)
+
+    def table(self, name: str, columns: list[str]) -> pa.Table:
+        return _table(self._folder / name, columns)
+
+    def index(self, name: str, num_items: int, dimension: int) -> "Index":
+        # Who has no index does not wait for its library.
+        from stages.ranking.approximate import load
+
+        return load(self._folder / name, num_items, dimension)
+
+
+class _Held:
+    """Files that anybody may write to: each is read whole, once, and what was read is compared with the manifest."""
+
+    def __init__(self, folder: Path, content: Manifest) -> None:
+        self._folder, self._manifest = folder, content
+
+    def _content(self, name: str) -> bytes:
+        content = (self._folder / name).read_bytes()
+        file = self._manifest.files[name]
+        manifest.check_digest(self._folder / name, file, hashlib.sha256(content).hexdigest())
+        return content
+
+    def array(self, name: str) -> NDArray[Any]:
+        content = self._content(name)
+        file = io.BytesIO(content)
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, by_column, dtype = read_header(file)
+        # The bytes themselves, so that a large array is not held twice.
+        array = np.frombuffer(content, dtype, math.prod(shape), file.tell())
+        return array.reshape(shape, order="F" if by_column else "C")
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        with np.load(io.BytesIO(self._content(name)), allow_pickle=False) as file:
+            return dict(file)
+
+    def table(self, name: str, columns: list[str]) -> pa.Table:
+        return _table(pa.BufferReader(self._content(name)), columns)
+
+    def index(self, name: str, num_items: int, dimension: int) -> "Index":
+        from stages.ranking.approximate import load
+
+        return load(self._folder / name, num_items, dimension, self._content(name))
+
+
+def _opened(folder: Path) -> Exported:
+    """Opens one release, or an export."""
+    try:
+        content = manifest.read(folder)
+    except StageError as error:
+        raise ServingError(str(error)) from None
+    try:
+        manifest.check_sizes(folder, content)
+        files = _Mapped(folder) if is_release(folder, content.version) else _Held(folder, content)
+        found = _exported(files, content)
+        _check_shapes(content, found)
     except _BROKEN as error:
         reason = " ".join(str(error).split()).removesuffix("; repro export") or type(error).__name__
-        raise ServingError(f"{folder}: expected what the stage export writes, found {reason}; run dvc repro") from None
+        raise ServingError(
+            f"{folder}: expected the files of version {content.version}, all as they were written, found that this is "
+            f"not so ({reason}); if somebody writes to the folder now, open it again, else run dvc repro --force export"
+        ) from None
     return found
 
 
-def _opened(folder: Path, manifest: dict[str, Any]) -> Exported:
-    users = _table(folder / f"{artifacts.EXPORTED_USERS}.parquet", ["user_id"])
-    items = _table(folder / f"{artifacts.EXPORTED_ITEMS}.parquet", ["item_type", "item_id", "title"])
-    ratings = artifacts.read_arrays(folder / artifacts.EXPORTED_RATINGS)
-    found = Exported(
-        manifest["version"],
-        manifest["temperature"],
-        _column(users, "user_id"),
-        _column(items, "item_type"),
-        _column(items, "item_id"),
-        _column(items, "title"),
-        _mapped(folder / f"{artifacts.EXPORTED_USERS}.npy"),
-        _mapped(folder / f"{artifacts.EXPORTED_ITEMS}.npy"),
-        UserItems(_mapped(folder / artifacts.EXPORTED_SEEN_STARTS), _mapped(folder / artifacts.EXPORTED_SEEN_ITEMS)),
-        RatingModel(**ratings) if ratings else None,
-        _index(folder / artifacts.EXPORTED_INDEX, manifest),
+def _exported(files: _Files, content: Manifest) -> Exported:
+    users = files.table(f"{artifacts.EXPORTED_USERS}.parquet", ["user_id"])
+    items = files.table(f"{artifacts.EXPORTED_ITEMS}.parquet", ["item_type", "item_id", "title"])
+    ratings = files.arrays(artifacts.EXPORTED_RATINGS)
+    indexed = artifacts.EXPORTED_INDEX in content.files
+    return Exported(
+        version=content.version,
+        temperature=content.temperature,
+        user_ids=_column(users, "user_id"),
+        item_types=_column(items, "item_type"),
+        item_ids=_column(items, "item_id"),
+        titles=_column(items, "title"),
+        user_embeddings=files.array(f"{artifacts.EXPORTED_USERS}.npy"),
+        item_embeddings=files.array(f"{artifacts.EXPORTED_ITEMS}.npy"),
+        seen=UserItems(files.array(artifacts.EXPORTED_SEEN_STARTS), files.array(artifacts.EXPORTED_SEEN_ITEMS)),
+        ratings=RatingModel(**ratings) if ratings else None,
+        item_index=files.index(artifacts.EXPORTED_INDEX, content.items, content.dimension) if indexed else None,
     )
-    _check_sizes(folder, manifest, found)
-    return found
 
 
-def _index(path: Path, manifest: dict[str, Any]) -> "Index | None":
-    if not path.exists():
-        return None
-    # Who has no index does not wait for its library.
-    from stages.ranking.approximate import load
-
-    return load(path, manifest["items"], manifest["dimension"])
-
-
-def _table(path: Path, columns: list[str]) -> pa.Table:
+def _table(source: Any, columns: list[str]) -> pa.Table:
     # pyarrow.parquet.read_table() imports pandas, which takes longer than all the rest of the first answer.
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(source) as file:
         return file.read(columns=columns)
 
 
@@ -121,14 +234,17 @@ def _column(table: pa.Table, name: str) -> pa.StringArray:
     return table[name].combine_chunks()
 
 
-def _mapped(path: Path) -> NDArray[Any]:
-    """The array in a .npy file, its pages read when they are needed."""
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+def _check_shapes(content: Manifest, found: Exported) -> None:
+    """Compares the numbers of rows and dimensions.
 
-
-def _check_sizes(folder: Path, manifest: dict[str, Any], found: Exported) -> None:
+    Raises:
+      StageError: the files do not belong together.
+    """
     if len(found.seen.items) != found.seen.starts[-1]:
-        raise ValueError(f"{len(found.seen.items)} seen items where {found.seen.starts[-1]} are told of")
+        raise StageError(
+            f"{artifacts.EXPORTED_SEEN_STARTS} declares {found.seen.starts[-1]} items, {artifacts.EXPORTED_SEEN_ITEMS} "
+            f"has {len(found.seen.items)}"
+        )
     sizes = {
         "users": [len(found.user_ids), len(found.user_embeddings), len(found.seen.starts) - 1],
         "items": [len(found.item_ids), len(found.item_embeddings)],
@@ -138,7 +254,5 @@ def _check_sizes(folder: Path, manifest: dict[str, Any], found: Exported) -> Non
         sizes["users"].append(len(found.ratings.user_bias))
         sizes["items"].append(len(found.ratings.item_bias))
     for name, counts in sizes.items():
-        if set(counts) != {manifest[name]}:
-            raise ServingError(
-                f"{folder}: expected {manifest[name]} {name} in every file, found {tuple(counts)}; run dvc repro"
-            )
+        if set(counts) != {getattr(content, name)}:
+            raise StageError(f"{getattr(content, name)} {name} in the manifest, {tuple(counts)} in the files")

@@ -36,8 +36,8 @@ class Users:
         Raises:
           ServingError: an id is not text.
         """
-        if isinstance(user_ids, str):
-            raise ServingError(f"expected a list of user ids, found the text {user_ids!r}; put it into a list")
+        if isinstance(user_ids, str) or not isinstance(user_ids, Iterable):
+            raise ServingError(f"expected a list of user ids, found {user_ids!r}; put it into a list")
         _check_text(user_ids)
         return np.array([self._row(user_id) for user_id in user_ids], np.int32)
 
@@ -135,9 +135,11 @@ class Items:
 
 
 def _checked(items: Iterable[tuple[str, str]]) -> list[Item]:
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        raise ServingError(f"expected a list of items as (type, id), found {items!r}")
     keys = list(items)
     for one in keys:
-        if isinstance(one, str) or len(one) != 2:
+        if not isinstance(one, tuple | list | np.ndarray) or len(one) != 2:
             raise ServingError(f"expected items as (type, id), found {one!r}")
         _check_text(one)
     return [Item(*one) for one in keys]

@@ -1,6 +1,7 @@
 """Answers as people read them, a table, and as programs do, a JSON object a line."""
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ def table(question: dict[str, object], rows: Sequence[NamedTuple]) -> None:
     columns = [name for name in rows[0]._fields if name != "source"]
     found = Table(box=None, pad_edge=False, header_style="dim")
     for name in columns:
-        number = isinstance(getattr(rows[0], name), float)
+        number = isinstance(getattr(rows[0], name), int | float)
         found.add_column(HEADINGS.get(name, name), justify="right" if number else "left", overflow="fold")
     for row in rows:
         found.add_row(*(Text(_text(getattr(row, name))) for name in columns))
@@ -46,6 +47,11 @@ def line(text: str) -> None:
     print(text)
 
 
+def note(text: str) -> None:
+    """Prints what a person should know beside an answer, to standard error."""
+    print(printable(text), file=sys.stderr)
+
+
 def _text(value: object) -> str:
     """What is shown of a value."""
     match value:
@@ -53,6 +59,8 @@ def _text(value: object) -> str:
             return ""
         case float():
             return f"{value:.4f}"
+        case int():
+            return f"{value:,}"
         case list() | tuple():
             return " ".join(_text(one) for one in value)
     return printable(str(value))

@@ -1,7 +1,8 @@
 """The best items for queries, with their scores: arrays in, arrays out.
 
-What is found with float32 is scored again in float64, rounded to float32, and ordered by score, equal scores by row. So
-an answer does not depend on how many queries are asked at once, on the library that multiplies, or on the processor.
+What is found with float32 is scored again in float64, rounded to float32, and ordered by score, equal scores by row. An
+error bound of float32 sums says whether anything else could belong to the best; if so, more is scored again. An answer
+therefore does not depend on how many queries are asked at once, on the library that multiplies, or on the processor.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.ranking.blocks import in_blocks
+from stages.ranking.blocks import BLOCK_SCORES, in_blocks
 from stages.ranking.scorers import Columns
-from stages.ranking.top_k import MARGIN, rank_items
+from stages.ranking.top_k import MARGIN, rank_items, score_error
 from stages.ranking.user_items import UserItems
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 MOST_EXCLUDED = 1000
 # Arrays of one float32 a query, candidate and dimension that scoring holds at once: in float64 both, and their product.
 ARRAYS_HELD = 6
+# How many times as many more than k are asked for where it is not certain that nothing was missed.
+GROWTH = 8
 
 
 class Candidates(NamedTuple):
@@ -29,10 +32,12 @@ class Candidates(NamedTuple):
     Attributes:
       vectors: [candidates, d] float32.
       rows: [candidates] int32 ascending, the rows of these in the export.
+      longest: the length of the longest vector or more, as from longest(); None where it has to be computed.
     """
 
     vectors: NDArray[np.float32]
     rows: NDArray[np.int32]
+    longest: float | None = None
 
 
 class Best(NamedTuple):
@@ -45,6 +50,11 @@ class Best(NamedTuple):
 
     rows: NDArray[np.int32]
     scores: NDArray[np.float32]
+
+    @classmethod
+    def nothing(cls, num_queries: int, k: int) -> "Best":
+        """Answers without a candidate."""
+        return cls(np.full((num_queries, k), -1, np.int32), np.full((num_queries, k), -np.inf, np.float32))
 
 
 class _InnerProducts(NamedTuple):
@@ -73,13 +83,40 @@ def best_items(queries: NDArray[np.float32], candidates: Candidates, excluded: U
       excluded: row r holds the rows in the export that query r must not be shown.
       k: at least 1.
     """
-    num_queries = len(queries)
+    best = Best.nothing(len(queries), k)
     if not len(candidates.rows):
-        return _nothing(num_queries, k)
+        return best
     scorer = _InnerProducts(queries, candidates.vectors)
-    asked = min(k + MARGIN, len(candidates.rows))
-    ranked = rank_items(scorer, np.arange(num_queries, dtype=np.int32), _columns(excluded, candidates.rows), asked)
-    return rescored(queries, candidates, ranked - 1, k)
+    columns = _columns(excluded, candidates.rows)
+    error = 2 * _score_errors(queries, candidates)
+    left = np.arange(len(queries), dtype=np.int32)
+    margin = MARGIN
+    while len(left):
+        asked = min(k + margin, len(candidates.rows))
+        found = rank_items(scorer, left, columns.of_users(left), asked) - 1
+        answer, least = rescored(queries[left], candidates, found, k)
+        best.rows[left], best.scores[left] = answer
+        # What was not found has a float32 score of at most the least that was, and both are off by one error.
+        certain = (least == -np.inf) | (least + error[left] < answer.scores[:, -1])
+        left = left[~certain & (asked < len(candidates.rows))]
+        margin *= GROWTH
+    return best
+
+
+def longest(vectors: NDArray[np.float32]) -> float:
+    """The length of the longest of [any, d] float32 vectors, or slightly more; 0 for none."""
+    # A thousandth more than the error of this sum of squares.
+    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max(initial=0))) * 1.001
+
+
+def _score_errors(queries: NDArray[np.float32], candidates: Candidates) -> NDArray[np.float64]:
+    """[queries] float64: how far the float32 score of a candidate can be from its exact one."""
+    length = longest(candidates.vectors) if candidates.longest is None else candidates.longest
+    dimension = queries.shape[1]
+    lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
+    # Products below the smallest normal number may be lost.
+    errors: NDArray[np.float64] = score_error(dimension) * length * lengths + 4 * dimension * np.finfo(np.float32).tiny
+    return errors
 
 
 def best_of_index(
@@ -96,10 +133,10 @@ def best_of_index(
     found = _found(queries[few], index, len(candidates.rows), excluded.of_users(few), k + MARGIN)
     # Where the lists that were looked into hold too little, and for those who exclude much: search of everything.
     enough = (found >= 0).sum(axis=1) >= k
-    best = _nothing(len(queries), k)
+    best = Best.nothing(len(queries), k)
     others = np.setdiff1d(np.arange(len(queries), dtype=np.int32), few[enough])
     for rows, answer in (
-        (few[enough], rescored(queries[few[enough]], candidates, found[enough], k)),
+        (few[enough], rescored(queries[few[enough]], candidates, found[enough], k)[0]),
         (others, best_items(queries[others], candidates, excluded.of_users(others), k)),
     ):
         best.rows[rows], best.scores[rows] = answer
@@ -121,32 +158,36 @@ def _found(
     return np.take_along_axis(found, kept, axis=1)
 
 
-def rescored(queries: NDArray[np.float32], candidates: Candidates, found: NDArray[np.int32], k: int) -> Best:
-    """The k best of what was found for each query.
+def rescored(
+    queries: NDArray[np.float32], candidates: Candidates, found: NDArray[np.int32], k: int
+) -> tuple[Best, NDArray[np.float32]]:
+    """Returns the k best of what was found for each query, and the least score of what was found.
 
     Args:
       queries: [queries, d] float32.
       candidates: what may be shown.
       found: [queries, any] int32 positions among the candidates, -1 for none.
       k: at least 1.
+
+    Returns:
+      The best, and [queries] float32 least scores, -inf where a -1 was among the positions.
     """
 
-    def of_block(start: int, stop: int) -> Best:
-        position = found[start:stop]
-        scores = _inner_products(queries[start:stop], candidates.vectors[np.maximum(position, 0)])
-        best = _ordered(np.maximum(position, 0), np.where(position < 0, np.float32(-np.inf), scores), k)
-        return Best(np.where(best.scores > -np.inf, candidates.rows[best.rows], np.int32(-1)), best.scores)
+    def of_block(start: int, stop: int) -> tuple[Best, NDArray[np.float32]]:
+        position = np.maximum(found[start:stop], 0)
+        scores = _inner_products_at(queries[start:stop], candidates.vectors, position)
+        scores[found[start:stop] < 0] = -np.inf
+        best = _ordered(position, scores, k)
+        rows = np.where(best.scores > -np.inf, candidates.rows[best.rows], np.int32(-1))
+        return Best(rows, best.scores), scores.min(axis=1)
 
     blocks = in_blocks(of_block, len(queries), ARRAYS_HELD * found.shape[1] * queries.shape[1])
-    shown = _nothing(len(queries), k)
-    if blocks:
-        shown.rows[:, : found.shape[1]] = np.concatenate([block.rows for block in blocks])
-        shown.scores[:, : found.shape[1]] = np.concatenate([block.scores for block in blocks])
-    return shown
-
-
-def _nothing(num_queries: int, k: int) -> Best:
-    return Best(np.full((num_queries, k), -1, np.int32), np.full((num_queries, k), -np.inf, np.float32))
+    shown = Best.nothing(len(queries), k)
+    if not blocks:
+        return shown, np.zeros(0, np.float32)
+    shown.rows[:, : found.shape[1]] = np.concatenate([best.rows for best, _ in blocks])
+    shown.scores[:, : found.shape[1]] = np.concatenate([best.scores for best, _ in blocks])
+    return shown, np.concatenate([least for _, least in blocks])
 
 
 def pair_scores(
@@ -165,6 +206,18 @@ def _inner_products(queries: NDArray[np.float32], vectors: NDArray[np.float32]) 
     """[queries, any] float32, summed in float64, of [queries, d] and [queries, any, d]."""
     found: NDArray[np.float64] = np.einsum("qd,qcd->qc", queries.astype(np.float64), vectors.astype(np.float64))
     return found.astype(np.float32)
+
+
+def _inner_products_at(
+    queries: NDArray[np.float32], vectors: NDArray[np.float32], position: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """[queries, any] float32, summed in float64, of each query with the vectors at its row of positions.
+
+    Long rows of positions are cut into pieces, so that memory does not grow with them.
+    """
+    step = max(1, BLOCK_SCORES // (ARRAYS_HELD * len(queries) * queries.shape[1]))
+    pieces = [position[:, start : start + step] for start in range(0, position.shape[1], step)]
+    return np.concatenate([_inner_products(queries, vectors[piece]) for piece in pieces], axis=1)
 
 
 def _ordered(position: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Best:

@@ -50,7 +50,8 @@ EXPORT_REPORT = Path("reports/export.json")
 EXPORTS = Path("exports")
 EXPORTED_USERS = "user_embeddings"
 EXPORTED_ITEMS = "item_embeddings"
-EXPORTED_MODEL = "retrieval"
+# TensorFlow Serving wants a numbered folder for each version of a model.
+EXPORTED_MODEL = "retrieval/1"
 EXPORTED_SEEN_STARTS = "seen_starts.npy"
 EXPORTED_SEEN_ITEMS = "seen_items.npy"
 EXPORTED_RATINGS = "rating_model.npz"
@@ -58,6 +59,8 @@ EXPORTED_INDEX = "item_index.faiss"
 EXPORTED_MANIFEST = "manifest.json"
 
 ROW_GROUP_ROWS = 131_072
+# Of the floats in JSON and CSV files.
+DECIMALS = 6
 
 
 class Part(NamedTuple):
@@ -200,7 +203,7 @@ def _rounded(content: Any) -> Any:
         return {str(key): _rounded(value) for key, value in content.items()}
     if isinstance(content, Sequence) and not isinstance(content, str):
         return [_rounded(value) for value in content]
-    return round(content, 6) if isinstance(content, float) else content
+    return round(content, DECIMALS) if isinstance(content, float) else content
 
 
 def read_json(path: Path) -> Any:

@@ -8,7 +8,6 @@ Writes: exports/, reports/export.json.
 Parameters: export.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages import artifacts, tables
+from stages import artifacts, manifest, tables
 from stages.model.servable import Retrieval, Vocabularies
 from stages.model.towers import Towers
 from stages.params import ExportParams
@@ -28,7 +27,6 @@ from stages.ranking.top_k import rank_items
 from stages.ranking.user_items import UserItems
 from stages.terminal import StageError, run
 
-VERSION_DIGITS = 12
 # Of how many users, evenly spaced, the index is asked, and for how many items.
 RECALL_USERS, RECALL_CUTOFF = 2000, 100
 
@@ -80,15 +78,6 @@ def seen_items(num_users: int) -> UserItems:
     return UserItems.of_pairs(user, item, num_users - 1)
 
 
-def version_of(folder: Path) -> str:
-    """A digest of the files of a folder, in the order of their names; CSV files repeat what others hold."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.suffix != ".csv"):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:VERSION_DIGITS]
-
-
 def write_index(path: Path, embeddings: Embeddings, min_recall: float) -> float:
     """Writes the approximate index of the items and returns its recall@100 against exact search.
 
@@ -123,10 +112,9 @@ def write_exported(
     embeddings: Embeddings,
     seen: UserItems,
     ratings: dict[str, NDArray[Any]],
-    temperature: float,
     csv: bool,
 ) -> None:
-    """Writes all but the index and the servable model, and a manifest that tells this export from others.
+    """Writes all but the index, the servable model and the manifest.
 
     Args:
       folder: an empty folder.
@@ -134,7 +122,6 @@ def write_exported(
       embeddings: with the unknown ids at index 0.
       seen: as from seen_items().
       ratings: the arrays of the rating head; none where the rating task was not trained.
-      temperature: that the model was trained with.
       csv: whether to write the embeddings as CSV, too.
     """
     write_embeddings(folder, artifacts.EXPORTED_USERS, users, embeddings.users, csv)
@@ -143,14 +130,6 @@ def write_exported(
     artifacts.write_array(folder / artifacts.EXPORTED_SEEN_ITEMS, seen.items)
     known = {name: array[1:] if array.ndim else array for name, array in ratings.items()}
     artifacts.write_arrays(folder / artifacts.EXPORTED_RATINGS, known)
-    manifest = {
-        "version": version_of(folder),
-        "users": len(users),
-        "items": len(items),
-        "dimension": embeddings.items.shape[1],
-        "temperature": temperature,
-    }
-    artifacts.write_json(folder / artifacts.EXPORTED_MANIFEST, manifest)
 
 
 def main() -> str:
@@ -169,11 +148,12 @@ def main() -> str:
     ids = [column.to_numpy() for column in (users["user_id"], items["item_type"], items["item_id"])]
     report: dict[str, float] = {}
     with artifacts.replacing(artifacts.EXPORTS) as folder:
-        write_exported(folder, users, items, embeddings, seen, ratings, temperature, params.csv)
+        write_exported(folder, users, items, embeddings, seen, ratings, params.csv)
         if params.index.build:
             share = write_index(folder / artifacts.EXPORTED_INDEX, embeddings, params.index.min_recall)
             report[f"index_recall@{RECALL_CUTOFF}"] = share
         Retrieval(towers, Vocabularies(*ids)).save(folder / artifacts.EXPORTED_MODEL)
+        manifest.write(folder, len(users), len(items), embeddings.items.shape[1], temperature)
     artifacts.write_json(artifacts.EXPORT_REPORT, report)
     sizes = f"{len(users):,} users and {len(items):,} items of {embeddings.items.shape[1]} dimensions"
     return ", ".join([sizes, *(f"{name} {value:.4f}" for name, value in report.items())])

@@ -1,6 +1,7 @@
 """What a command shows on the terminal: one line a step, progress bars, and errors of one line."""
 
 import os
+import signal
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from typing import ClassVar, NoReturn
 
 from tqdm import tqdm
+
+import stages
 
 
 class CommandError(Exception):
@@ -34,11 +37,18 @@ def _shows(letter: str) -> bool:
 def errors_of_one_line(command: str) -> Iterator[None]:
     """Ends the process with one line on standard error where a command cannot go on.
 
-    The exit code is that of the CommandError, 1 where the operating system refused a file, 130 where the command was
-    interrupted, and 141, without a line, where nobody reads its output any more. Anything else is a bug of ours and
-    keeps its traceback.
+    The exit code is that of the CommandError, 1 where the operating system refused a file or standard output is closed,
+    130 where the command was interrupted, and 141, without a line, where nobody reads its output any more. Anything
+    else is a bug of ours and keeps its traceback.
     """
     try:
+        if signal.getsignal(signal.SIGINT) is stages.end_interrupted:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Python has None where the descriptor is closed, and the next file that is opened would get its number.
+        if sys.stdout is None:
+            raise CommandError(
+                "expected an open standard output, found a closed one; redirect it to a file, or to /dev/null"
+            )
         yield
     except CommandError as error:
         print(f"{command}: {printable(str(error))}", file=sys.stderr)

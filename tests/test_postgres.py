@@ -219,7 +219,6 @@ def assert_found(found: Sequence[float], best: NDArray[np.float32]) -> int:
 
 
 AMPLE = "SET LOCAL hnsw.ef_search = 100"
-ITERATIVE = f"{AMPLE}; SET LOCAL hnsw.iterative_scan = strict_order"
 
 
 def test_similar_users_are_those_of_exact_search_without_the_user(asked: Asked) -> None:
@@ -252,18 +251,45 @@ def test_recommended_items_are_those_of_exact_search(asked: Asked) -> None:
 
 def test_recommended_items_of_a_type_leave_out_what_is_seen_and_are_still_k(asked: Asked) -> None:
     query = RECOMMENDED_UNSEEN_ITEMS_OF_TYPE
-    assert f"items_{asked.exported.version}_embedding_idx" in asked.plan(query, "u5", "film", K, settings=ITERATIVE)
+    assert f"items_{asked.exported.version}_embedding_idx" in asked.plan(query, "u5", "film", K, settings=AMPLE)
     starts, items = asked.exported.seen
     hits = 0
     for row, scores in zip(asked.rows.tolist(), asked.scores.copy(), strict=True):
-        found = asked.ask(query, f"u{row}", "film", K, settings=ITERATIVE)
+        found = asked.ask(query, f"u{row}", "film", K, settings=AMPLE)
         scores[items[starts[row] : starts[row + 1]]] = -np.inf
         scores[np.arange(len(scores)) % 3 != 0] = -np.inf
         np.testing.assert_allclose([score for *_, score in found], scores[[int(one) for one, *_ in found]], atol=1e-5)
         hits += assert_found([score for *_, score in found], np.sort(scores)[-K:])
     assert hits / (K * len(asked.rows)) >= 0.98
     # More than ef_search rows come only where the scan goes on.
-    assert len(asked.ask(query, "u5", "film", 150, settings=ITERATIVE)) == 150
+    assert len(asked.ask(query, "u5", "film", 150, settings=AMPLE)) == 150
+
+
+def test_somebody_who_has_seen_much_is_recommended_as_many_by_default(asked: Asked, server: Server) -> None:
+    """The index's best 40, where a search ends by default, are all seen: the user has the best 320 items."""
+    exported = made(users=50, items=8_000, dimension=17, seed=7)
+    best = np.argsort(-(exported.item_embeddings @ exported.user_embeddings[5]), kind="stable")[:320]
+    others = np.repeat(np.arange(50, dtype=np.int32), 3)
+    own = np.full(320, 5, np.int32)
+    items = np.concatenate([np.tile(np.arange(3), 50), best]).astype(np.int32)
+    publish(
+        server.dsn(),
+        exported._replace(seen=UserItems.of_pairs(np.concatenate([others, own]), items, 49)),
+        Names("much"),
+    )
+    query = RECOMMENDED_UNSEEN_ITEMS_OF_TYPE.replace("towerline.", "much.")
+    assert f"items_{exported.version}_embedding_idx" in asked.plan(query, "u5", "film", 20)
+    for kind in ("film", "book"):
+        found = asked.ask(query, "u5", kind, 20)
+        assert len(found) == 20
+        assert not {int(item_id) for item_id, *_ in found} & set(best.tolist())
+    assert asked.ask("SHOW hnsw.iterative_scan") == [("off",)], "for this one statement"
+
+
+def test_nobody_is_like_a_user_without_training_rows(asked: Asked) -> None:
+    assert not asked.exported.user_embeddings[0, :-1].any()
+    assert asked.ask(SIMILAR_USERS, "u0", K) == []
+    assert len(asked.ask(RECOMMENDED_ITEMS, "u0", K)) == K
 
 
 def test_nobody_is_like_an_unknown_user_and_nothing_is_recommended_to_one(asked: Asked) -> None:
@@ -324,6 +350,30 @@ def test_rollback_goes_to_the_previous_version_and_back(server: Server) -> None:
         assert exported.version in rollback(server.dsn(), names)
         assert live(server, "back", exported)
         assert states(server, "back")["live"] == exported.version
+
+
+def test_a_lost_list_of_models_is_made_again_from_the_views(server: Server) -> None:
+    first, second, third = (made(seed=seed, dimension=9 + seed) for seed in (1, 2, 3))
+    names = Names("lost")
+    noted = "SELECT version, state, dimension, users, items FROM lost.models ORDER BY version"
+    # None rolls back.
+    for published, live_then in ((third, third), (second, second), (first, first), (None, first)):
+        server.run("DROP SCHEMA IF EXISTS lost CASCADE")
+        for exported in (first, second):
+            publish(server.dsn(), exported, names)
+        server.run("DROP TABLE lost.models")
+        if published is None:
+            rollback(server.dsn(), names)
+        else:
+            publish(server.dsn(), published, names)
+        assert live(server, "lost", live_then)
+        previous = first if live_then is second else second
+        assert states(server, "lost") == {"live": live_then.version, "previous": previous.version}
+        kept = {f"{view}_{one.version}" for view in ("users", "items") for one in (live_then, previous)}
+        assert tables(server, "lost") == {"models", *kept}
+        assert {row[0]: row[2:] for row in server.run(noted)} == {
+            one.version: (one.user_embeddings.shape[1], 300, 200) for one in (live_then, previous)
+        }
 
 
 def test_a_second_publisher_is_refused_at_once_and_the_first_is_not_disturbed(server: Server) -> None:
@@ -519,7 +569,7 @@ def test_a_role_that_may_create_in_the_schema_publishes_and_one_that_reads_views
             (RECOMMENDED_ITEMS, ("u5", K)),
             (RECOMMENDED_UNSEEN_ITEMS_OF_TYPE, ("u5", "film", K)),
         ):
-            assert len(asked.ask(query, *parameters, settings=ITERATIVE)) == K
+            assert len(asked.ask(query, *parameters, settings=AMPLE)) == K
         for table in ("models", f"users_{2:012x}"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(f'SELECT * FROM towerline."{table}"'.encode())
@@ -694,6 +744,9 @@ def test_a_name_that_is_taken_is_left_alone(server: Server) -> None:
         {"users": "nul\0"},
         {"users": "items"},
         {"items": "models"},
+        {"schema": "information_schema"},
+        {"schema": "pg_catalog"},
+        {"schema": "pg_toast"},
     ],
 )
 def test_names_that_postgresql_would_cut_or_confuse_are_refused(names: dict[str, str]) -> None:

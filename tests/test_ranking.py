@@ -1,6 +1,7 @@
 """Top-k and ranking metrics against slow obvious twins and against trec_eval (ir_measures)."""
 
 import math
+import threading
 
 import ir_measures
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, Success, nDCG
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from stages import evaluate
 from stages.ranking import blocks, metrics, top_k
@@ -171,3 +173,42 @@ def test_rating_model_and_errors_by_hand() -> None:
     rating = np.array([4.45, 4.75], np.float32)
     assert root_mean_squared_error(predicted, rating) == pytest.approx(math.sqrt(2))
     assert mean_absolute_error(predicted, rating) == pytest.approx(1.0)
+
+
+def test_a_single_block_starts_no_thread_and_looks_up_no_library_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks.in_blocks(lambda start, stop: stop, 1, 1)
+
+    def refuse(*arguments: object, **named: object) -> None:
+        raise AssertionError("a thread pool or a look-up of libraries costs several times what a query does")
+
+    for name in ("ThreadPoolExecutor", "ThreadpoolController"):
+        monkeypatch.setattr(blocks, name, refuse)
+    done: list[int] = []
+    assert blocks.in_blocks(lambda start, stop: stop, 5, 1, done.append) == done == [5]
+    assert blocks.in_blocks(lambda start, stop: stop, 0, 1) == []
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in ThreadpoolController().info() if library["user_api"] == "blas"}
+
+
+def test_blas_has_one_thread_until_the_last_of_several_that_rank_has_ended() -> None:
+    first_has_ended, second_has_begun = threading.Event(), threading.Event()
+    seen: list[set[int]] = []
+
+    def overlap() -> None:
+        with blocks.one_blas_thread():
+            second_has_begun.set()
+            first_has_ended.wait()
+            seen.append(blas_threads())
+
+    with threadpool_limits(limits=2, user_api="blas"):
+        other = threading.Thread(target=overlap)
+        with blocks.one_blas_thread():
+            other.start()
+            second_has_begun.wait()
+            seen.append(blas_threads())
+        first_has_ended.set()
+        other.join()
+        assert blas_threads() == {2}
+    assert seen == [{1}, {1}]

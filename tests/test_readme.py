@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_the_first_line_gives_the_committed_result(project: Path) -> None:
 
 def test_the_export_is_used_as_shown(project: Path) -> None:
     figures = same_bytes(project)
-    section = README[README.index("## Use the result") : README.index("<!-- index -->")]
+    section = README[README.index("## Use the result") : README.index("### Releases")]
     used = re.findall(r"^```(bash|python)\n(.*?)^```\n\n```text\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     assert [language for language, *_ in used] == ["bash", "bash", "bash", "python", "python"]
     for language, code, shown in used:
@@ -79,10 +80,23 @@ def test_the_export_is_used_as_shown(project: Path) -> None:
             assert sorted(shown.splitlines()) == sorted(lines)
 
 
+def test_releases_are_made_and_taken_back_as_shown(project: Path) -> None:
+    figures = same_bytes(project)
+    without_times = partial(re.sub, r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "time")
+    for marker, language in (("<!-- release -->", "bash"), ("<!-- reload -->", "python")):
+        code, shown = readme_blocks(language, marker)[0], readme_blocks("text", marker)[0]
+        done = run(project, *(["bash", "-ec"] if language == "bash" else [sys.executable, "-c"]), code)
+        if figures:
+            assert without_times(done.stdout) == without_times(shown)
+    run(project, "dvc", "exp", "remove", "--all-commits")
+    run(project, "git", "checkout", "-q", ".")
+    run(project, "dvc", "checkout", "-q")
+
+
 # Runs with TensorFlow alone.
 EMBEDDINGS = """
 import numpy as np, pyarrow.parquet as pq, tensorflow as tf
-ask = tf.saved_model.load("exports/retrieval").signatures
+ask = tf.saved_model.load("exports/retrieval/1").signatures
 users = pq.read_table("exports/user_embeddings.parquet").column("user_id").to_pylist()
 items = pq.read_table("exports/item_embeddings.parquet").select(["item_type", "item_id"]).to_pydict()
 np.save("asked_users.npy", ask["query_embedding"](user_id=tf.constant(users))["embedding"].numpy())
@@ -125,7 +139,6 @@ def test_postgresql_answers_as_serving_does(project: Path, server: Server) -> No
     users = [towerline.exported.user_ids[int(row)].as_py() for row in np.flatnonzero(trained)[::50]]
     with server.connect(dbname="app") as connection:
         connection.execute("SET hnsw.ef_search = 200")
-        connection.execute("SET hnsw.iterative_scan = strict_order")
         cursor = psycopg.RawCursor(connection)
 
         def asked(query: str, *parameters: str | int) -> list[tuple[Any, ...]]:

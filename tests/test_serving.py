@@ -22,7 +22,7 @@ import serving
 from serving.fold_in import STEP, folded_in
 from serving.ids import Items, Users
 from serving.ranking import Candidates, best_items
-from stages import artifacts
+from stages import artifacts, manifest
 from stages.ranking.ratings import RatingModel
 from stages.ranking.user_items import UserItems
 from tests.conftest import ENVIRONMENT, ROOT, STRANGE, commit_all, copy_project, run, set_params
@@ -184,8 +184,13 @@ def test_unknown_ids_are_named_with_the_closest_known_ones(towerline: serving.Re
     for items in (("film", "0000003"), ["film"]):
         with pytest.raises(serving.ServingError, match=r"expected items as \(type, id\), found 'film'"):
             towerline.score("u3", items)  # type: ignore[arg-type]
-    with pytest.raises(serving.ServingError, match="expected a list of user ids, found the text 'u3'"):
-        towerline.recommend_batch("u3")
+    no_items: list[Any] = [[5], [("film", "1", "2")], 5, "film"]
+    for wrong_items in no_items:
+        with pytest.raises(serving.ServingError, match=r"expected (a list of )?items as \(type, id\), found "):
+            towerline.score("u3", wrong_items)
+    for users in ("u3", 3):
+        with pytest.raises(serving.ServingError, match=f"expected a list of user ids, found {users!r}"):
+            towerline.recommend_batch(users)  # type: ignore[arg-type]
     # What is not there cannot be shown anyway.
     assert towerline.recommend("u3", deny=[("film", "none")]) == towerline.recommend("u3")
 
@@ -209,6 +214,41 @@ def test_unknown_users_get_what_most_users_have_only_where_that_is_asked_for(
     assert {one.source for one in unknown} == {"popularity"}
     assert known == towerline.recommend("u3", K, item_type="film", deny=[("film", "0000012")])
     assert {one.source for one in known} == {"model"}
+
+
+def test_an_unknown_id_of_a_batch_may_be_skipped_and_the_others_are_answered(
+    towerline: serving.Recommender, slow: Slow
+) -> None:
+    users = ["u3", "nobody", "0042"]
+    none, two = ("film", "none"), [("film", "0000003"), ("book", "0000002")]
+    for ask in (towerline.recommend_batch, towerline.similar_users_batch):
+        assert ask(users, K, unknown="skip") == [*ask(["u3"], K), [], *ask(["0042"], K)]
+        assert ask(["nobody"], K, unknown="skip") == [[]]
+    near = towerline.similar_items_batch([none, *two], K, unknown="skip")
+    assert near == [[], *towerline.similar_items_batch(two, K)]
+    for values in (towerline.score_batch, towerline.predict_rating_batch):
+        found = values(users, [two[0], none, two[1]], unknown="skip")
+        assert (found[::2, ::2] == values(["u3", "0042"], two)).all()
+        assert np.isnan(found).sum() == 5
+    assert towerline.unknown_users(users) == ["nobody"]
+    assert towerline.unknown_items([none, *two]) == [none]
+    with pytest.raises(serving.ServingError, match="unknown: expected 'error' or 'skip', found 'popular'"):
+        towerline.similar_users("u3", unknown="popular")  # type: ignore[arg-type]
+
+
+def test_unknown_items_of_a_history_are_left_out_and_a_history_without_others_is_unknown(
+    towerline: serving.Recommender,
+) -> None:
+    none, two = ("film", "none"), [("film", "0000003"), ("book", "0000002")]
+    ask = towerline.recommend_for_history_batch
+    expected = towerline.recommend_for_history(two, K)
+    assert towerline.recommend_for_history([two[0], none, two[1]], K) == expected
+    with pytest.raises(serving.UnknownIdError, match="expected an item in the export, found 'film' 'none'"):
+        ask([two, [none, none]], K)
+    assert ask([two, [none, none]], K, unknown="skip") == [expected, []]
+    popular = towerline.recommend("nobody", K, unknown="popular")
+    assert ask([[none], two], K, unknown="popular") == [popular, expected]
+    assert ask([[], [none]], K, unknown="skip") == [towerline.recommend_for_history([], K), []]
 
 
 @given(st.sets(st.text(max_size=4), min_size=1, max_size=20), st.text(max_size=4))
@@ -244,6 +284,26 @@ def test_equal_scores_go_by_row_however_many_are_asked_at_once() -> None:
         found = best_items(queries[:number], candidates, UserItems.none(number), 20)
         assert (found.rows == expected).all()
         assert (found.scores == exact[expected]).all()
+
+
+@pytest.mark.parametrize("apart", [1e-8, 0.0])
+def test_the_best_of_many_near_ties_are_found_exactly(apart: float) -> None:
+    """More near-ties than are asked for beside the best: float32 alone cannot tell which of them come first."""
+    draw = np.random.default_rng(2)
+    base = draw.normal(size=64)
+    near = base / np.linalg.norm(base) + apart * draw.normal(size=(150, 64))
+    others = draw.normal(size=(3000, 64)) / 20
+    vectors = np.concatenate([near, others]).astype(np.float32)[draw.permutation(3150)]
+    queries = draw.normal(size=(60, 64)).astype(np.float32)
+    queries[queries @ base < 0] *= -1
+    exact = (queries.astype(np.float64) @ vectors.astype(np.float64).T).astype(np.float32)
+    candidates = Candidates(vectors, np.arange(3150, dtype=np.int32))
+    for number in (1, 60):
+        found = best_items(queries[:number], candidates, UserItems.none(number), 10)
+        for row in range(number):
+            expected = np.lexsort((np.arange(3150), -exact[row]))[:10]
+            assert found.rows[row].tolist() == expected.tolist()
+            assert found.scores[row].tolist() == exact[row, expected].tolist()
 
 
 def test_a_folded_in_vector_is_a_step_up_the_likelihood_of_the_history() -> None:
@@ -297,15 +357,22 @@ def test_the_export_is_checked_when_it_is_opened(exports: Path, tmp_path: Path) 
     with pytest.raises(serving.ServingError, match=r"nowhere: expected what the stage export writes.*dvc repro"):
         serving.open(tmp_path / "nowhere")
     run(tmp_path, "cp", "-rL", str(exports), "copy")
-    np.save(tmp_path / "copy/item_embeddings.npy", np.zeros((3, 9), np.float32))
-    with pytest.raises(serving.ServingError, match=r"copy: expected 60 items in every file, found \(60, 3, 60\)"):
-        serving.open(tmp_path / "copy")
-    for path in sorted(exports.glob("*.*")):
+    for path in sorted(path for path in exports.rglob("*") if path.is_file()):
+        name = path.relative_to(exports).as_posix()
         for content in (b"", path.read_bytes()[: path.stat().st_size // 2], b"[]"):
-            run(tmp_path, "cp", "-L", *map(str, exports.glob("*.*")), "copy")
-            (tmp_path / "copy" / path.name).write_bytes(content)
-            with pytest.raises(serving.ServingError, match="copy: expected "):
+            (tmp_path / "copy" / name).write_bytes(content)
+            with pytest.raises(serving.ServingError, match="expected ") as caught:
                 serving.open(tmp_path / "copy")
+            assert name in str(caught.value)
+            assert "\n" not in str(caught.value)
+        run(tmp_path, "cp", "-L", str(path), f"copy/{name}")
+    serving.open(tmp_path / "copy")
+    # Files that are of one manifest, and yet of no export.
+    np.save(tmp_path / "copy/item_embeddings.npy", np.zeros((3, 9), np.float32))
+    (tmp_path / "copy/manifest.json").unlink()
+    manifest.write(tmp_path / "copy", 60, 60, 9, 0.1)
+    with pytest.raises(serving.ServingError, match=r"60 items in the manifest, \(60, 3, 60\) in the files"):
+        serving.open(tmp_path / "copy")
 
 
 def ask(exports: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -366,12 +433,10 @@ def test_exit_codes_tell_what_went_wrong(exports: Path, tmp_path: Path) -> None:
         (["similar-items", "film", "0"], 3, "serving similar-items: expected an item in the export, found 'film' '0'"),
         (["recommend"], 2, "serving recommend: expected ids of users, or --all and --out FILE"),
         (["recommend", "u3", "--all", "--out", "x"], 2, "expected ids of users, or --all and --out FILE"),
-        (["recommend", "--all", "--out", str(tmp_path)], 2, "--out: expected the name of a file, found the folder"),
+        (["recommend", "--all", "--out", str(tmp_path)], 1, "expected a regular file or a new name, found a folder"),
         (["recommend", "--all", "--out", "x", "--json"], 2, "expected neither --json nor --unknown with --all"),
         (["history", "film"], 2, "serving history: expected pairs of a type and an id, found 1 words"),
-        (["recommend", "--all", "--out", str(tmp_path / "file/out.parquet")], 1, "file: File exists"),
     ]:
-        (tmp_path / "file").touch()
         done = ask(exports, *words, check=False)
         assert done.returncode == code
         assert line in done.stderr
@@ -423,6 +488,60 @@ def test_all_users_go_into_one_file_and_an_interrupted_one_leaves_none(
     with pytest.raises(KeyboardInterrupt):
         bulk.write_recommendations(towerline, tmp_path / "stopped.parquet", 5, None, True, stop)
     assert {path.name for path in tmp_path.iterdir()} == {"all.parquet", "blocks.parquet"}
+
+
+def test_all_users_go_through_a_link_and_over_no_pipe_device_or_folder(exports: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.parquet").symlink_to("real/all.parquet")
+    ask(exports, "recommend", "--all", "--k", "2", "--out", str(tmp_path / "link.parquet"))
+    assert (tmp_path / "link.parquet").is_symlink()
+    assert len(pq.read_table(tmp_path / "real/all.parquet")) == 120
+    assert [path.name for path in (tmp_path / "real").iterdir()] == ["all.parquet"]
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to_null").symlink_to(os.devnull)
+    (tmp_path / "round").symlink_to("round")
+    for name, said in [
+        ("pipe", "expected a regular file or a new name, found a pipe; "),
+        ("to_null", "expected a regular file or a new name, found a device; "),
+        ("real", "expected a regular file or a new name, found a folder; "),
+        ("none/all.parquet", "expected an existing folder to write to, found none; "),
+        ("link.parquet/all.parquet", "expected an existing folder to write to, found none; "),
+        ("round", "Too many levels of symbolic links"),
+    ]:
+        done = ask(exports, "recommend", "--all", "--out", str(tmp_path / name), check=False)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "pipe").is_fifo()
+    assert Path(os.devnull).is_char_device()
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_closed_output_is_one_line(exports: Path) -> None:
+    command = f"{sys.executable} -m serving recommend u3 --exports {exports} >&-"
+    done = run(ROOT, "bash", "-c", command, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("serving recommend: expected an open standard output, found a closed one; ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+# Sends Ctrl-C to a process that is about to import something heavy, in the place of that module.
+INTERRUPT = """
+import os, signal, time
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy", "line"),
+    [("serving", "numpy", "serving: interrupted"), ("stages.train", "numpy", "train: interrupted")],
+)
+def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path: Path, module: str, heavy: str, line: str) -> None:
+    (tmp_path / f"{heavy}.py").write_text(INTERRUPT)
+    words = [] if module == "stages.train" else ["recommend", "u3"]
+    done = run(ROOT, sys.executable, "-m", module, *words, check=False, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stderr.splitlines()) == (130, [line])
 
 
 @pytest.mark.slow

@@ -26,6 +26,11 @@ class Names:
 
     def __post_init__(self) -> None:
         _check("schema", self.schema, NAME_BYTES)
+        if self.schema == "information_schema" or self.schema.startswith("pg_"):
+            raise ServingError(
+                f"expected a schema for Towerline's views and tables, found {self.schema!r}, which is PostgreSQL's "
+                "own; choose another"
+            )
         _check("users", self.users, NAME_BYTES - _SUFFIX_BYTES)
         _check("items", self.items, NAME_BYTES - _SUFFIX_BYTES)
         if len({self.users, self.items, MODELS}) < 3:

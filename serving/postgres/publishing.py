@@ -68,7 +68,9 @@ def publish(
             return f"{exported.version} was kept and is live again"
         _create_schema(connection, names)
         copying.create_tables(connection, names, exported, progressed)
-        _note(connection, names, exported)
+        sizes = exported.user_embeddings.shape[1], len(exported.user_ids), len(exported.item_ids)
+        # The swap makes it live.
+        _note(connection, names, exported.version, *sizes, "previous")
         _swap(connection, names, Versions(exported.version, versions.live), versions.previous)
     kept = f"; {versions.live} is kept" if versions.live else ""
     users, items = len(exported.user_ids), len(exported.item_ids)
@@ -127,19 +129,89 @@ def _versions(connection: Connection[TupleRow], names: Names) -> Versions:
             [names.schema, [names.users, names.items, MODELS]],
         ).fetchall()
     }
-    states: dict[str, str] = {}
+    rows: list[TupleRow] = []
     if MODELS in found:
-        query = sql.SQL("SELECT state, version FROM {} WHERE users_view = %s AND items_view = %s")
-        states = dict(
-            connection.execute(query.format(names.within(MODELS)), [names.users, names.items]).fetchall(),
+        query = sql.SQL(
+            "SELECT users_view, items_view, state, version FROM {} WHERE users_view = %s OR items_view = %s"
         )
-    for name in (names.users, names.items):
-        if name in found and not states:
-            raise ServingError(
-                f"{_place(connection, names)}: expected {name!r} to be free, or the view published as one of "
-                f"{names.users!r} and {names.items!r}, found something else; choose another name or schema"
-            )
+        rows = connection.execute(query.format(names.within(MODELS)), [names.users, names.items]).fetchall()
+    states = {state: version for *views, state, version in rows if views == [names.users, names.items]}
+    shown = {names.users, names.items} & found
+    if shown and not states:
+        states = _lost_states(connection, names, shown, of_others=bool(rows))
     return Versions(states.get("live"), states.get("previous"), {names.users, names.items} <= found)
+
+
+def _lost_states(connection: Connection[TupleRow], names: Names, shown: set[str], of_others: bool) -> dict[str, str]:
+    """Finds the versions behind views whose list of models is lost, and lists them again.
+
+    Args:
+      shown: which of the views are there.
+      of_others: whether one of the views is listed together with another one.
+
+    Raises:
+      ServingError: a name is taken by something else than a view of ours.
+    """
+    tables = _tables_of_views(connection, names)
+    there = _versions_with_tables(connection, names)
+    live = [
+        version for version in there if tables == {view: f"{view}_{version}" for view in (names.users, names.items)}
+    ]
+    if of_others or not live:
+        view = min(shown, key=[names.users, names.items].index)
+        raise ServingError(
+            f"{_place(connection, names)}: expected {view!r} to be free, or the view published as one of "
+            f"{names.users!r} and {names.items!r}, found something else; choose another name or schema"
+        )
+    kept = [version for version in there if version not in live][-1:]
+    _create_schema(connection, names)
+    states = dict(zip(("live", "previous"), [*live, *kept], strict=False))
+    for state, version in states.items():
+        _note(connection, names, version, *_sizes(connection, names, version), state)
+    return states
+
+
+def _tables_of_views(connection: Connection[TupleRow], names: Names) -> dict[str, str]:
+    """The table in the schema that each of the views reads."""
+    return dict(
+        connection.execute(
+            "SELECT v.relname, t.relname FROM pg_catalog.pg_class v "
+            "JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid "
+            "JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid "
+            "AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> v.oid "
+            "JOIN pg_catalog.pg_class t ON t.oid = d.refobjid AND t.relnamespace = v.relnamespace "
+            "JOIN pg_catalog.pg_namespace n ON n.oid = v.relnamespace "
+            "WHERE n.nspname = %s AND v.relname = ANY(%s) AND v.relkind = 'v' AND t.relkind = 'r'",
+            [names.schema, [names.users, names.items]],
+        ).fetchall()
+    )
+
+
+def _versions_with_tables(connection: Connection[TupleRow], names: Names) -> list[str]:
+    """The versions of which both tables are there, in the order of their making."""
+    rows = connection.execute(
+        "SELECT right(u.relname, 12) "
+        "FROM pg_catalog.pg_class u JOIN pg_catalog.pg_namespace n ON n.oid = u.relnamespace "
+        "JOIN pg_catalog.pg_class i ON i.relnamespace = n.oid AND i.relname = %(items)s || '_' || right(u.relname, 12) "
+        "WHERE n.nspname = %(schema)s AND u.relkind = 'r' AND i.relkind = 'r' "
+        "AND u.relname = %(users)s || '_' || right(u.relname, 12) AND right(u.relname, 12) ~ '^[0-9a-f]{12}$' "
+        "ORDER BY u.oid",
+        {"schema": names.schema, "users": names.users, "items": names.items},
+    ).fetchall()
+    return [version for (version,) in rows]
+
+
+def _sizes(connection: Connection[TupleRow], names: Names, version: str) -> tuple[int, int, int]:
+    """Dimension, number of users and of items in the tables of a version."""
+    query = sql.SQL(
+        "SELECT (SELECT atttypmod FROM pg_catalog.pg_attribute "
+        "WHERE attrelid = %s::regclass AND attname = 'embedding'), "
+        "(SELECT count(*) FROM {}), (SELECT count(*) FROM {})"
+    )
+    users, items = (names.table(view, version) for view in (names.users, names.items))
+    row = connection.execute(query.format(users, items), [users.as_string(connection)]).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1]), int(row[2])
 
 
 def _create_schema(connection: Connection[TupleRow], names: Names) -> None:
@@ -166,20 +238,13 @@ def _create_schema(connection: Connection[TupleRow], names: Names) -> None:
     )
 
 
-def _note(connection: Connection[TupleRow], names: Names, exported: Exported) -> None:
-    """Writes down what was copied; the swap makes it live."""
+def _note(
+    connection: Connection[TupleRow], names: Names, version: str, dimension: int, users: int, items: int, state: str
+) -> None:
+    """Writes down a version whose tables are there."""
     connection.execute(
-        sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, 'previous', clock_timestamp(), %s, %s, %s)").format(
-            names.within(MODELS)
-        ),
-        [
-            names.users,
-            names.items,
-            exported.version,
-            exported.user_embeddings.shape[1],
-            len(exported.user_ids),
-            len(exported.item_ids),
-        ],
+        sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, %s, clock_timestamp(), %s, %s, %s)").format(names.within(MODELS)),
+        [names.users, names.items, version, state, dimension, users, items],
     )
 
 

@@ -8,14 +8,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stages.model.towers import Towers
-from stages.ranking.top_k import MARGIN
+from stages.ranking.top_k import MARGIN, score_error
 from stages.terminal import StageError
 
 _FINGERPRINT = "fingerprint.pb"
 
-# What a signature takes where a request leaves it out; TensorFlow Serving reads them from the model.
-_K = tf.constant(10, tf.int32)
-_ANY_TYPE = tf.constant("")
+# The score where fewer than k items are left, behind which there is no id: infinity is no number in JSON.
+NO_SCORE = np.finfo(np.float32).min
+
+# What a signature takes where a request leaves it out, one row for all; TensorFlow Serving reads them from the model.
+_K = tf.constant([10], tf.int32)
+_ANY_TYPE = tf.constant([""])
 _NOTHING = tf.constant([[]], tf.string, shape=[1, 0])
 
 
@@ -31,15 +34,17 @@ class Retrieval(tf.Module):
     """Exact search over the whole catalogue.
 
     Signatures:
-      serving_default(user_id [n], k [] int32, item_type [], excluded_item_type and excluded_item_id [n or 1, any])
-        -> score [n, k] float32, item_type, item_id [n, k], known_user [n] bool.
+      serving_default(user_id [n], k [n or 1] int32, item_type [n or 1], excluded_item_type and excluded_item_id
+        [n or 1, any]) -> score [n, largest k] float32, item_type, item_id [n, largest k], known_user [n] bool.
       query_embedding(user_id [n]) -> embedding [n, d + 1] float32, known [n] bool.
       candidate_embedding(item_type, item_id [n]) -> embedding [n, d + 1] float32, known [n] bool.
 
-    All but user_id may be left out of recommend() and of a request to TensorFlow Serving, while Python's `signatures`
-    want all inputs: k is 10, the empty item_type stands for every type, and nothing is excluded. Rows of excluded items
-    are filled up with empty ids; a single row is for all users. Items come best first, equal scores by index; where
-    fewer than k are left, the score is -inf and the id empty; there are no more columns than items.
+    Every input has a row for each user, as TensorFlow Serving's row format and its batching need it; outside of these a
+    single row is for all users. All but user_id may be left out of recommend() and of a request to TensorFlow Serving,
+    while Python's `signatures` want all inputs: k is 10, the empty item_type stands for every type, and nothing is
+    excluded. Rows of excluded items are filled up with empty ids. Items come best first, equal scores by index; behind
+    the k of a row, and where fewer are left, the score is NO_SCORE and the id empty; there are no more columns than
+    items.
 
     Nothing that a user has seen is left out unless it is excluded. A user who is not known has index 0, the unknown id,
     whose score is the popularity prior alone. Scores of all n users for all items, and vectors of n times k items, are
@@ -55,14 +60,19 @@ class Retrieval(tf.Module):
         # The towers' finished output: normalised anew in a graph, its last bits would differ from the exported files.
         self.queries = tf.Variable(towers.query.all_embeddings(), trainable=False, name="queries")
         self.candidates = tf.Variable(towers.candidate.all_embeddings(), trainable=False, name="candidates")
+        self.longest = float(np.linalg.norm(self.candidates.numpy().astype(np.float64), axis=1).max())
+        types, number = np.unique(vocabularies.item_type.astype(str), return_inverse=True)
+        self.type_index = _index_table(tf.constant(list(types)), "type_index")
+        # Column 0, the unknown item, is of no type, and none of a type that is not there.
+        self.type_of = tf.constant(np.concatenate([[-1], number + 1]), tf.int32)
         self.item_type = tf.constant(["", *vocabularies.item_type])
         self.item_id = tf.constant(["", *vocabularies.item_id])
 
     @tf.function(
         input_signature=[
             tf.TensorSpec([None], tf.string, "user_id"),
-            tf.TensorSpec([], tf.int32, "k"),
-            tf.TensorSpec([], tf.string, "item_type"),
+            tf.TensorSpec([None], tf.int32, "k"),
+            tf.TensorSpec([None], tf.string, "item_type"),
             tf.TensorSpec([None, None], tf.string, "excluded_item_type"),
             tf.TensorSpec([None, None], tf.string, "excluded_item_id"),
         ]
@@ -77,23 +87,58 @@ class Retrieval(tf.Module):
     ) -> dict[str, tf.Tensor]:
         user = self.user_index.lookup(user_id)
         query = tf.gather(self.queries, user)
-        scores = tf.matmul(query, self.candidates, transpose_b=True)
-        shown = tf.logical_or(tf.equal(item_type, ""), tf.equal(self.item_type, item_type))
-        scores = tf.where(shown, scores, -np.inf)
-        excluded = self.item_index.lookup(_item_key(excluded_item_type, excluded_item_id))
-        scores = _masked(scores, tf.broadcast_to(excluded, [tf.shape(user)[0], tf.shape(excluded)[1]]))
+        scores = self._shown_scores(query, item_type, excluded_item_type, excluded_item_id)
         # Column 0, the unknown item, is none to be shown.
         columns = tf.shape(scores)[1]
-        k = tf.clip_by_value(k, 0, columns - 1)
-        found, item = tf.math.top_k(scores, tf.minimum(k + MARGIN, columns))
-        score, item = _rescored(query, tf.gather(self.candidates, item), found, item)
-        score, item = score[:, :k], item[:, :k]
+        k = tf.broadcast_to(tf.clip_by_value(k, 0, columns - 1), tf.shape(user))
+        width = tf.reduce_max(tf.concat([k, [0]], axis=0))
+        score, item = self._best(query, scores, width)
+        there = tf.logical_and(tf.range(width) < k[:, None], score > -np.inf)
+        item = tf.where(there, item, 0)
         return {
-            "score": score,
+            "score": tf.where(there, score, NO_SCORE),
             "item_type": tf.gather(self.item_type, item),
             "item_id": tf.gather(self.item_id, item),
             "known_user": user > 0,
         }
+
+    def _shown_scores(
+        self, query: tf.Tensor, item_type: tf.Tensor, excluded_item_type: tf.Tensor, excluded_item_id: tf.Tensor
+    ) -> tf.Tensor:
+        """[n, items] float32 scores, -inf for what must not be shown."""
+        scores = tf.matmul(query, self.candidates, transpose_b=True)
+        rows = tf.shape(query)[0]
+        wanted = self.type_index.lookup(item_type)[:, None]
+        shown = tf.logical_or(tf.equal(item_type, "")[:, None], tf.equal(self.type_of, wanted))
+        scores = tf.where(shown, scores, -np.inf)
+        excluded = self.item_index.lookup(_item_key(excluded_item_type, excluded_item_id))
+        return _masked(scores, tf.broadcast_to(excluded, [rows, tf.shape(excluded)[1]]))
+
+    def _best(self, query: tf.Tensor, scores: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """[n, width] exact float32 scores and int32 items, best first, equal scores by index; -inf and 0 for none."""
+        asked = tf.minimum(width + MARGIN, tf.shape(scores)[1])
+        found, item = tf.math.top_k(scores, asked)
+        score, item = _rescored(query, tf.gather(self.candidates, item), found, item)
+        # As in serving/ranking.py: what was not found is worse than the width-th unless this is within two errors.
+        lengths = tf.norm(tf.cast(query, tf.float64), axis=1)
+        error = (
+            2 * score_error(query.shape[1]) * self.longest * lengths + 8 * query.shape[1] * np.finfo(np.float32).tiny
+        )
+        least, last = score[:, -1], score[:, tf.maximum(width, 1) - 1]
+        near = tf.logical_and(least > -np.inf, tf.cast(last, tf.float64) <= tf.cast(least, tf.float64) + error)
+        unsure = tf.where(tf.logical_and(near, asked < tf.shape(scores)[1]))
+        if tf.size(unsure) > 0:
+            row = unsure[:, 0]
+            exact_score, exact_item = self._best_of_all(tf.gather(query, row), tf.gather(scores, row), asked)
+            score = tf.tensor_scatter_nd_update(score, unsure, exact_score)
+            item = tf.tensor_scatter_nd_update(item, unsure, exact_item)
+        return score[:, :width], item[:, :width]
+
+    def _best_of_all(self, query: tf.Tensor, scores: tf.Tensor, asked: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As _best(), with all scores summed in float64."""
+        exact = tf.matmul(tf.cast(query, tf.float64), tf.cast(self.candidates, tf.float64), transpose_b=True)
+        score, item = tf.math.top_k(tf.where(scores > -np.inf, tf.cast(exact, tf.float32), -np.inf), asked)
+        return score, tf.where(score > -np.inf, item, 0)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")])
     def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:

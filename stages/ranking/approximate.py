@@ -110,20 +110,25 @@ def build(items: NDArray[np.float32], lists: int | None = None) -> Index:
     return Index(index)
 
 
-def load(path: Path, num_items: int, dimension: int) -> Index:
-    """Maps the file of an index: what is never looked at is never read.
+def load(path: Path, num_items: int, dimension: int, content: bytes | None = None) -> Index:
+    """Opens the file of an index.
 
     Args:
       path: what Index.save() wrote.
       num_items, dimension: of the items that the index should be of.
+      content: the file's bytes where they have been read; None to map the file, so that what is never looked at is
+        never read.
 
     Raises:
       StageError: the file is none of save()'s, or of other items.
       FileNotFoundError: there is none.
     """
-    path.stat()  # For faiss a missing file is as bad as a damaged one.
     try:
-        lists: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        if content is None:
+            path.stat()  # For faiss a missing file is as bad as a damaged one.
+            lists: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        else:
+            lists = faiss.deserialize_index(np.frombuffer(content, np.uint8))
     except RuntimeError:
         raise StageError(f"{path}: expected an index of items, found no file of faiss'; repro export") from None
     if not isinstance(lists, faiss.IndexIVFFlat) or (lists.ntotal, lists.d) != (num_items, dimension):

@@ -14,10 +14,21 @@ from stages.ranking.user_items import UserItems
 
 # Items a group of which only the largest score is looked at when the bound is sought.
 GROUP_ITEMS = 64
-# How many more than k to ask for where scores are summed anew in float64: float32 may have taken so many of the last
-# ones for others of nearly the same score.
+# How many more than k to rank where scores are summed anew in float64: mostly enough to prove, by score_error(), that
+# nothing was missed.
 MARGIN = 16
 _LOWEST = np.finfo(np.float32).min
+
+
+def score_error(dimension: int) -> float:
+    """Returns how far a float32 inner product can be from the one summed in float64 and rounded to float32.
+
+    The figure is a share of the product of both vectors' lengths. With the unit roundoff u = 2^-24, a sum of d products
+    in any order is off by at most d u / (1 - d u) of it (Higham 2002, section 3.1); rounding adds u, and the sum in
+    float64 less than another u.
+    """
+    rounded = (dimension + 2) * 2.0**-24
+    return rounded / (1 - rounded)
 
 
 def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from threadpoolctl import threadpool_limits
+
+from stages.ranking.blocks import one_blas_thread
 
 CONFIDENCE = 0.95
 # Resamples whose weights are held at once.
@@ -32,11 +33,10 @@ def bootstrap_interval(values: NDArray[np.float64], samples: int, seed: int) -> 
     users = len(values)
     random = np.random.default_rng(seed)
     means = np.empty((samples, values.shape[1]))
-    for start in range(0, samples, BLOCK_SAMPLES):
-        drawn = min(BLOCK_SAMPLES, samples - start)
-        times = np.stack([np.bincount(random.integers(users, size=users), minlength=users) for _ in range(drawn)])
-        # One BLAS thread, since the last bits depend on their number.
-        with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
+        for start in range(0, samples, BLOCK_SAMPLES):
+            drawn = min(BLOCK_SAMPLES, samples - start)
+            times = np.stack([np.bincount(random.integers(users, size=users), minlength=users) for _ in range(drawn)])
             means[start : start + drawn] = times.astype(np.float64) @ values / users
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
     return Interval(low, high)
