@@ -174,7 +174,7 @@ def main() -> str:
             share = write_index(folder / artifacts.EXPORTED_INDEX, embeddings, params.index.min_recall)
             report[f"index_recall@{RECALL_CUTOFF}"] = share
         Retrieval(towers, Vocabularies(*ids)).save(folder / artifacts.EXPORTED_MODEL)
-    artifacts.write_json(artifacts.EXPORT_REPORT, report)
+    artifacts.write_json(artifacts.EXPORT_REPORT, report, artifacts.PUBLIC_DECIMALS)
     sizes = f"{len(users):,} users and {len(items):,} items of {embeddings.items.shape[1]} dimensions"
     return ", ".join([sizes, *(f"{name} {value:.4f}" for name, value in report.items())])
 

@@ -50,7 +50,7 @@ def save(fitted: Fitted, dimension: int) -> None:
     }
     artifacts.write_json(artifacts.MODEL, model)
     rows = [["" if value is None else value for value in epoch] for epoch in fitted.epochs]
-    artifacts.write_csv(artifacts.TRAINING_REPORT, Epoch._fields, rows)
+    artifacts.write_csv(artifacts.TRAINING_REPORT, Epoch._fields, rows, artifacts.PUBLIC_DECIMALS)
 
 
 def described(epoch: Epoch) -> str:
