@@ -59,8 +59,9 @@ EXPORTED_INDEX = "item_index.faiss"
 EXPORTED_MANIFEST = "manifest.json"
 
 ROW_GROUP_ROWS = 131_072
-# Of the floats in JSON and CSV files.
-DECIMALS = 6
+# Of floats in text. PUBLIC_DECIMALS in the files that git holds and `dvc metrics diff` compares: there a difference of
+# last bits shows only where it lies on the border between two roundings.
+DECIMALS, PUBLIC_DECIMALS = 6, 4
 
 
 class Part(NamedTuple):
@@ -191,28 +192,30 @@ def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:
     return embeddings
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON with sorted keys and floats of six decimals, refusing NaN and infinity."""
+def write_json(path: Path, content: Mapping[str, Any], decimals: int = DECIMALS) -> None:
+    """Writes JSON with sorted keys and floats of so many decimals, refusing NaN and infinity."""
     with replacing(path) as unfinished:
-        text = json.dumps(_rounded(content), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(_rounded(content, decimals), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
         unfinished.write_text(text + "\n", encoding="utf-8")
 
 
-def _rounded(content: Any) -> Any:
+def _rounded(content: Any, decimals: int) -> Any:
     if isinstance(content, Mapping):
-        return {str(key): _rounded(value) for key, value in content.items()}
+        return {str(key): _rounded(value, decimals) for key, value in content.items()}
     if isinstance(content, Sequence) and not isinstance(content, str):
-        return [_rounded(value) for value in content]
-    return round(content, DECIMALS) if isinstance(content, float) else content
+        return [_rounded(value, decimals) for value in content]
+    return round(content, decimals) if isinstance(content, float) else content
 
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str | int | float]]) -> None:
-    """Writes a small table for plots: comma, one header line, floats of six decimals."""
+def write_csv(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[str | int | float]], decimals: int = DECIMALS
+) -> None:
+    """Writes a small table for plots: comma, one header line, floats of so many decimals."""
     with replacing(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows([_rounded(list(row)) for row in rows])
+        writer.writerows([_rounded(list(row), decimals) for row in rows])

@@ -182,14 +182,14 @@ def write_plots(found: dict[str, dict[str, Any]], cutoffs: list[int]) -> None:
     columns = [(model, name) for model in found for name in PLOTTED]
     header = [f"{model}_{name}" for model, name in columns]
     by_cutoff = [[k, *(found[model][f"{name}@{k}"] for model, name in columns)] for k in cutoffs]
-    artifacts.write_csv(artifacts.METRICS_BY_CUTOFF, ["k", *header], by_cutoff)
+    artifacts.write_csv(artifacts.METRICS_BY_CUTOFF, ["k", *header], by_cutoff, artifacts.PUBLIC_DECIMALS)
     types = {model: {"all types": values, **values.get("by_item_type", {})} for model, values in found.items()}
     by_type = [
         [f"{kind}@{k}", *(types[model][kind][f"{name}@{k}"] for model, name in columns)]
         for kind in types[MODEL_NAME]
         for k in cutoffs
     ]
-    artifacts.write_csv(artifacts.METRICS_BY_ITEM_TYPE, ["item_type", *header], by_type)
+    artifacts.write_csv(artifacts.METRICS_BY_ITEM_TYPE, ["item_type", *header], by_type, artifacts.PUBLIC_DECIMALS)
 
 
 def write_tables(
@@ -242,7 +242,7 @@ def main() -> str:
         found.setdefault(name, {}).update({"rating_rmse": rmse, "rating_mae": mae})
     write_tables(evaluations, exposed, errors, data, params)
     counts = data.counts()
-    artifacts.write_json(artifacts.METRICS, {**found, "counts": counts})
+    artifacts.write_json(artifacts.METRICS, {**found, "counts": counts}, artifacts.PUBLIC_DECIMALS)
     return f"{counts['users_ranked']:,} users ranked, {counts['cold_users']:,} cold\n{as_table(found, cutoffs)}"
 
 

@@ -154,7 +154,7 @@ def main() -> str:
             report[f"index_recall@{RECALL_CUTOFF}"] = share
         Retrieval(towers, Vocabularies(*ids)).save(folder / artifacts.EXPORTED_MODEL)
         manifest.write(folder, len(users), len(items), embeddings.items.shape[1], temperature)
-    artifacts.write_json(artifacts.EXPORT_REPORT, report)
+    artifacts.write_json(artifacts.EXPORT_REPORT, report, artifacts.PUBLIC_DECIMALS)
     sizes = f"{len(users):,} users and {len(items):,} items of {embeddings.items.shape[1]} dimensions"
     return ", ".join([sizes, *(f"{name} {value:.4f}" for name, value in report.items())])
 

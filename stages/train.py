@@ -49,7 +49,8 @@ def save(fitted: "Fitted", dimension: int) -> None:
     }
     artifacts.write_json(artifacts.MODEL, model)
     rows = [["" if value is None else value for value in epoch] for epoch in fitted.epochs]
-    artifacts.write_csv(artifacts.TRAINING_REPORT, fitted.epochs[0]._fields, rows)
+    header = fitted.epochs[0]._fields
+    artifacts.write_csv(artifacts.TRAINING_REPORT, header, rows, artifacts.PUBLIC_DECIMALS)
 
 
 def described(epoch: "Epoch") -> str:

@@ -8,8 +8,6 @@ from pathlib import Path
 # tensorflow-recommenders is written for Keras 2, which TensorFlow hands out only where this is set before its import.
 # Set here and not in the shell, since queued experiments do not inherit the shell's variables.
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
-# oneDNN picks its kernels by the processor it finds; TensorFlow's own kernels are the same on every x86-64 machine.
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 

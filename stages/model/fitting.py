@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from stages.artifacts import Part
 from stages.model.batches import Batch, PairBatches, UserBatches, log_popularity
@@ -204,8 +205,10 @@ class Training:
         """
         self.model.reset_metrics()
         temperature = float(self.temperature)
-        for batch in self.batches.epoch(self.random):
-            self.step(batch)
+        # A step's matrix products are NumPy's: their last bits depend on the number of BLAS threads.
+        with threadpool_limits(limits=1, user_api="blas"):
+            for batch in self.batches.epoch(self.random):
+                self.step(batch)
         losses = {task: float(mean.result()) for task, mean in self.model.losses_seen.items()}
         _check_finite(number, losses, self.params.learning_rate)
         users, items = self.embeddings()

@@ -5,6 +5,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from stages.model.products import inner_products, matmul
+
 
 @tf.custom_gradient
 def log_partition(
@@ -24,7 +26,7 @@ def log_partition(
     Returns:
       [queries] float32; 0 for a query all of whose candidates are masked.
     """
-    logits = tf.matmul(query, candidates, transpose_b=True) + log_weight
+    logits = matmul(query, candidates, transpose_right=True) + log_weight
     logits = tf.tensor_scatter_nd_update(logits, masked, tf.fill([tf.shape(masked)[0]], logits.dtype.min))
     peak = tf.reduce_max(logits, axis=1, keepdims=True)
     peak = tf.maximum(peak, logits.dtype.min / 2)
@@ -34,8 +36,8 @@ def log_partition(
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None, None]:
         scale = tf.math.divide_no_nan(upstream[:, None], total)
-        of_query = scale * tf.matmul(weights, candidates)
-        of_candidates = tf.matmul(weights, scale * query, transpose_a=True)
+        of_query = scale * matmul(weights, candidates)
+        of_candidates = matmul(weights, scale * query, transpose_left=True)
         return of_query, of_candidates, None, None
 
     return tf.squeeze(found, axis=1), gradient
@@ -82,4 +84,31 @@ class GroupedSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
         sharp = query / self.temperature
         negative = log_partition(sharp, candidates, log_weight, masked)
         positive = tf.reduce_sum(sharp * positives, axis=1)
-        return tf.reduce_sum(num_positives * negative - positive) / tf.reduce_sum(num_positives)
+        # A plain division's gradient would be an approximate reciprocal.
+        return tf.math.divide_no_nan(tf.reduce_sum(num_positives * negative - positive), tf.reduce_sum(num_positives))
+
+
+class InBatchSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
+    """TensorFlow Recommenders' Retrieval (Yi et al. 2019) as a mean, accidental hits removed, with products of ours."""
+
+    def __init__(self, temperature: Any) -> None:
+        """
+        Args:
+          temperature: what cosines are divided by, a number or a variable.
+        """
+        super().__init__(name="in_batch_softmax")
+        self.temperature = temperature
+        self.loss = tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction="sum_over_batch_size")
+
+    def call(self, query: tf.Tensor, candidates: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tensor:
+        """The mean loss over the batch's rows.
+
+        Args:
+          query: [rows, d] unit vectors of the rows' users.
+          candidates: [rows, d] unit vectors of the rows' items, each the positive of its row and a negative of others.
+          candidate_ids: [rows] int32, by which other rows with the same item are found.
+        """
+        scores = inner_products(query, candidates) / self.temperature
+        labels = tf.eye(tf.shape(scores)[0])
+        scores = tfrs.layers.loss.RemoveAccidentalHits()(labels, scores, candidate_ids)
+        return self.loss(y_true=labels, y_pred=scores)

@@ -6,10 +6,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from stages.model.products import unit
+
 
 def embeddings(vectors: tf.Tensor, extra: tf.Tensor) -> NDArray[np.float32]:
     """[rows, dimension + 1] float32: the unit vectors, or zero vectors, of the rows, and the extra dimension."""
-    found: NDArray[np.float32] = tf.concat([tf.math.l2_normalize(vectors, axis=1), extra[:, None]], axis=1).numpy()
+    found: NDArray[np.float32] = tf.concat([unit(tf.convert_to_tensor(vectors)), extra[:, None]], axis=1).numpy()
     return found
 
 
@@ -45,7 +47,7 @@ class Tower(tf.keras.Model):
 
     def directions(self, index: tf.Tensor) -> tf.Tensor:
         """[batch, dimension] unit vectors, or zero vectors, of [batch] int32 indices."""
-        return tf.math.l2_normalize(tf.gather(self.embedding, index), axis=1)
+        return unit(tf.gather(self.embedding, index))
 
     def all_embeddings(self) -> NDArray[np.float32]:
         """[num_ids, dimension + 1] float32, of every index, as they are exported and searched."""

@@ -9,7 +9,8 @@ import tensorflow_recommenders as tfrs
 from numpy.typing import NDArray
 
 from stages.model.batches import Batch
-from stages.model.tasks import GroupedSoftmax
+from stages.model.products import over_root, unit
+from stages.model.tasks import GroupedSoftmax, InBatchSoftmax
 from stages.model.towers import Towers
 
 # Weight of a user's history beside the user's own row.
@@ -46,9 +47,9 @@ class RatingHead(tf.keras.layers.Layer):
 class TwoTower(tfrs.Model):
     """Query and candidate tower, trained on one or both of two tasks.
 
-    retrieval: GroupedSoftmax, or TensorFlow Recommenders' in-batch softmax (Yi et al. 2019), without the logQ
-    correction: the towers learn taste, and the prior gives popularity back when serving; other rows of a batch with the
-    same item are no negatives. The loss is the mean over the batch, where TensorFlow Recommenders' default is the sum.
+    retrieval: GroupedSoftmax, or InBatchSoftmax without the logQ correction: the towers learn taste, and the prior
+    gives popularity back when serving. The loss is the mean over the batch, where TensorFlow Recommenders' default is
+    the sum.
     rating: mean squared error of standardised ratings; 1 is as good as predicting the mean.
 
     With GroupedSoftmax a user's vector is the user's own row plus HISTORY_WEIGHT times the sum of the items' unit
@@ -77,7 +78,7 @@ class TwoTower(tfrs.Model):
         self.history_weight = HISTORY_WEIGHT if loss == "grouped_softmax" else 0.0
         tasks: dict[str, Callable[[Any], Any]] = {
             "grouped_softmax": GroupedSoftmax,
-            "in_batch_softmax": in_batch_softmax,
+            "in_batch_softmax": InBatchSoftmax,
         }
         self.retrieval = tasks[loss](temperature)
         self.rating = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())
@@ -94,22 +95,21 @@ class TwoTower(tfrs.Model):
             user_vectors = own + self.history_weight * history
             if "retrieval" in self.weights_of_tasks:
                 losses["retrieval"] = self.retrieval(
-                    query=tf.math.l2_normalize(user_vectors, axis=1),
+                    query=unit(user_vectors),
                     candidates=items[: tf.shape(batch.log_weight)[0]],
                     positives=tf.sqrt(counts)[:, None] * history,
                     num_positives=counts,
                     log_weight=batch.log_weight,
                     masked=batch.masked,
                 )
-            share = tf.gather(self.history_weight * tf.math.rsqrt(counts), batch.pair_user)
+            share = tf.gather(over_root(self.history_weight, counts), batch.pair_user)
         else:
             user_vectors, share = own, tf.zeros_like(batch.rating)
             if "retrieval" in self.weights_of_tasks:
                 losses["retrieval"] = self.retrieval(
-                    tf.gather(tf.math.l2_normalize(own, axis=1), batch.pair_user),
+                    tf.gather(unit(own), batch.pair_user),
                     tf.gather(items, batch.pair_item),
                     candidate_ids=batch.pair_item,
-                    compute_metrics=False,
                 )
         if self.rating_head is not None:
             cosine = _cosine_without(user_vectors, items, batch, share)
@@ -139,18 +139,9 @@ class TwoTower(tfrs.Model):
         )
 
 
-def in_batch_softmax(temperature: Any) -> Any:
-    """TensorFlow Recommenders' retrieval task as a mean, with accidental hits removed."""
-    return tfrs.tasks.Retrieval(
-        loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction="sum_over_batch_size"),
-        temperature=temperature,
-        remove_accidental_hits=True,
-    )
-
-
 def _cosine_without(user_vectors: tf.Tensor, items: tf.Tensor, batch: Batch, share: tf.Tensor) -> tf.Tensor:
     """[pairs] cosine of each pair's item with its user's vector less `share` times the item's direction."""
     inner = tf.reduce_sum(tf.gather(user_vectors, batch.pair_user) * tf.gather(items, batch.pair_item), axis=1)
     square = tf.gather(tf.reduce_sum(user_vectors**2, axis=1), batch.pair_user)
     rest = tf.maximum(square - 2 * share * inner + share**2, 1e-6)
-    return (inner - share) * tf.math.rsqrt(rest)
+    return over_root(inner - share, rest)
