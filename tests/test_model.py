@@ -365,7 +365,7 @@ def test_a_step_too_far_stops_with_epoch_and_learning_rate() -> None:
     settings = params(
         optimizer="sgd", learning_rate=1000.0, retrieval_weight=0.0, rating_weight=1000.0, temperature=None
     )
-    with pytest.raises(StageError, match=r"epoch 1: expected finite .*; lower train.learning_rate \(1000\)"):
+    with pytest.raises(StageError, match=r"epoch \d: expected .*finite .*; lower train.learning_rate \(1000\)"):
         fit(settings, train, validation)
 
 

@@ -243,7 +243,7 @@ def test_without_a_file_of_titles_no_item_has_one(tmp_path: Path) -> None:
     set_params(project, {"ingest.items": None})
     assert stages_run(run(project, "dvc", "repro", "vocabulary").stdout) == INGEST[:2]
     items = pq.read_table(project / "data/vocabulary/items.parquet")
-    assert items.column_names == ["index", "item_type", "item_id", "title"]
+    assert items.column_names == ["index", "item_type", "item_id", "title", "features"]
     assert items["title"].null_count == len(items) > 0
     deps = [one["path"] for one in YAML(typ="safe").load(project / "dvc.lock")["stages"]["ingest"]["deps"]]
     assert deps[:2] == ["None", "data/raw/preferences.csv"]
