@@ -166,22 +166,26 @@ def _listed(names: Sequence[str]) -> str:
 def _advice(role: str, names: Sequence[str], layout: Layout) -> str:
     """The setting to change where a role's column is missing."""
     if len(names) == 1:
-        counts = {mark: names[0].count(mark) for mark in (";", "\t", "|", ",", ":") if mark != layout.dialect.delimiter}
-        likely = max(counts, key=lambda mark: counts[mark])
-        if counts[likely]:
-            shown = "\\t" if likely == "\t" else likely
-            quotes = '"' if likely == "\t" else "'"
-            return f": set ingest.delimiter to {quotes}{shown}{quotes}"
+        # A colon is more often part of a name, as in user_id:token, than a delimiter.
+        marks = [mark for mark in "\t;|,:" if mark in names[0] and mark != layout.dialect.delimiter]
+        if marks and names[0].replace("\t", "").isprintable():
+            shown = '"\\t"' if marks[0] == "\t" else f"'{marks[0]}'"
+            return f": set ingest.delimiter to {shown}"
     if layout.header and any(name.strip().isdecimal() for name in names):
         return "; if line 1 is a row, set ingest.header to false and ingest.columns to positions"
     wanted = layout.columns[role]
-    alike = [name for name in names if isinstance(wanted, str) and _plain(name) == _plain(wanted)]
+    alike = [name for name in names if isinstance(wanted, str) and _plain(wanted) in _spellings(name)]
     if layout.features:
         return f"; rename {alike[0]!r}" if alike else "; add it"
     if alike:
         return f"; set ingest.columns.{role} to {alike[0]!r}"
     optional = "" if role.endswith("_id") else ", or to null where the data has none"
     return f"; set ingest.columns.{role} to the one that holds it{optional}"
+
+
+def _spellings(name: str) -> set[str]:
+    """The name in plain letters, and without the type that RecBole adds, as in user_id:token."""
+    return {_plain(name), _plain(name.partition(":")[0])}
 
 
 def _plain(name: str) -> str:
@@ -195,11 +199,8 @@ def _text_rows(file: RawFile, layout: Layout) -> Iterator[pa.RecordBatch]:
         for records in read_records(text, layout.dialect):
             skip = 0
             if columns is None:
-                if layout.header and records.misquoted[0]:
-                    raise StageError(
-                        f"{file.path}: line {records.line[0]}: expected the names of the columns, found a quote that "
-                        "is not closed; correct it, or set ingest.quote"
-                    )
+                if layout.header:
+                    _check_header(file.path, records)
                 expected_fields = int(records.num_fields[0])
                 first: list[str] = records.fields.slice(0, expected_fields).to_pylist()
                 columns = _Columns.found(file.path, layout, first)
@@ -207,6 +208,17 @@ def _text_rows(file: RawFile, layout: Layout) -> Iterator[pa.RecordBatch]:
             yield _text_batch(records, columns, expected_fields, layout.features).slice(skip)
     if columns is None:
         raise StageError(f"{file.path}: expected rows, found nothing but blank lines")
+
+
+def _check_header(path: Path, records: Records) -> None:
+    """Raises StageError if the first record cannot be the names of columns."""
+    expected = f"{path}: line {records.line[0]}: expected the names of the columns, found"
+    if records.misquoted[0]:
+        raise StageError(f"{expected} a quote that is not closed; correct it, or set ingest.quote")
+    if "\0" in records.raw[0].as_py():
+        raise StageError(
+            f"{expected} binary data; if it is text in another encoding, set ingest.encoding, perhaps to utf-16"
+        )
 
 
 def _text_batch(records: Records, columns: _Columns, expected_fields: int, features: bool) -> pa.RecordBatch:

@@ -179,7 +179,7 @@ def check_rows(counts: dict[str, int], params: SplitParams) -> None:
                 "leave_last_out": f"no user has {LEAST_ROWS_TO_LEAVE_OUT} rows; set split.method to random",
                 "column": f"name rows '{part}' in the column of ingest.columns.split",
             }.get(params.method, f"set split.{part} higher")
-            raise StageError(f"split: expected at least one row in the {part} part, found none; {advice}")
+            raise StageError(f"expected at least one row in the {part} part, found none; {advice}")
     if counts["validation"] or not (params.validation_share or (params.has_sizes and params.validation)):
         return
     raise StageError(

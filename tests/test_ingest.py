@@ -399,6 +399,11 @@ def parquet(**columns: pa.Array) -> bytes:
         ("a.pq", HEADER_LINE, "expected Parquet, as its name says"),
         ("a.parquet", b"", "found an empty file"),
         ("a.csv", b"\n\n", "expected rows, found nothing but blank lines"),
+        (
+            "a.csv",
+            HEADER_LINE.decode().encode("utf-16"),
+            "found binary data; .* set ingest.encoding, perhaps to utf-16",
+        ),
         ("a.csv.zip", b"PK\x03\x04xxxx", "found a zip archive or an Excel file; unpack or convert it"),
         ("a.csv.bz2", b"BZh91AY", "found a bzip2 file; unpack or convert it"),
         (
@@ -485,6 +490,8 @@ def test_an_encoding_that_cannot_read_the_file_is_named(ingest: Ingest, encoding
         ("Kunde;Artikel\n1;2\n", {}, "found one column 'Kunde;Artikel': set ingest.delimiter to ';'"),
         ("user_id\titem_id\n1\t2\n", {}, r"set ingest.delimiter to \"\\t\""),
         ("1,2,3\n4,5,6\n", {}, "if line 1 is a row, set ingest.header to false and ingest.columns to positions"),
+        ("user_id:token\titem_id:token\n", {}, r"set ingest.delimiter to \"\\t\""),
+        ("user_id:token,item_id:token\n", {}, "set ingest.columns.user_id to 'user_id:token'"),
         ("User_ID,item_id,item_type\n", {}, "set ingest.columns.user_id to 'User_ID'"),
         (" user_id,item_id,item_type\n", {}, "set ingest.columns.user_id to ' user_id'"),
         (
