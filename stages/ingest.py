@@ -222,7 +222,8 @@ def check_rejected_share(what: str, rows: ir.Table, params: IngestParams) -> Non
         raise StageError(
             f"{what}: expected at most {params.max_rejected_share:.2%} of the lines refused "
             f"(ingest.max_rejected_share), found {number} of {total}, all listed in {artifacts.REJECTED}; the first: "
-            f"{first['source']} line {first['line']}: {first['reason']}: {first['raw'][:200]!r}{advice(first, params)}"
+            f"{first['source']} line {first['line']}: {first['reason']}: {first['raw'][:200]!r}"
+            f"{advice(first, params) if what == params.source else '; the table has to be UTF-8 with commas'}"
         )
 
 
@@ -264,9 +265,9 @@ def interaction_columns(rows: ir.Table) -> ir.Table:
 def nothing_kept(found: dict[str, Any], params: IngestParams) -> str:
     """The message where no row is left: what took the last ones, and the setting that did."""
     left_out = {
-        "ingest.max_rejected_share lets all rows be refused": found["rows_rejected"],
-        f"ingest.minimum_rating ({params.minimum_rating})": found["rows_below_minimum_rating"],
-        f"ingest.minimum_user_interactions ({params.minimum_user_interactions}) and "
+        f"refused, as {artifacts.REJECTED} lists them": found["rows_rejected"],
+        f"left out by ingest.minimum_rating ({params.minimum_rating})": found["rows_below_minimum_rating"],
+        f"left out by ingest.minimum_user_interactions ({params.minimum_user_interactions}) and "
         f"ingest.minimum_item_interactions ({params.minimum_item_interactions})": (
             found["rows_below_minimum_interactions"]
         ),
@@ -274,8 +275,14 @@ def nothing_kept(found: dict[str, Any], params: IngestParams) -> str:
     causes = "; ".join(f"{what}: {number} rows" for what, number in left_out.items() if number)
     return (
         f"{params.source}: expected at least one row to keep, found none of {found['rows_read']}"
-        f"{f'; left out by {causes}' if causes else ': the file has no rows'}"
+        f"{f'; {causes}' if causes else ': the file has no rows'}"
     )
+
+
+def refused_items(rejected_items: ir.Table, params: IngestParams) -> str:
+    """A warning where rows of the item table are refused, which the report does not count; else nothing."""
+    number = count_of(rejected_items)
+    return f"; warning: {number:,} rows of {params.items} refused, listed in {artifacts.REJECTED}" if number else ""
 
 
 def unfitting_items(kept: ir.Table, item_rows: ir.Table, params: IngestParams) -> str:
@@ -286,8 +293,8 @@ def unfitting_items(kept: ir.Table, item_rows: ir.Table, params: IngestParams) -
         return ""
     described = [", ".join(sorted(counts(table, "item_type"))[:5]) for table in (known, items)]
     return (
-        f"; warning: no item has a title, since no row of {params.items} is of one of them (its types: {described[0]}; "
-        f"types in {params.source}: {described[1]})"
+        f"; warning: no item has a title: no accepted row of {params.items} has the type and the id of an item "
+        f"(types there: {described[0]}; types in {params.source}: {described[1]})"
     )
 
 
@@ -329,7 +336,7 @@ def main() -> str:
         tables.write(artifacts.INTERACTIONS, interaction_columns(kept))
         write_items(item_rows)
         artifacts.write_json(artifacts.INGEST_REPORT, found)
-        warning = unfitting_items(kept, item_rows, params)
+        warning = refused_items(rejected_items, params) + unfitting_items(kept, item_rows, params)
     return (
         f"{found['rows_read']:,} rows read, {found['rows_rejected']:,} refused, {found['rows_repeated']:,} "
         f"repeats, {found['rows_kept']:,} kept; {found['users']:,} users, {found['items']:,} items{warning}"

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from stages import artifacts
 from stages.raw_files import RawFile, errors_of, identified
@@ -165,6 +166,8 @@ def _listed(names: Sequence[str]) -> str:
 
 def _advice(role: str, names: Sequence[str], layout: Layout) -> str:
     """The setting to change where a role's column is missing."""
+    if len(names) == 1 and layout.features:
+        return "; write the table with commas"
     if len(names) == 1:
         # A colon is more often part of a name, as in user_id:token, than a delimiter.
         marks = [mark for mark in "\t;|,:" if mark in names[0] and mark != layout.dialect.delimiter]
@@ -205,7 +208,7 @@ def _text_rows(file: RawFile, layout: Layout) -> Iterator[pa.RecordBatch]:
                 first: list[str] = records.fields.slice(0, expected_fields).to_pylist()
                 columns = _Columns.found(file.path, layout, first)
                 skip = int(layout.header)
-            yield _text_batch(records, columns, expected_fields, layout.features).slice(skip)
+            yield _text_batch(records, columns, expected_fields, layout).slice(skip)
     if columns is None:
         raise StageError(f"{file.path}: expected rows, found nothing but blank lines")
 
@@ -221,9 +224,10 @@ def _check_header(path: Path, records: Records) -> None:
         )
 
 
-def _text_batch(records: Records, columns: _Columns, expected_fields: int, features: bool) -> pa.RecordBatch:
+def _text_batch(records: Records, columns: _Columns, expected_fields: int, layout: Layout) -> pa.RecordBatch:
     arrays = {role: records.column(position, expected_fields) for role, position in columns.roles.items()}
-    if features:
+    misquoted = records.misquoted | _swallows_rows(arrays, records, expected_fields, layout.dialect.delimiter)
+    if layout.features:
         values = {name: records.column(position, expected_fields) for name, position in columns.features.items()}
         arrays[FEATURES.name] = _features(values, len(records.line))
     return pa.record_batch(
@@ -232,10 +236,26 @@ def _text_batch(records: Records, columns: _Columns, expected_fields: int, featu
             "num_lines": records.num_lines,
             "raw": records.raw,
             "has_all_fields": records.num_fields == expected_fields,
-            "misquoted": records.misquoted,
+            "misquoted": misquoted,
             **arrays,
         }
     )
+
+
+def _swallows_rows(
+    roles: Mapping[str, pa.Array], records: Records, expected_fields: int, delimiter: str
+) -> NDArray[np.bool_]:
+    """[records] bool: whether a role's text spans lines and has as many delimiters as whole rows on these lines have.
+
+    Two stray quotes in the same column, on different lines, make such a text of all rows between them.
+    """
+    found = np.zeros(len(records.line), np.bool_)
+    spanning = np.flatnonzero((records.num_lines > 1) & (records.num_fields == expected_fields))
+    for texts in roles.values() if len(spanning) and expected_fields > 1 else ():
+        for row, text in zip(spanning, texts.take(pa.array(spanning)).to_pylist(), strict=True):
+            line_ends = len(text.splitlines()) - 1
+            found[row] |= line_ends > 0 and text.count(delimiter) >= line_ends * (expected_fields - 1)
+    return found
 
 
 def _features(values: Mapping[str, pa.Array], num_rows: int) -> pa.MapArray:

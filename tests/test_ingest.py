@@ -270,7 +270,7 @@ def test_no_row_is_made_of_the_second_line_of_a_refused_record(ingest: Ingest) -
 
 @pytest.mark.parametrize(
     ("end", "reason"),
-    [(b'9,x",movie\n', "wrong number of fields"), (b'9,x",movie,8,5\n', "item_id is longer than 1,000 characters")],
+    [(b'9,x",movie\n', "wrong number of fields"), (b'9,x",movie,8,5\n', "quote not closed")],
 )
 def test_a_record_that_swallows_many_lines_counts_as_these_lines(ingest: Ingest, end: bytes, reason: str) -> None:
     rows = b"2,i,movie,8,5\n" * 98
@@ -368,7 +368,7 @@ def test_an_item_table_that_fits_no_item_is_a_warning(ingest: Ingest, workspace:
     write_items("item_id,item_type,title\n1,movie,One\n")
     ingest([row("1", "1", kind="item")])
     assert "warning: no item has a title" in (said := stage.main())
-    assert "(its types: movie; types in data/raw/preferences.csv: item)" in said
+    assert "(types there: movie; types in data/raw/preferences.csv: item)" in said
     ingest([row("1", "1")])
     assert "warning" not in stage.main()
 
@@ -459,6 +459,25 @@ def test_parquet_values_that_are_no_text_are_refused_and_times_are_utc(ingest: I
     assert pq.read_table("data/interactions.parquet")["timestamp"].to_pylist() == [1]
 
 
+@pytest.mark.parametrize("between", [0, 1, 20])
+def test_rows_between_two_stray_quotes_are_refused_however_few(ingest: Ingest, between: int) -> None:
+    text = b'1,"x,movie,5,1\n' + b"1,100,movie,5,100\n" * between + b'1,y",movie,5,1\n2,z,movie,5,1\n'
+    assert refused(ingest, HEADER_LINE + text) == [(2, "quote not closed")]
+    assert rejected()[0][3].count("\n") == between + 1
+
+
+def test_refused_rows_of_the_item_table_are_told(ingest: Ingest) -> None:
+    import stages.ingest as stage
+
+    write_items("item_id,item_type,title\n1,movie,a\n2,movie,b,c\n")
+    ingest([row("1", "1")], **{"ingest.max_rejected_share": 0.5})
+    assert "warning: 1 rows of data/raw/items.csv refused, listed in data/rejected.parquet" in stage.main()
+    with pytest.raises(
+        StageError, match="wrong number of fields: '2,movie,b,c'; the table has to be UTF-8 with commas"
+    ):
+        ingest([row("1", "1")], **{"ingest.max_rejected_share": 0.01})
+
+
 def test_a_folder_within_the_source_folder_is_not_skipped_in_silence(workspace: Path, ingest: Ingest) -> None:
     import stages.ingest as stage
 
@@ -516,7 +535,7 @@ def test_an_encoding_that_cannot_read_the_file_is_named(ingest: Ingest, encoding
         (
             f"{HEADER_LINE.decode()}1,2,m,x,1\n",
             {"ingest.max_rejected_share": 1.0},
-            "left out by ingest.max_rejected_share",
+            "found none of 1; refused, as data/rejected.parquet lists them: 1 rows",
         ),
         (HEADER_LINE.decode(), {}, "expected at least one row to keep, found none of 0: the file has no rows"),
     ],
@@ -558,6 +577,9 @@ def test_every_line_is_kept_repeated_filtered_or_refused(ingest: Ingest, seed: i
     unusable = {
         (record.line, record.raw)
         for record in expected
-        if record.misquoted or len(record.fields) != 5 or not all(field.strip() for field in record.fields[:3])
+        if record.misquoted
+        or len(record.fields) != 5
+        or not all(field.strip() for field in record.fields[:3])
+        or any(field.count(",") >= 4 * (len(field.splitlines()) - 1) > 0 for field in record.fields[:3])
     }
     assert {(line, raw) for _, line, _, raw in rejected()} == unusable
