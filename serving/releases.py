@@ -111,7 +111,7 @@ def rollback(releases: Path | str, version: str | None = None) -> str:
         live = _pointer(releases)
         there = {one.version for one in listed(releases)}
         before = [one for one in live.before if one in there and one != live.live]
-        if version is None and not before:
+        if not version and not before:
             raise ServingError(
                 f"{releases}: expected a release that was live before {live.live}, found none; release one, or name a "
                 f"version of {', '.join(sorted(there))}"
