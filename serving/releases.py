@@ -109,7 +109,8 @@ def rollback(releases: Path | str, version: str | None = None) -> str:
     _pointer(releases)
     with _alone(releases):
         live = _pointer(releases)
-        there = {one.version for one in listed(releases)}
+        # Without a look into the live release, which may be damaged: rolling back is what helps then.
+        there = {path.name for path in _versions(releases)}
         before = [one for one in live.before if one in there and one != live.live]
         if not version and not before:
             raise ServingError(

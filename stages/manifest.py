@@ -80,7 +80,7 @@ def read(folder: Path) -> Manifest:
         version = content.pop("version")
         files = {name: File(**file) for name, file in content["files"].items()}
         found = Manifest(version, **{**content, "files": files})
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise StageError(
             f"{path}: expected the manifest that this release of Towerline writes, found something else; run dvc repro"
         ) from None

@@ -116,6 +116,18 @@ def test_a_release_is_a_copy_that_nobody_writes_and_rollback_goes_back(exports: 
     assert [line.split(":")[1][1:13] for line in releases.verify(place)] == sorted([first, second, third])
 
 
+def test_rollback_helps_where_the_live_release_is_damaged(exports: list[Path], tmp_path: Path) -> None:
+    place = tmp_path / "releases"
+    first, second = (version_of(path) for path in exports[:2])
+    for export in exports[:2]:
+        releases.release(export, place)
+    damaged = place / second / "manifest.json"
+    damaged.chmod(0o644)
+    damaged.write_text("{")
+    assert releases.rollback(place) == f"{first} is live again; {second} is kept"
+    assert serving.open(place).version == first
+
+
 def test_keep_leaves_the_live_release_and_those_that_were_live_last(exports: list[Path], tmp_path: Path) -> None:
     versions = [version_of(path) for path in exports]
     for path in exports[:3]:
