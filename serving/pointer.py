@@ -14,7 +14,7 @@ from typing import NamedTuple
 from serving.errors import ServingError
 
 NAME = "live.json"
-_VERSION = re.compile(r"[0-9a-f]{12}")
+VERSION = re.compile(r"[0-9a-f]{12}")
 
 
 class Pointer(NamedTuple):
@@ -39,7 +39,7 @@ def read(releases: Path) -> Pointer | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = Pointer(content["live"], tuple(content["before"]))
-        broken = not all(_VERSION.fullmatch(version) for version in (found.live, *found.before))
+        broken = not all(VERSION.fullmatch(version) for version in (found.live, *found.before))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, LookupError, TypeError):

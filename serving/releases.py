@@ -9,7 +9,6 @@ moved, and at most a hidden folder, which the next release removes.
 import fcntl
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +25,6 @@ from stages.terminal import StageError
 
 LOCK = ".lock"
 _UNFINISHED, _REMOVED = ".unfinished.", ".removed."
-_VERSION = re.compile(rf"[0-9a-f]{{{manifest.VERSION_DIGITS}}}")
 _CHUNK = 1 << 20
 # Of the versions that were live before; a rollback further back names the version.
 _HISTORY = 100
@@ -208,7 +206,7 @@ def _check_place(source: Path, releases: Path) -> None:
 
 
 def _versions(releases: Path) -> list[Path]:
-    return sorted(path for path in releases.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir())
+    return sorted(path for path in releases.iterdir() if pointer.VERSION.fullmatch(path.name) and path.is_dir())
 
 
 @contextmanager

@@ -165,16 +165,12 @@ def all_active(connection: Backend, rows: ir.Table, minimum_user: int, minimum_i
     if minimum_user == minimum_item == 1:
         return rows
     num_rows = -1
-    while count_of(rows) != num_rows:
-        num_rows = count_of(rows)
+    while tables.count_of(rows) != num_rows:
+        num_rows = tables.count_of(rows)
         rows = connection.create_table(
             ibis.util.gen_name("active"), active(rows, minimum_user, minimum_item), temp=True
         )
     return rows
-
-
-def count_of(rows: ir.Table) -> int:
-    return int(rows.count().to_pyarrow().as_py())
 
 
 def counts(rows: ir.Table, by: str) -> dict[str, int]:
@@ -186,8 +182,12 @@ def report(
     accepted: ir.Table, rejected: ir.Table, deduplicated: ir.Table, positive: ir.Table, kept: ir.Table
 ) -> dict[str, Any]:
     """What came in, what was refused and why, what was left out and why, and what remained."""
-    num_accepted, num_rejected, num_deduplicated = count_of(accepted), count_of(rejected), count_of(deduplicated)
-    num_positive, num_kept = count_of(positive), count_of(kept)
+    num_accepted, num_rejected, num_deduplicated = (
+        tables.count_of(accepted),
+        tables.count_of(rejected),
+        tables.count_of(deduplicated),
+    )
+    num_positive, num_kept = tables.count_of(positive), tables.count_of(kept)
     users = int(kept.user_id.nunique().to_pyarrow().as_py())
     items = counts(kept.select(ITEM_KEY).distinct(), "item_type")
     cells = users * sum(items.values())
@@ -281,7 +281,7 @@ def nothing_kept(found: dict[str, Any], params: IngestParams) -> str:
 
 def refused_items(rejected_items: ir.Table, params: IngestParams) -> str:
     """A warning where rows of the item table are refused, which the report does not count; else nothing."""
-    number = count_of(rejected_items)
+    number = tables.count_of(rejected_items)
     return f"; warning: {number:,} rows of {params.items} refused, listed in {artifacts.REJECTED}" if number else ""
 
 
@@ -289,7 +289,7 @@ def unfitting_items(kept: ir.Table, item_rows: ir.Table, params: IngestParams) -
     """A warning where the item table has rows, and none of them is of an item that is kept; else nothing."""
     known = item_rows.filter(_.reason.isnull()).select(ITEM_KEY).distinct()
     items = kept.select(ITEM_KEY).distinct()
-    if not count_of(known) or count_of(items.semi_join(known, ITEM_KEY)):
+    if not tables.count_of(known) or tables.count_of(items.semi_join(known, ITEM_KEY)):
         return ""
     described = [", ".join(sorted(counts(table, "item_type"))[:5]) for table in (known, items)]
     return (

@@ -75,7 +75,7 @@ def random_parts(rows: ir.Table, sizes: Sizes) -> ir.Value:
 def start_of_latest(rows: ir.Table, number: int) -> int | None:
     """The time from which on there are at least so many rows; None where there are none or not so many."""
     ranked = rows.select("timestamp", rank=ibis.row_number().over(ibis.window(order_by="timestamp")))
-    found = ranked.filter(_.rank == count_of(rows) - number).timestamp.to_pyarrow().to_pylist()
+    found = ranked.filter(_.rank == tables.count_of(rows) - number).timestamp.to_pyarrow().to_pylist()
     return found[0] if found else None
 
 
@@ -115,9 +115,9 @@ def assigned(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Tab
         )
     match params.method:
         case "random":
-            part = random_parts(rows, part_sizes(count_of(rows), params))
+            part = random_parts(rows, part_sizes(tables.count_of(rows), params))
         case "temporal":
-            part = temporal_parts(rows, part_sizes(count_of(rows), params))
+            part = temporal_parts(rows, part_sizes(tables.count_of(rows), params))
         case "leave_last_out":
             part = leave_last_out_parts()
         case "column":
@@ -148,7 +148,7 @@ def share_of_each_user(rows: ir.Table, share: float) -> ir.BooleanValue:
 
 def latest_share(rows: ir.Table, share: float) -> ir.BooleanValue:
     """Whether a row is of the latest share of all rows; equal times stay together, and those of the first are left."""
-    since = start_of_latest(rows, round(count_of(rows) * share))
+    since = start_of_latest(rows, round(tables.count_of(rows) * share))
     return (_.timestamp >= since) & (_.timestamp > rows.timestamp.min()) if since is not None else ibis.literal(False)
 
 
@@ -159,10 +159,6 @@ def with_validation(connection: Backend, rows: ir.Table, params: SplitParams) ->
     moved = latest_share(train, share) if params.method == "temporal" else share_of_each_user(train, share)
     train = train.mutate(part=ibis.ifelse(moved, "validation", "train"))
     return connection.create_table("validated", train.union(rows.filter(_.part != "train")), temp=True)
-
-
-def count_of(rows: ir.Table) -> int:
-    return int(rows.count().to_pyarrow().as_py())
 
 
 def row_counts(rows: ir.Table) -> dict[str, int]:
@@ -192,7 +188,7 @@ def check_rows(counts: dict[str, int], params: SplitParams) -> None:
 def check_users(rows: ir.Table, params: SplitParams) -> None:
     """Raises StageError where no user of the test part has training rows: evaluate would have nobody to rank for."""
     trained = rows.filter(_.part == "train").select("user_index")
-    if not count_of(rows.filter(_.part == "test").semi_join(trained, "user_index")):
+    if not tables.count_of(rows.filter(_.part == "test").semi_join(trained, "user_index")):
         advice = {
             "column": "name 'train' and 'test' rows of the same users in the column of ingest.columns.split",
             "temporal": "set split.method to leave_last_out or random, or split.test higher",
@@ -209,7 +205,7 @@ def main() -> str:
         users, items = (
             connection.read_parquet(path) for path in (artifacts.USER_VOCABULARY, artifacts.ITEM_VOCABULARY)
         )
-        sizes = {"num_users": count_of(users), "num_items": count_of(items)}
+        sizes = {"num_users": tables.count_of(users), "num_items": tables.count_of(items)}
         interactions = connection.read_parquet(artifacts.INTERACTIONS)
         rows = assigned(connection, indexed(interactions, users, items, params.seed), params)
         counts = row_counts(rows)

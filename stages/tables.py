@@ -51,6 +51,11 @@ def write(path: Path, rows: Table, metadata: Mapping[str, int] | None = None) ->
         return artifacts.write_parquet(path, batches.schema, batches, metadata)
 
 
+def count_of(rows: Table) -> int:
+    """The number of rows of an expression."""
+    return int(rows.count().to_pyarrow().as_py())
+
+
 def with_indices(interactions: Table, users: Table, items: Table) -> Table:
     """The interactions with user_index and item_index, as the vocabularies number their ids."""
     rows = interactions.inner_join(users.select("user_id", user_index="index"), "user_id")
