@@ -16,6 +16,7 @@ from ibis.backends.duckdb import Backend
 
 from stages import artifacts, sources, tables
 from stages.params import IngestParams
+from stages.raw_files import identified
 from stages.records import Dialect
 from stages.sources import FEATURES, Layout
 from stages.terminal import StageError, run
@@ -36,14 +37,19 @@ ISO_8601 = (
 )
 # A longer id is a quoted field that a stray quote far below has closed, or too long for the index of a database.
 MAX_ID_CHARACTERS = 1000
-# The largest number that a rating, which is float32, can be.
-LARGEST_RATING = 3.4028234663852886e38
+# Ratings are float32: halfway from the largest finite number to the next power of two, from where on one is infinite.
+INFINITE_RATING = 2.0**128 - 2.0**103
+NONZERO = r"^[+-]?[0.]*[1-9]"
+# Letters that leave no mark: spaces of all kinds, controls, and what has no width.
+VISIBLE = r"[^\s\pZ\p{Cc}\p{Cf}]"
+# Units of a timestamp in a second.
+UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 # From the year 1 to the end of the year 9999, in seconds since 1970.
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 
 
 def blank(text: ir.Value) -> ir.BooleanValue:
-    return text.isnull() | (text.strip() == "")
+    return ~text.re_search(VISIBLE).fill_null(False)
 
 
 def undecodable(text: ir.Value) -> ir.BooleanValue:
@@ -65,9 +71,11 @@ def parsed_timestamp(text: ir.Value, timestamp_format: str) -> ir.Value:
         seconds = whole.try_cast("timestamp('UTC')").epoch_seconds().cast("int64")
         seconds = ibis.ifelse(text.re_search(ISO_8601), seconds, ibis.null("int64"))
     else:
-        unit = 1000 if timestamp_format == "milliseconds" else 1
-        seconds = within(whole_number(text), FIRST_SECOND * unit, LAST_SECOND * unit + unit - 1)
-        seconds = (seconds / unit).floor().cast("int64") if unit > 1 else seconds
+        seconds = whole_number(text)
+        if (unit := UNITS[timestamp_format]) > 1:
+            # A multiple of the unit first: the quotient of other large numbers could be rounded up to a whole one.
+            seconds = seconds - (seconds % unit + unit) % unit
+            seconds = (seconds / unit).round().cast("int64")
     return within(seconds, FIRST_SECOND, LAST_SECOND)
 
 
@@ -116,16 +124,21 @@ def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
     reasons = [*unreadable(), *unusable_key(KEY, params.encoding)]
     if "rating" in roles:
         rows = rows.mutate(rating=parsed_number(_.rating), rating_text=_.rating)
-        reasons.append((~_.rating_text.strip().re_search(NUMBER).fill_null(False), "unreadable rating"))
+        reasons.append((blank(_.rating_text), "blank rating"))
+        reasons.append((~_.rating_text.strip().re_search(NUMBER), "unreadable rating"))
         low, high = params.minimum_allowed_rating, params.maximum_allowed_rating
-        too_large = _.rating.isnull() | (_.rating.abs() > LARGEST_RATING)
         too_low = _.rating < low if low is not None else ibis.literal(False)
         too_high = _.rating > high if high is not None else ibis.literal(False)
-        reasons.append((too_large | too_low | too_high, "rating out of range"))
+        reasons.append((too_low | too_high, "rating out of range"))
+        too_large = _.rating.isnull() | (_.rating.abs() >= INFINITE_RATING)
+        reasons.append((too_large, "rating too large for float32"))
+        vanishes = (_.rating.cast("float32") == 0) & _.rating_text.strip().re_search(NONZERO)
+        reasons.append((vanishes, "rating too close to 0 for float32"))
     if "timestamp" in roles:
         form = ISO_8601 if params.timestamp_format == "iso8601" else NUMBER
         rows = rows.mutate(timestamp=parsed_timestamp(_.timestamp, params.timestamp_format), timestamp_text=_.timestamp)
-        reasons.append((~_.timestamp_text.strip().re_search(form).fill_null(False), "unreadable timestamp"))
+        reasons.append((blank(_.timestamp_text), "blank timestamp"))
+        reasons.append((~_.timestamp_text.strip().re_search(form), "unreadable timestamp"))
         reasons.append((_.timestamp.isnull(), "no such time from the year 1 to 9999"))
     if "split" in roles:
         reasons.append((_.split.isnull() | _.split.notin(PARTS), f"split is none of {', '.join(PARTS)}"))
@@ -150,6 +163,30 @@ def last_of_each(rows: ir.Table, key: list[str]) -> ir.Table:
     order = [ibis.desc(name) for name in [*by_time, "source_number", "line"]]
     newest = ibis.row_number().over(ibis.window(group_by=key, order_by=order))
     return rows.mutate(newest=newest).filter(_.newest == 0).drop("newest")
+
+
+def last_items(rows: ir.Table) -> ir.Table:
+    """One row an item: its last by file and line, except that a blank title or feature never replaces a known one."""
+    last = last_of_each(rows, ITEM_KEY)
+    repeated = rows.semi_join(rows.group_by(ITEM_KEY).agg(number=_.count()).filter(_.number > 1), ITEM_KEY)
+    place = ["source_number", "line"]
+    titles = repeated.group_by(ITEM_KEY).agg(known_title=_.title.last(order_by=place))
+    values = repeated.mutate(name=_.features.keys()).unnest("name", offset="position")
+    values = values.mutate(value=_.features[_.name])
+    each = values.group_by(*ITEM_KEY, "name").agg(
+        value=ibis.coalesce(_.value.last(order_by=place, where=~blank(_.value)), _.value.last(order_by=place)),
+        source_number=_.source_number.min(),
+        position=_.position.argmin(_.source_number),
+    )
+    order = ["source_number", "position", "name"]
+    known = each.group_by(ITEM_KEY).agg(
+        known_features=ibis.map(_.name.collect(order_by=order), _["value"].collect(order_by=order, include_null=True))
+    )
+    joined = last.left_join(titles, ITEM_KEY).drop(*(f"{name}_right" for name in ITEM_KEY))
+    joined = joined.left_join(known, ITEM_KEY)
+    return joined.mutate(
+        title=ibis.coalesce(_.known_title, _.title), features=ibis.coalesce(_.known_features, _.features)
+    )
 
 
 def active(rows: ir.Table, minimum_user: int, minimum_item: int) -> ir.Table:
@@ -206,6 +243,18 @@ def report(
     }
 
 
+def item_report(rows: ir.Table, kept: ir.Table) -> dict[str, Any]:
+    """What came in as rows of the item table, what was refused and why, and how many rows repeat an item."""
+    rejected = rows.filter(_.reason.notnull())
+    num_rows, num_rejected = tables.count_of(rows), tables.count_of(rejected)
+    return {
+        "item_rows_read": num_rows,
+        "item_rows_rejected": num_rejected,
+        "item_rows_rejected_by_reason": counts(rejected, "reason"),
+        "item_rows_repeated": num_rows - num_rejected - tables.count_of(kept),
+    }
+
+
 def lines_of(rows: ir.Table) -> int:
     return int(rows.num_lines.sum().to_pyarrow().as_py() or 0)
 
@@ -218,13 +267,23 @@ def check_rejected_share(what: str, rows: ir.Table, params: IngestParams) -> Non
     rejected = rows.filter(_.reason.notnull())
     number, total = lines_of(rejected), lines_of(rows)
     if number > params.max_rejected_share * total:
-        first = rejected.order_by("source_number", "line").limit(1).to_pyarrow().to_pylist()[0]
+        advised = params if what == params.source else None
         raise StageError(
             f"{what}: expected at most {params.max_rejected_share:.2%} of the lines refused "
             f"(ingest.max_rejected_share), found {number} of {total}, all listed in {artifacts.REJECTED}; the first: "
-            f"{first['source']} line {first['line']}: {first['reason']}: {first['raw'][:200]!r}"
-            f"{advice(first, params) if what == params.source else '; the table has to be UTF-8 with commas'}"
+            f"{first_refused(rejected, advised)}"
         )
+
+
+def first_refused(rejected: ir.Table, params: IngestParams | None) -> str:
+    """The place of the first refused row, the reason, its text, and what to do; without settings, of the item table."""
+    first = rejected.order_by("source_number", "line").limit(1).to_pyarrow().to_pylist()[0]
+    kind = "row" if identified(Path(first["source"])).parquet else "line"
+    advised = advice(first, params) if params is not None else "the table has to be UTF-8 with commas"
+    return (
+        f"{first['source']} {kind} {first['line']}: {first['reason']}: {first['raw'][:200]!r}"
+        f"{f'; {advised}' if advised else ''}"
+    )
 
 
 def advice(row: dict[str, Any], params: IngestParams) -> str:
@@ -233,25 +292,33 @@ def advice(row: dict[str, Any], params: IngestParams) -> str:
     proposals = {
         "quote not closed": 'if quotes are plain text, set ingest.quote to ""',
         "wrong number of fields": "look at ingest.delimiter and ingest.quote",
+        "blank rating": "leave rows without a rating out of the file, or set ingest.columns.rating to null",
+        "blank timestamp": "leave rows without a time out of the file, or set ingest.columns.timestamp to null",
         "rating out of range": "look at ingest.minimum_allowed_rating and ingest.maximum_allowed_rating",
         f"split is none of {', '.join(PARTS)}": "rename the values, or set ingest.columns.split to null",
     }
     if reason == "unreadable rating" and re.fullmatch(r"\s*[+-]?[0-9]+,[0-9]+\s*", rating):
-        return "; decimal commas are not read: write 7.5 for 7,5"
-    if reason == "unreadable timestamp" and re.match(ISO_8601, time):
-        return "; set ingest.timestamp_format to iso8601"
-    if reason == "unreadable timestamp" and re.match(NUMBER, time):
-        return "; set ingest.timestamp_format to seconds or milliseconds"
-    if reason.startswith("no such time") and params.timestamp_format == "seconds":
-        return "; set ingest.timestamp_format to milliseconds"
+        return "decimal commas are not read: write 7.5 for 7,5"
+    if reason == "unreadable timestamp" or reason.startswith("no such time"):
+        return time_advice(time, params.timestamp_format)
     if reason.endswith(f"is not valid {params.encoding}"):
-        return "; set ingest.encoding, perhaps to cp1252 or latin-1"
-    return f"; {proposals[reason]}" if reason in proposals else ""
+        return "set ingest.encoding, perhaps to cp1252 or latin-1"
+    return proposals.get(reason, "")
 
 
-def write_items(rows: ir.Table) -> None:
-    accepted = last_of_each(rows.filter(_.reason.isnull()), ITEM_KEY)
-    tables.write(artifacts.ITEMS, accepted.select(*ITEM_KEY, TITLE, FEATURES.name).order_by(ITEM_KEY))
+def time_advice(time: str, timestamp_format: str) -> str:
+    """The timestamp_format in which a refused time would be read, or how such times have to be written."""
+    if re.match(ISO_8601, time):
+        return "" if timestamp_format == "iso8601" else "set ingest.timestamp_format to iso8601"
+    if re.match(NUMBER, time):
+        # The coarsest unit in which the number is a time up to the year 2286.
+        unit = next((name for name, parts in UNITS.items() if abs(float(time)) < 1e10 * parts), None)
+        return f"set ingest.timestamp_format to {unit}" if unit not in (None, timestamp_format) else ""
+    return (
+        "a time is a number of seconds, milliseconds, microseconds or nanoseconds since 1970, or iso8601 text such as "
+        "2013-02-28 or 2013-02-28T15:00:00, as ingest.timestamp_format says; convert other forms, for instance with "
+        "pandas.to_datetime(..., dayfirst=True)"
+    )
 
 
 def interaction_columns(rows: ir.Table) -> ir.Table:
@@ -262,8 +329,13 @@ def interaction_columns(rows: ir.Table) -> ir.Table:
     return rows.select(*KEY, *optional).order_by(KEY)
 
 
-def nothing_kept(found: dict[str, Any], params: IngestParams) -> str:
+def nothing_kept(found: dict[str, Any], rejected: ir.Table, params: IngestParams) -> str:
     """The message where no row is left: what took the last ones, and the setting that did."""
+    if found["rows_read"] and found["rows_rejected"] == found["rows_read"]:
+        return (
+            f"{params.source}: expected at least one row to keep, found all {found['rows_read']} refused, as "
+            f"{artifacts.REJECTED} lists them; the first: {first_refused(rejected, params)}"
+        )
     left_out = {
         f"refused, as {artifacts.REJECTED} lists them": found["rows_rejected"],
         f"left out by ingest.minimum_rating ({params.minimum_rating})": found["rows_below_minimum_rating"],
@@ -279,22 +351,40 @@ def nothing_kept(found: dict[str, Any], params: IngestParams) -> str:
     )
 
 
-def refused_items(rejected_items: ir.Table, params: IngestParams) -> str:
-    """A warning where rows of the item table are refused, which the report does not count; else nothing."""
-    number = tables.count_of(rejected_items)
-    return f"; warning: {number:,} rows of {params.items} refused, listed in {artifacts.REJECTED}" if number else ""
+def item_warnings(found: dict[str, Any], known: ir.Table, kept: ir.Table, params: IngestParams) -> str:
+    """What is odd about the item table, each warning behind a semicolon; nothing where there is none, or no table.
 
-
-def unfitting_items(kept: ir.Table, item_rows: ir.Table, params: IngestParams) -> str:
-    """A warning where the item table has rows, and none of them is of an item that is kept; else nothing."""
-    known = item_rows.filter(_.reason.isnull()).select(ITEM_KEY).distinct()
-    items = kept.select(ITEM_KEY).distinct()
-    if not tables.count_of(known) or tables.count_of(items.semi_join(known, ITEM_KEY)):
+    Args:
+      found: the counts of item_report().
+      known: the accepted rows of the table, one an item.
+      kept: the interactions that are kept.
+      params: the settings.
+    """
+    if params.items is None:
         return ""
+    told = []
+    if found["item_rows_rejected"]:
+        told.append(f"{found['item_rows_rejected']:,} rows of {params.items} refused, listed in {artifacts.REJECTED}")
+    if found["item_rows_repeated"]:
+        told.append(f"{found['item_rows_repeated']:,} rows of {params.items} repeat an item; the last of each counts")
+    if (untitled := why_untitled(known, kept, params)) is not None:
+        told.append(f"no item has a title: {untitled}")
+    return "".join(f"; warning: {one}" for one in told)
+
+
+def why_untitled(known: ir.Table, kept: ir.Table, params: IngestParams) -> str | None:
+    """The reason for which no item that is kept gets a title; None where one does, or where rows lack only theirs."""
+    if not tables.count_of(known):
+        return f"{params.items} has no accepted row; write its rows, or set ingest.items to null"
+    if not tables.count_of(known.filter(_.title.notnull())):
+        return f"all titles in {params.items} are blank; fill its column {TITLE!r}, or set ingest.items to null"
+    items = kept.select(ITEM_KEY).distinct()
+    if tables.count_of(items.semi_join(known, ITEM_KEY)):
+        return None
     described = [", ".join(sorted(counts(table, "item_type"))[:5]) for table in (known, items)]
     return (
-        f"; warning: no item has a title: no accepted row of {params.items} has the type and the id of an item "
-        f"(types there: {described[0]}; types in {params.source}: {described[1]})"
+        f"no accepted row of {params.items} has the type and the id of an item (types there: {described[0]}; types in "
+        f"{params.source}: {described[1]})"
     )
 
 
@@ -330,16 +420,17 @@ def main() -> str:
         if params.minimum_rating is not None:
             positive = deduplicated.filter(_.rating >= params.minimum_rating)
         kept = all_active(connection, positive, params.minimum_user_interactions, params.minimum_item_interactions)
-        found = report(accepted, rejected, deduplicated, positive, kept)
+        items = connection.create_table("last_items", last_items(item_rows.filter(_.reason.isnull())), temp=True)
+        found = report(accepted, rejected, deduplicated, positive, kept) | item_report(item_rows, items)
         if not found["rows_kept"]:
-            raise StageError(nothing_kept(found, params))
+            raise StageError(nothing_kept(found, rejected, params))
         tables.write(artifacts.INTERACTIONS, interaction_columns(kept))
-        write_items(item_rows)
+        tables.write(artifacts.ITEMS, items.select(*ITEM_KEY, TITLE, FEATURES.name).order_by(ITEM_KEY))
         artifacts.write_json(artifacts.INGEST_REPORT, found)
-        warning = refused_items(rejected_items, params) + unfitting_items(kept, item_rows, params)
+        warnings = item_warnings(found, items, kept, params)
     return (
         f"{found['rows_read']:,} rows read, {found['rows_rejected']:,} refused, {found['rows_repeated']:,} "
-        f"repeats, {found['rows_kept']:,} kept; {found['users']:,} users, {found['items']:,} items{warning}"
+        f"repeats, {found['rows_kept']:,} kept; {found['users']:,} users, {found['items']:,} items{warnings}"
     )
 
 

@@ -69,7 +69,7 @@ class IngestParams(Section):
     header: bool
     columns: Columns
     constant_item_type: NonEmptyText
-    timestamp_format: Literal["seconds", "milliseconds", "iso8601"]
+    timestamp_format: Literal["seconds", "milliseconds", "microseconds", "nanoseconds", "iso8601"]
     minimum_allowed_rating: Rating | None
     maximum_allowed_rating: Rating | None
     max_rejected_share: Share

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -172,6 +173,11 @@ def test_minimum_rating_judges_the_last_opinion(ingest: Ingest) -> None:
         ("seconds", "1.365029107e9", 1365029107),
         ("seconds", "1365029107.99999999999", 1365029107),
         ("seconds", "-0.5", -1),
+        ("microseconds", "1365029107999999", 1365029107),
+        ("microseconds", "-1", -1),
+        # As float64 both were the next second.
+        ("nanoseconds", "1365029107999999999", 1365029107),
+        ("nanoseconds", "-1365029107000000001", -1365029108),
     ],
 )
 def test_times_become_seconds(ingest: Ingest, form: str, text: str, seconds: int) -> None:
@@ -284,13 +290,28 @@ def test_a_record_that_swallows_many_lines_counts_as_these_lines(ingest: Ingest,
 @pytest.mark.parametrize(
     ("rating", "reason"),
     [
-        *((text, "unreadable rating") for text in ("1_0", "nan", "inf", "0x1", "7,5", "", "1e", "٣")),
-        *((text, "rating out of range") for text in ("1e39", "-1e39", "1e999")),
+        *((text, "unreadable rating") for text in ("1_0", "nan", "inf", "0x1", "7,5", "1e", "٣")),
+        *((text, "blank rating") for text in ("", " ", "\u00a0")),
+        *((text, "rating too large for float32") for text in ("1e39", "-1e39", "1e999", "3.4028236e38")),
+        *((text, "rating too close to 0 for float32") for text in ("1e-50", "-0.1e-99", "1e-999")),
     ],
 )
 def test_ratings_that_cannot_be_represented_are_refused(ingest: Ingest, rating: str, reason: str) -> None:
     limits = {"ingest.minimum_allowed_rating": None, "ingest.maximum_allowed_rating": None}
     assert refused(ingest, [row("1", "a", rating), row("1", "b")], **limits) == [(2, reason)]
+
+
+def test_ratings_at_the_border_of_float32_are_kept(ingest: Ingest) -> None:
+    texts = ["3.4028235e38", "-3.4028235e38", "1e-45", "0e5", "-0.0"]
+    limits = {"ingest.minimum_allowed_rating": None, "ingest.maximum_allowed_rating": None}
+    kept = ingest([row("1", f"{number}", text) for number, text in enumerate(texts)], **limits)
+    assert [entry["rating"] for entry in kept] == [float(np.float32(text)) for text in texts]
+
+
+@pytest.mark.parametrize("text", ["\u00a0", "\u200b", "\ufeff\u3000", "\t"])
+def test_ids_of_letters_that_leave_no_mark_are_blank(ingest: Ingest, text: str) -> None:
+    rows = [row(text, "a"), row("1", text), row("1", "a", kind=text), row(f"{text}1", "b")]
+    assert refused(ingest, rows) == [(2, "blank user_id"), (3, "blank item_id"), (4, "blank item_type")]
 
 
 @pytest.mark.parametrize(
@@ -356,6 +377,48 @@ def test_titles_and_features_that_are_not_utf_8_are_refused(ingest: Ingest) -> N
     write_items("item_id,item_type,title,year\n1,movie,Amélie,2001\n2,movie,b,é\n3,movie,c,1\n".encode("latin-1"))
     reasons = refused(ingest, [row("1", "1")])
     assert reasons == [(2, "title is not valid utf-8"), (3, "a feature is not valid utf-8")]
+
+
+def test_a_blank_never_replaces_a_known_title_or_feature_and_repeats_are_counted(ingest: Ingest) -> None:
+    import stages.ingest as stage
+
+    Path("data/raw/items").mkdir()
+    Path("data/raw/items/1.csv").write_text(
+        "item_id,item_type,title,b,a\n1,m,Old,x,1\n1,m,New,,2\n2,m, ,,\n1,m,,,\n,m,,,\n"
+    )
+    Path("data/raw/items/2.csv").write_text("item_id,item_type,title,a,c\n1,m,,\u00a0,y\n3,m,Three,3,\n")
+    ingest([row("1", "1", kind="m")], **{"ingest.items": "data/raw/items", "ingest.max_rejected_share": 0.5})
+    assert [tuple(entry.values()) for entry in pq.read_table("data/items.parquet").to_pylist()] == [
+        ("m", "1", "New", [("b", "x"), ("a", "2"), ("c", "y")]),
+        ("m", "2", None, [("b", ""), ("a", "")]),
+        ("m", "3", "Three", [("a", "3"), ("c", "")]),
+    ]
+    assert {name: value for name, value in report().items() if name.startswith("item_")} == {
+        "item_rows_read": 7,
+        "item_rows_rejected": 1,
+        "item_rows_rejected_by_reason": {"blank item_id": 1},
+        "item_rows_repeated": 3,
+    }
+    assert "warning: 3 rows of data/raw/items repeat an item; the last of each counts" in stage.main()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            "",
+            "no item has a title: data/raw/items.csv has no accepted row; write its rows, or set ingest.items to null",
+        ),
+        ("1,movie, \n", "no item has a title: all titles in data/raw/items.csv are blank; fill its column 'title'"),
+    ],
+)
+def test_an_item_table_without_titles_is_a_warning(ingest: Ingest, rows: str, message: str) -> None:
+    import stages.ingest as stage
+
+    write_items(f"item_id,item_type,title\n{rows}")
+    ingest([row("1", "1")])
+    assert f"; warning: {message}" in (said := stage.main())
+    assert "\n" not in said
 
 
 def test_without_an_item_table_there_are_no_titles(ingest: Ingest) -> None:
@@ -523,7 +586,20 @@ def test_an_encoding_that_cannot_read_the_file_is_named(ingest: Ingest, encoding
         ),
         (f'{HEADER_LINE.decode()}1,2,m,"7,5",1\n', {}, "decimal commas are not read: write 7.5 for 7,5"),
         (f"{HEADER_LINE.decode()}1,2,m,7,2013-02-28\n", {}, "set ingest.timestamp_format to iso8601"),
-        (f"{HEADER_LINE.decode()}1,2,m,7,1365029107999\n", {}, "set ingest.timestamp_format to milliseconds"),
+        *(
+            (f"{HEADER_LINE.decode()}1,2,m,7,{time}\n", {}, f"set ingest.timestamp_format to {unit}$")
+            for time, unit in (
+                ("1365029107999", "milliseconds"),
+                ("1365029107999999", "microseconds"),
+                ("1365029107999999999", "nanoseconds"),
+            )
+        ),
+        (
+            f"{HEADER_LINE.decode()}1,2,m,7,28.02.2013\n",
+            {"ingest.timestamp_format": "iso8601"},
+            r"iso8601 text such as 2013-02-28 or .*; convert other forms, for instance with pandas\.to_datetime",
+        ),
+        (f"{HEADER_LINE.decode()}1,2,m,,1\n", {}, "blank rating: .*; leave rows without a rating out of the file"),
         (f"{HEADER_LINE.decode()}1,2,m,70,1\n", {}, "look at ingest.minimum_allowed_rating and ingest.maximum_allowed"),
         (
             f"{HEADER_LINE.decode()}1,2,m,7,1\n",
@@ -538,7 +614,7 @@ def test_an_encoding_that_cannot_read_the_file_is_named(ingest: Ingest, encoding
         (
             f"{HEADER_LINE.decode()}1,2,m,x,1\n",
             {"ingest.max_rejected_share": 1.0},
-            "found none of 1; refused, as data/rejected.parquet lists them: 1 rows",
+            "found all 1 refused, as .* lists them; the first: .* line 2: unreadable rating: '1,2,m,x,1'",
         ),
         (HEADER_LINE.decode(), {}, "expected at least one row to keep, found none of 0: the file has no rows"),
     ],

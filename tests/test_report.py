@@ -1,6 +1,7 @@
 """The report: what it shows, that it is the same twice, that texts of others stay text, how it does in a browser."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -140,14 +141,18 @@ def fabricate(
     write_tables(folder, list(models), list(types), list(cutoffs), ratings)
     ingest = {
         "density": 0.2,
+        "item_rows_read": num_items,
+        "item_rows_rejected": min(1, rejected),
+        "item_rows_rejected_by_reason": {"blank item_id": 1} if rejected else {},
+        "item_rows_repeated": 0,
         "items": num_items,
         "items_by_type": dict.fromkeys(types, num_items // len(types)),
         "rows_below_minimum_interactions": 0,
         "rows_below_minimum_rating": 0,
         "rows_kept": rows_read - rejected,
         "rows_read": rows_read,
-        "rows_rejected": rejected,
-        "rows_rejected_by_reason": {"rating: expected a number": rejected} if rejected else {},
+        "rows_rejected": max(0, rejected - 1),
+        "rows_rejected_by_reason": {"rating: expected a number": rejected - 1} if rejected else {},
         "rows_repeated": 0,
         "users": num_users,
     }
@@ -254,7 +259,10 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_page_of_everything_has_all_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Elements(made(tmp_path, monkeypatch)).ids
+    page = Elements(made(tmp_path, monkeypatch))
+    found = page.ids
+    # Those of the item table among them.
+    assert re.search(r"The first \d+ of the 12 refused rows:", " ".join(page.texts))
     for name in (
         "types",
         "activity",

@@ -1,6 +1,7 @@
 """Sections about the data and the training: what came in, how it was split, how the model learnt."""
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -69,7 +70,10 @@ def ingest_section(data: Inputs) -> Section:
 
 
 def _refused(data: Inputs) -> list[Block]:
-    reasons = data.ingest["rows_rejected_by_reason"]
+    # The rows of the item table are among those that are listed.
+    reasons: Counter[str] = Counter()
+    for name in ("rows_rejected_by_reason", "item_rows_rejected_by_reason"):
+        reasons.update(data.ingest[name])
     if not reasons:
         return [Note("No row was refused.")]
     rows = [
@@ -84,7 +88,7 @@ def _refused(data: Inputs) -> list[Block]:
     rows = [[source, reason, raw, line] for source, line, reason, raw in rows]
     return [
         _counts_figure("refused", "Refused rows by reason", "rows", reasons),
-        Note(f"The first {len(rows)} of the {counted(data.ingest['rows_rejected'], 'refused row')}:"),
+        Note(f"The first {len(rows)} of the {counted(reasons.total(), 'refused row')}:"),
         Table(["file", "reason", "what stood there", "line"], rows, text_columns=3),
     ]
 
