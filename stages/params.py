@@ -1,5 +1,6 @@
 """The sections of params.yaml, one a stage: types, ranges, and the rules between values."""
 
+import io
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
@@ -29,6 +30,18 @@ def _distinct(values: list[int] | list[str]) -> list[int] | list[str]:
     if len(set(values)) < len(values):
         raise expected("values that differ from each other")
     return values
+
+
+def _reads_text(encoding: str) -> str:
+    sample = 'user_id,item_id\n1,"2"\n'
+    try:
+        file = io.TextIOWrapper(io.BytesIO(sample.encode(encoding)), encoding, errors="replace", newline="")
+        if file.read() == sample:
+            return encoding
+    except (LookupError, ValueError):
+        # No such encoding, one of bytes (base64) or of texts (rot13), or one that replaces nothing (idna).
+        pass
+    raise expected("a name of an encoding in which Python reads text files, such as utf-8, latin-1 or utf-16")
 
 
 Share = Annotated[float, between(0, 1)]
@@ -65,7 +78,7 @@ class IngestParams(Section):
     items: NonEmptyText | None
     delimiter: Annotated[str, Field(min_length=1), AfterValidator(_one_ascii_character)]
     quote: Annotated[str, AfterValidator(_one_ascii_character)]
-    encoding: NonEmptyText
+    encoding: Annotated[NonEmptyText, AfterValidator(_reads_text)]
     header: bool
     columns: Columns
     constant_item_type: NonEmptyText

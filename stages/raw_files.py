@@ -1,7 +1,10 @@
 """What a raw file is, by its first bytes and not by its name, and one line for whatever is wrong with it."""
 
+import codecs
 import errno
 import gzip
+import os
+import re
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -31,8 +34,15 @@ _OTHERS = {
     b"ORC": "an ORC file",
     b"\x89HDF": "an HDF5 file",
     b"PARE": "an encrypted Parquet file",
+    b"%PDF": "a PDF file",
+    b"{\\rtf": "a text document (RTF)",
 }
-_LONGEST = max(map(len, _OTHERS))
+# Text that is no table, by how it begins behind a byte order mark and spaces. An id may begin with a brace or bracket.
+_OTHER_TEXTS = {
+    rb"\{\s*[\"'][^\"']*[\"']\s*:|\[\s*[\[{]": "JSON",
+    rb"(?i)<(!doctype|html|head|body|table|\?xml)\b": "HTML or XML",
+}
+_START_BYTES = 1024
 
 
 class RawFile(NamedTuple):
@@ -72,25 +82,34 @@ def identified(path: Path) -> RawFile:
         raise StageError(f"{path}: expected a file, found {'a folder' if path.is_dir() else 'something else'}")
     with errors_of(path):
         with path.open("rb") as file:
-            start = file.read(_LONGEST)
+            start = file.read(_START_BYTES)
         gzipped = start.startswith(_GZIP)
         if gzipped:
             with gzip.open(path) as file:
-                start = file.read(_LONGEST)
+                start = file.read(_START_BYTES)
     if not start:
         raise StageError(f"{path}: expected rows, found an empty file")
-    for magic, name in {**_OTHERS, _GZIP: "a file that is gzipped twice"}.items():
-        if start.startswith(magic):
-            raise StageError(
-                f"{path}: expected delimited text or Parquet, plain or gzipped, found {name}; unpack or convert it"
-            )
+    if (other := _other_kind(start)) is not None:
+        raise StageError(
+            f"{path}: expected delimited text or Parquet, plain or gzipped, found {other}; unpack it, or convert it to "
+            "CSV or Parquet"
+        )
     parquet = start.startswith(_PARQUET)
     if not parquet and _PARQUET_SUFFIXES & {suffix.lower() for suffix in path.suffixes[-2:]}:
         raise StageError(
-            f"{path}: expected Parquet, as its name says, found a file that starts with {start!r}; rename delimited "
-            "text to .csv, or write the file again"
+            f"{path}: expected Parquet, as its name says, found a file that starts with {start[:20]!r}; rename "
+            "delimited text to .csv, or write the file again"
         )
     return RawFile(path, parquet, gzipped)
+
+
+def _other_kind(start: bytes) -> str | None:
+    """What a file is, by its first bytes, if it is known not to be a table that can be read."""
+    for magic, name in {**_OTHERS, _GZIP: "a file that is gzipped twice"}.items():
+        if start.startswith(magic):
+            return name
+    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    return next((name for pattern, name in _OTHER_TEXTS.items() if re.match(pattern, text)), None)
 
 
 @contextmanager
@@ -104,21 +123,23 @@ def errors_of(path: Path) -> Iterator[None]:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise StageError(f"{path}: expected gzip, found {_reason(error)}; copy the file again") from None
-    except LookupError as error:
-        if type(error) is not LookupError:
-            raise
-        raise StageError(f"{path}: {_reason(error)}; set ingest.encoding to one that Python knows for text") from None
     except UnicodeError as error:
-        raise StageError(f"{path}: {_reason(error)}; set ingest.encoding to another, such as utf-16-le") from None
+        # "UTF-32 stream does not start with BOM": a mark of the byte order is wanted, and the file has none.
+        name = str(error).partition(" ")[0].lower()
+        raise StageError(
+            f"{path}: {_reason(error)}; set ingest.encoding to {name}-le or {name}-be, or to another one such as utf-8"
+        ) from None
     except LineTooLongError as error:
         raise StageError(f"{path}: {error}; is it delimited text in ingest.encoding?") from None
-    except OSError as error:
+    except (OSError, pa.ArrowException) as error:
+        # Arrow raises an OSError without a number for damaged pages.
+        number = error.errno if isinstance(error, OSError) else None
+        if number is None:
+            raise StageError(f"{path}: expected whole Parquet, found {_reason(error)}; write the file again") from None
         # A full disk is not the fault of what is read.
-        if error.errno is not None and error.errno not in (errno.EIO, errno.ENOENT, errno.EACCES, errno.EISDIR):
+        if number not in (errno.EIO, errno.ENOENT, errno.EACCES, errno.EISDIR):
             raise
-        raise StageError(f"{path}: {error.strerror or _reason(error)}") from None
-    except pa.ArrowException as error:
-        raise StageError(f"{path}: expected whole Parquet, found {_reason(error)}; write the file again") from None
+        raise StageError(f"{path}: {os.strerror(number)}") from None
 
 
 def _reason(error: BaseException) -> str:

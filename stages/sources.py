@@ -34,6 +34,13 @@ PLACE = pa.schema(
 FEATURES = pa.field("features", pa.map_(pa.string(), pa.string()))
 
 BATCH_ROWS = 100_000
+# Names of columns in plain letters that tell a header from a row, where both of a row are among them.
+_USERS = "user userid username uid customer customerid member memberid reviewer reviewerid"
+_ITEMS = (
+    "item itemid iid product productid asin parentasin book bookid isbn movie movieid film filmid track trackid song "
+    "songid artist artistid article articleid business businessid"
+)
+USUAL_NAMES = {"user_id": frozenset(_USERS.split()), "item_id": frozenset(_ITEMS.split())}
 # A header is shown in messages up to this length.
 SHOWN_CHARACTERS = 200
 
@@ -54,6 +61,25 @@ class Layout(NamedTuple):
     header: bool = True
     timestamp_format: str | None = None
     features: bool = False
+
+    @property
+    def setting(self) -> str:
+        """The setting that names the files."""
+        return "ingest.items" if self.features else "ingest.source"
+
+
+class _Names(NamedTuple):
+    """The names of the columns of a file, or its first row where it has no header.
+
+    Attributes:
+      place: the file, and the line where it is text.
+      names: one a column.
+      parquet: whether the file is Parquet, which has names in any case.
+    """
+
+    place: str
+    names: Sequence[str]
+    parquet: bool
 
 
 def stage_nothing(layout: Layout, into: Path) -> None:
@@ -85,7 +111,7 @@ def stage(source: Path, layout: Layout, into: Path) -> None:
         pq.ParquetWriter(into, schema, compression="lz4") as writer,
         progress(what="reading", unit="row", scale=True) as bar,
     ):
-        for number, path in enumerate(_files(source)):
+        for number, path in enumerate(_files(source, layout.setting)):
             file = identified(path)
             for rows in _parquet_rows(file, layout, into.parent) if file.parquet else _text_rows(file, layout):
                 place = {
@@ -97,12 +123,18 @@ def stage(source: Path, layout: Layout, into: Path) -> None:
                 bar.update(rows.num_rows)
 
 
-def _files(source: Path) -> list[Path]:
+def _files(source: Path, setting: str) -> list[Path]:
+    """The file, or the files of the folder by name, but for those that Spark and Hadoop hide (_SUCCESS, .part.crc)."""
+    if not source.exists():
+        raise StageError(f"{source}: expected the file or folder that {setting} names, found none; correct {setting}")
     if not source.is_dir():
         return [source]
-    found = sorted(path for path in source.iterdir() if not path.name.startswith("."))
+    found = sorted(path for path in source.iterdir() if not path.name.startswith((".", "_")))
     if not found:
-        raise StageError(f"{source}: expected at least one file in the folder, found none")
+        raise StageError(
+            f"{source}: expected at least one file in the folder that {setting} names, found none whose name does not "
+            "begin with a dot or an underscore"
+        )
     for path in found:
         if path.is_dir():
             raise StageError(f"{path}: expected only files in {source}, found a folder; move it or its files")
@@ -121,40 +153,38 @@ class _Columns(NamedTuple):
     features: dict[str, int]
 
     @classmethod
-    def found(cls, path: Path, layout: Layout, names: Sequence[str]) -> "_Columns":
+    def found(cls, header: _Names, layout: Layout) -> "_Columns":
         """Finds the columns of a layout among the names in a header.
 
         Raises:
           StageError: a column is missing, or there twice, or a feature has no name.
         """
-        roles = {role: _position(path, role, column, names, layout) for role, column in layout.columns.items()}
+        place, names, _ = header
+        roles = {role: _position(role, column, header, layout) for role, column in layout.columns.items()}
         if not layout.features:
             return cls(roles, {})
         rest = [position for position in range(len(names)) if position not in roles.values()]
         for position in rest:
             if not names[position].strip():
                 raise StageError(
-                    f"{path}: line 1: expected a name for each column, found none for column {position + 1}; name it, "
+                    f"{place}: expected a name for each column, found none for column {position + 1}; name it, "
                     "or take it out (pandas writes one for its index unless to_csv has index=False)"
                 )
             if names.count(names[position]) > 1:
-                raise StageError(f"{path}: line 1: expected one column {names[position]!r}, found several; rename them")
+                raise StageError(f"{place}: expected one column {names[position]!r}, found several; rename them")
         return cls(roles, {names[position]: position for position in rest})
 
 
-def _position(path: Path, role: str, column: str | int, names: Sequence[str], layout: Layout) -> int:
+def _position(role: str, column: str | int, header: _Names, layout: Layout) -> int:
+    names = header.names
     if isinstance(column, int):
         if column <= len(names):
             return column - 1
-        raise StageError(
-            f"{path}: line 1: expected a column {column} for {role}, found {_listed(names)}"
-            f"{_advice(role, names, layout)}"
-        )
-    if names.count(column) == 1:
+    elif names.count(column) == 1:
         return names.index(column)
+    wanted = f"a column {column}" if isinstance(column, int) else f"one column {column!r}"
     raise StageError(
-        f"{path}: line 1: expected one column {column!r} for {role}, found {_listed(names)}"
-        f"{_advice(role, names, layout)}"
+        f"{header.place}: expected {wanted} for {role}, found {_listed(names)}{_advice(role, header, layout)}"
     )
 
 
@@ -164,17 +194,18 @@ def _listed(names: Sequence[str]) -> str:
     return f"{len(names)} columns: {', '.join(names)[:SHOWN_CHARACTERS]}"
 
 
-def _advice(role: str, names: Sequence[str], layout: Layout) -> str:
+def _advice(role: str, header: _Names, layout: Layout) -> str:
     """The setting to change where a role's column is missing."""
-    if len(names) == 1 and layout.features:
+    names, text = header.names, not header.parquet
+    if text and len(names) == 1 and layout.features:
         return "; write the table with commas"
-    if len(names) == 1:
+    if text and len(names) == 1:
         # A colon is more often part of a name, as in user_id:token, than a delimiter.
         marks = [mark for mark in "\t;|,:" if mark in names[0] and mark != layout.dialect.delimiter]
         if marks and names[0].replace("\t", "").isprintable():
             shown = '"\\t"' if marks[0] == "\t" else f"'{marks[0]}'"
             return f": set ingest.delimiter to {shown}"
-    if layout.header and any(name.strip().isdecimal() for name in names):
+    if text and layout.header and any(name.strip().isdecimal() for name in names):
         return "; if line 1 is a row, set ingest.header to false and ingest.columns to positions"
     wanted = layout.columns[role]
     alike = [name for name in names if isinstance(wanted, str) and _plain(wanted) in _spellings(name)]
@@ -202,20 +233,32 @@ def _text_rows(file: RawFile, layout: Layout) -> Iterator[pa.RecordBatch]:
         for records in read_records(text, layout.dialect):
             skip = 0
             if columns is None:
+                place = f"{file.path}: line {records.line[0]}"
                 if layout.header:
-                    _check_header(file.path, records)
+                    _check_header(place, records)
                 expected_fields = int(records.num_fields[0])
                 first: list[str] = records.fields.slice(0, expected_fields).to_pylist()
-                columns = _Columns.found(file.path, layout, first)
+                columns = _Columns.found(_Names(place, first, parquet=False), layout)
+                if not layout.header:
+                    _check_first_row(place, {role: first[position] for role, position in columns.roles.items()})
                 skip = int(layout.header)
             yield _text_batch(records, columns, expected_fields, layout).slice(skip)
     if columns is None:
         raise StageError(f"{file.path}: expected rows, found nothing but blank lines")
 
 
-def _check_header(path: Path, records: Records) -> None:
+def _check_first_row(place: str, roles: Mapping[str, str]) -> None:
+    """Raises StageError if the first row of a file without a header holds usual names of columns as its ids."""
+    if all(_spellings(roles[role]) & usual for role, usual in USUAL_NAMES.items()):
+        raise StageError(
+            f"{place}: expected a row, since ingest.header is false, found the names of columns: "
+            f"{', '.join(roles.values())[:SHOWN_CHARACTERS]}; set ingest.header to true, and ingest.columns to names"
+        )
+
+
+def _check_header(place: str, records: Records) -> None:
     """Raises StageError if the first record cannot be the names of columns."""
-    expected = f"{path}: line {records.line[0]}: expected the names of the columns, found"
+    expected = f"{place}: expected the names of the columns, found"
     if records.misquoted[0]:
         raise StageError(f"{expected} a quote that is not closed; correct it, or set ingest.quote")
     if "\0" in records.raw[0].as_py():
@@ -272,7 +315,7 @@ def _parquet_rows(file: RawFile, layout: Layout, folder: Path) -> Iterator[pa.Re
     path = file.path
     with errors_of(path), pq.ParquetFile(file.unpacked(folder)) as parquet:
         schema = parquet.schema_arrow
-        columns = _Columns.found(path, layout, schema.names)
+        columns = _Columns.found(_Names(str(path), schema.names, parquet=True), layout)
         for role, position in columns.roles.items():
             _check_type(path, role, schema.field(position), layout.timestamp_format)
         for position in columns.features.values():
@@ -321,7 +364,9 @@ def _check_type(path: Path, role: str, column: pa.Field, timestamp_format: str |
     }
     fits, wanted = allowed.get(role, (text or whole, "text or integers"))
     if not fits:
-        raise StageError(f"{expected} {wanted} for {role}, found {kind}")
+        # pandas makes floats of integers where one is missing.
+        advice = "; write it with .astype('Int64') or .astype('string')" if number and role not in allowed else ""
+        raise StageError(f"{expected} {wanted} for {role}, found {kind}{advice}")
 
 
 def _is_text(kind: pa.DataType) -> bool:

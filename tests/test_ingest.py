@@ -454,6 +454,11 @@ def parquet(**columns: pa.Array) -> bytes:
     return bytes(sink.getvalue())
 
 
+def damaged_pages() -> bytes:
+    content = parquet(user_id=pa.array(["1" * 99]))
+    return content[:4] + b"\xff" * 60 + content[64:]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -470,8 +475,23 @@ def parquet(**columns: pa.Array) -> bytes:
             HEADER_LINE.decode().encode("utf-16"),
             "found binary data; .* set ingest.encoding, perhaps to utf-16",
         ),
-        ("a.csv.zip", b"PK\x03\x04xxxx", "found a zip archive or an Excel file; unpack or convert it"),
-        ("a.csv.bz2", b"BZh91AY", "found a bzip2 file; unpack or convert it"),
+        ("a.csv.zip", b"PK\x03\x04xxxx", "found a zip archive or an Excel file; unpack it, or convert it to CSV"),
+        ("a.csv.bz2", b"BZh91AY", "found a bzip2 file; unpack it"),
+        ("a.csv", b'\xef\xbb\xbf\n{ "user_id": "1"}\n', "found JSON; unpack it, or convert it to CSV or Parquet"),
+        ("a.json.gz", zipped(b'[{"user_id": "1"}]'), "found JSON; .*convert it to CSV or Parquet"),
+        ("a.csv", b"<!DOCTYPE html><p>moved", "found HTML or XML; .*convert it"),
+        ("a.csv", b"%PDF-1.7 ", "found a PDF file; .*convert it"),
+        ("a.parquet", damaged_pages(), "expected whole Parquet, found .*; write the file again"),
+        (
+            "a.parquet",
+            parquet().replace(b"rating", b"Rating"),
+            "expected one column 'rating' for rating, found 5 columns: .*; set ingest.columns.rating to 'Rating'",
+        ),
+        (
+            "a.parquet",
+            parquet(user_id=pa.array([1.0])),
+            r"expected text or integers for user_id, found double; write it with .astype\('Int64'\) or",
+        ),
         (
             "a.parquet",
             parquet(rating=pa.array([[1.0]])),
@@ -487,8 +507,12 @@ def parquet(**columns: pa.Array) -> bytes:
             parquet(timestamp=pa.array([1], pa.timestamp("us", "Mars/Olympus"))),
             "expected numbers, found timestamp.*; set ingest.timestamp_format to iso8601",
         ),
-        ("no such.csv", None, "No such file or directory"),
-        ("folder", None, "expected at least one file in the folder, found none"),
+        (
+            "no such.csv",
+            None,
+            "expected the file or folder that ingest.source names, found none; correct ingest.source",
+        ),
+        ("folder", None, "expected at least one file in the folder that ingest.source names, found none"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_in_one_line(
@@ -505,6 +529,38 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(
     with pytest.raises(StageError, match=f"^data/raw/{name}: .*{message}") as raised:
         stage.main()
     assert "\n" not in str(raised.value)
+    assert name.endswith(".csv") or "line" not in str(raised.value)
+
+
+def test_a_refused_value_of_parquet_has_a_row_and_no_line(ingest: Ingest) -> None:
+    with pytest.raises(StageError, match=r"the first: data/raw/a.parquet row 1: rating out of range"):
+        ingest(parquet(rating=pa.array([11.0])), name="a.parquet")
+
+
+@pytest.mark.parametrize(
+    "first", [b"user_id,item_id", b"userId,movieId", b"User-ID,ISBN", b"user_id:token,item_id:token"]
+)
+def test_a_header_that_is_read_as_a_row_is_refused(ingest: Ingest, first: bytes) -> None:
+    columns = {"user_id": 1, "item_id": 2, "item_type": None, "rating": None, "timestamp": None}
+    params = {"ingest.header": False, **{f"ingest.columns.{role}": column for role, column in columns.items()}}
+    with pytest.raises(StageError, match=r"line 1: expected a row, .*; set ingest.header to true, and ingest.columns"):
+        ingest(first + b"\n1,2\n", **params)
+    # Braces, and one name alone, may be ids.
+    assert len(ingest(b"{u},item\n[1],item_id\nuser_id,1\n", **params)) == 3
+
+
+def test_what_spark_writes_beside_its_parts_is_not_read(workspace: Path, ingest: Ingest) -> None:
+    import stages.ingest as stage
+
+    write_rows(workspace / "data/raw/many/part-0.csv", [row("1", "a")])
+    for name in ("_SUCCESS", "_committed_1", ".part-0.csv.crc"):
+        (workspace / "data/raw/many" / name).write_bytes(b"")
+    (workspace / "data/raw/many/_delta_log").mkdir()
+    set_params(workspace, {"ingest.source": "data/raw/many"})
+    assert "1 rows read" in stage.main()
+    (workspace / "data/raw/many/README").write_text("About the rows")
+    with pytest.raises(StageError, match=r"^data/raw/many/README: line 1: expected one column 'user_id'"):
+        stage.main()
 
 
 def test_parquet_is_known_by_its_first_bytes_gzipped_or_not(ingest: Ingest) -> None:
@@ -557,11 +613,8 @@ def test_a_folder_within_the_source_folder_is_not_skipped_in_silence(workspace: 
 @pytest.mark.parametrize(
     ("encoding", "message"),
     [
-        ("utf-16", "UTF-16 stream does not start with BOM; set ingest.encoding"),
-        ("undefined", "set ingest.encoding"),
-        ("idna", "set ingest.encoding"),
-        ("base64", "'base64' is not a text encoding.*; set ingest.encoding to one that Python knows for text"),
-        ("klingon", "unknown encoding: klingon; set ingest.encoding"),
+        ("utf-16", "UTF-16 stream does not start with BOM; set ingest.encoding to utf-16-le or utf-16-be, or"),
+        ("utf-32", "UTF-32 stream does not start with BOM; set ingest.encoding to utf-32-le or utf-32-be, or"),
     ],
 )
 def test_an_encoding_that_cannot_read_the_file_is_named(ingest: Ingest, encoding: str, message: str) -> None:

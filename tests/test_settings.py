@@ -63,6 +63,15 @@ def test_the_sections_of_the_committed_params_are_those_of_the_models_and_valid(
             "    item_type: 0",
             "ingest.columns.item_type: expected text or a number from 1 to 100000, found 0",
         ),
+        *(
+            (
+                "encoding: utf-8",
+                f"encoding: {name}",
+                f"ingest.encoding: expected a name of an encoding in which Python reads text files, such as utf-8, "
+                f"latin-1 or utf-16, found '{name}'",
+            )
+            for name in ("klingon", "rot13", "idna", "base64", "undefined")
+        ),
         ("    user_id: user_id", "    user_id: 1", "ingest.columns.user_id: expected a column's name"),
         (
             'delimiter: ","',
