@@ -44,6 +44,10 @@ def _reads_text(encoding: str) -> str:
     raise expected("a name of an encoding in which Python reads text files, such as utf-8, latin-1 or utf-16")
 
 
+def _listed(texts: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+
+
 Share = Annotated[float, between(0, 1)]
 NonEmptyText = Annotated[str, Field(min_length=1), AfterValidator(_encodable)]
 Column = NonEmptyText | Annotated[int, between(1, 100_000)]
@@ -168,6 +172,13 @@ class SplitParams(Section):
             return "timestamp"
         return "split" if self.method == "column" else None
 
+    def without_column(self, found: str) -> str:
+        """The message where the column that the method needs is not there."""
+        return (
+            f"ingest.columns.{self.needed_column}: expected the column that split.method {self.method} needs, found "
+            f"{found}; set it to this column, or set split.method to random"
+        )
+
     @property
     def has_sizes(self) -> bool:
         """Whether train, validation and test say how large the parts are."""
@@ -202,24 +213,24 @@ class TrainParams(Section):
             raise ValueError("retrieval_weight, rating_weight: expected at least one above 0, found 0 and 0")
         return self
 
-    def check_without_validation(self, where: str) -> None:
-        """Raises ValueError where a setting follows the validation part.
+    def check_without_validation(self, why: str, cure: str = "set split.validation_share above 0") -> None:
+        """Raises ValueError where a setting follows the validation part, which has no rows of use.
 
         Args:
-          where: that the validation part has no rows, to stand behind "expected ...".
+          why: why it has none.
+          cure: what to do to have some.
         """
-        open_ones = [
-            name
-            for name in ("temperature", "popularity_prior")
-            if getattr(self, name) is None and self.retrieval_weight
-        ]
-        names = ["early_stopping_patience"] * bool(self.early_stopping_patience) + open_ones
-        if names:
-            allowed = ["0" if name == "early_stopping_patience" else "a number" for name in names]
-            found = ["null" if getattr(self, name) is None else str(getattr(self, name)) for name in names]
+        fixed = {"early_stopping_patience": "0"}
+        if self.retrieval_weight:
+            fixed |= {"temperature": "a number", "popularity_prior": "a number"}
+        values = {name: getattr(self, name) for name in fixed}
+        following = [name for name, value in values.items() if value is None or (value and fixed[name] == "0")]
+        if following:
+            found = [f"train.{name} {'null' if values[name] is None else values[name]}" for name in following]
+            instead = [f"train.{name} to {fixed[name]}" for name in following]
             raise ValueError(
-                f"train.{', train.'.join(names)}: expected {', '.join(allowed)} {where}, found {', '.join(found)}; set "
-                "split.validation_share above 0, or change what is named here"
+                f"split.validation_share: expected validation rows for {_listed(found)}, found none, since {why}; "
+                f"{cure}, or set {_listed(instead)}"
             )
 
 
@@ -251,7 +262,7 @@ class EvaluateParams(Section):
     @model_validator(mode="after")
     def _everything_is_ranked(self) -> Self:
         if "everything" not in self.candidates:
-            raise ValueError(f"candidates: expected everything among them, found {self.candidates}")
+            raise ValueError(f"candidates: expected a list that holds everything, found {self.candidates}")
         return self
 
 
@@ -273,9 +284,7 @@ class ExportParams(Section):
 def _split_has_its_column(ingest: IngestParams, split: SplitParams) -> None:
     needed = split.needed_column
     if needed is not None and needed not in ingest.columns.roles():
-        raise ValueError(
-            f"split.method: {split.method} expected a column {needed}, found null; set ingest.columns.{needed}"
-        )
+        raise ValueError(split.without_column("null"))
 
 
 @rule_between(IngestParams, TrainParams)
@@ -290,4 +299,4 @@ def _rating_task_has_ratings(ingest: IngestParams, train: TrainParams) -> None:
 @rule_between(SplitParams, TrainParams)
 def _validation_part_is_there(split: SplitParams, train: TrainParams) -> None:
     if split.has_sizes and not split.validation and not split.validation_share:
-        train.check_without_validation("where split.validation and split.validation_share are 0")
+        train.check_without_validation("split.validation and split.validation_share are 0")

@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
 
 from stages.terminal import StageError, printable
 
@@ -102,9 +104,26 @@ def _problem(path: Path, what: str) -> StageError:
     return StageError(printable(f"{path}: {what}"))
 
 
+class _Constructor(SafeConstructor):
+    """Gives an error of Python's own conversions (of `!!int abc`, of the date 2020-13-45) the line of its value."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, TypeError) as error:
+            kind = str(node.tag).replace("tag:yaml.org,2002:", "!!")
+            found = _shown(node.value) if isinstance(node.value, str) else str(error)
+            problem = f"expected a value that can be read as {kind}, found {found}"
+            raise ConstructorError(None, None, problem, node.start_mark) from None
+
+
 def _read_yaml(path: Path) -> dict[Any, Any]:
+    text = ""
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_bytes().decode())
+        yaml = YAML(typ="safe", pure=True)
+        yaml.Constructor = _Constructor
+        text = path.read_bytes().decode()
+        content = yaml.load(text)
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise _problem(path, f"line {line}: expected UTF-8, found the byte 0x{error.object[error.start]:02x}") from None
@@ -113,13 +132,11 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
         told = filter(None, (error.context, error.problem))
         problem = ", ".join(part.partition("\n")[0] for part in told) or "not valid YAML"
         raise _problem(path, f"line {mark.line + 1 if mark else '?'}: {problem}") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _problem(path, f"line {line}: expected printable text, found U+{error.character:04X}") from None
     except RecursionError:
         raise _problem(path, "expected sections of parameters, found values nested too deep to read") from None
-    except OSError:
-        raise
-    except Exception as error:
-        # The parser passes on what Python's own conversions raise (of `!!int abc`, of the date 2020-13-45).
-        raise _problem(path, f"expected valid YAML, found: {str(error).partition(chr(10))[0]}") from None
     if not isinstance(content, dict):
         raise _problem(path, f"expected sections of parameters, found {_shown(content)}")
     return content

@@ -14,7 +14,7 @@ from ibis import _
 from ibis.backends.duckdb import Backend
 
 from stages import artifacts, tables
-from stages.params import SplitParams
+from stages.params import SplitParams, TrainParams
 from stages.terminal import StageError, run
 
 SEPARATOR = "\x1f"
@@ -55,7 +55,8 @@ def part_sizes(num_rows: int, params: SplitParams) -> Sizes:
     if params.sizes_are_counts:
         if sum(wanted) > num_rows:
             raise StageError(
-                f"split.train + validation + test: expected at most the {num_rows} rows there are, found {sum(wanted)}"
+                f"split.train, validation, test: expected counts that sum to at most {num_rows}, the number of rows, "
+                f"found {sum(wanted)}; set them lower"
             )
         return Sizes(*(int(size) for size in wanted))
     # Rounding the borders rather than the sizes never gives out a row twice.
@@ -110,9 +111,7 @@ def assigned(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Tab
     """
     needed = params.needed_column
     if needed is not None and needed not in rows.columns:
-        raise StageError(
-            f"split.method: {params.method} expected a column {needed}, found none; set ingest.columns.{needed}"
-        )
+        raise StageError(params.without_column(f"none in {artifacts.INTERACTIONS}"))
     match params.method:
         case "random":
             part = random_parts(rows, part_sizes(tables.count_of(rows), params))
@@ -167,22 +166,61 @@ def row_counts(rows: ir.Table) -> dict[str, int]:
     return dict.fromkeys(PATHS, 0) | {row["part"]: row["number"] for row in found}
 
 
-def check_rows(counts: dict[str, int], params: SplitParams) -> None:
+def check_rows(rows: ir.Table, counts: dict[str, int], params: SplitParams) -> None:
     """Raises StageError where a part that is needed has no rows, and names the setting to change."""
     for part in ("train", "test"):
         if not counts[part]:
-            advice = {
-                "leave_last_out": f"no user has {LEAST_ROWS_TO_LEAVE_OUT} rows; set split.method to random",
-                "column": f"name rows '{part}' in the column of ingest.columns.split",
-            }.get(params.method, f"set split.{part} higher")
-            raise StageError(f"expected at least one row in the {part} part, found none; {advice}")
-    if counts["validation"] or not (params.validation_share or (params.has_sizes and params.validation)):
+            raise StageError(
+                f"expected at least one row in the {part} part, found none; {advice_without(part, rows, params)}"
+            )
+    if counts["validation"]:
         return
-    raise StageError(
-        f"split.validation_share: expected at least one validation row of {counts['train']} training rows, found none "
-        f"at {params.validation_share:g} (every user keeps a training row); set it higher, or, to do without "
-        "validation, it and split.validation to 0"
-    )
+    if params.validation_share or (params.has_sizes and params.validation):
+        raise StageError(
+            f"split.validation_share: expected at least one validation row of {counts['train']} training rows, found "
+            f"none at {params.validation_share:g}; {validation_advice(rows, params)}; to do without validation, set it "
+            "and split.validation to 0, train.early_stopping_patience to 0, and train.temperature and "
+            "train.popularity_prior to numbers"
+        )
+    try:
+        # What train could not do is said here, before it starts. The parts do not depend on its settings.
+        TrainParams.load().check_without_validation("the split names none and split.validation_share is 0")
+    except ValueError as error:
+        raise StageError(str(error)) from None
+
+
+def advice_without(part: str, rows: ir.Table, params: SplitParams) -> str:
+    """What to change where the train or the test part has no rows."""
+    match params.method:
+        case "leave_last_out":
+            return f"no user has {LEAST_ROWS_TO_LEAVE_OUT} rows; set split.method to random"
+        case "column":
+            return f"name rows '{part}' in the column of ingest.columns.split"
+        case "temporal" if has_one(rows.timestamp):
+            return "all rows have the same time, so no cut parts them; set split.method to random"
+        case "temporal" if part == "train":
+            return "rows of the same time stay together, in the later part; set split.test and split.validation lower"
+    return f"set split.{part} higher"
+
+
+def validation_advice(rows: ir.Table, params: SplitParams) -> str:
+    """What to change where the validation part has no rows."""
+    train = rows.filter(_.part == "train")
+    if params.method == "temporal":
+        if has_one(train.timestamp):
+            return "all training rows have the same time, so no cut parts them; set split.method to random"
+        return "set it or split.validation higher"
+    other = "set split.validation higher"
+    if params.method == "column":
+        other = "name rows 'validation' in the column of ingest.columns.split"
+    if tables.count_of(train) == int(train.user_index.nunique().to_pyarrow().as_py()):
+        return f"no user has two training rows, and each keeps one, so no share is enough; {other}"
+    return f"set it higher, or {other}"
+
+
+def has_one(values: ir.Column) -> bool:
+    """Whether all values are the same."""
+    return int(values.nunique().to_pyarrow().as_py()) == 1
 
 
 def check_users(rows: ir.Table, params: SplitParams) -> None:
@@ -194,8 +232,8 @@ def check_users(rows: ir.Table, params: SplitParams) -> None:
             "temporal": "set split.method to leave_last_out or random, or split.test higher",
         }.get(params.method, "set split.train and split.test higher")
         raise StageError(
-            f"split.method: {params.method} expected users with rows in both the train and the test part, found none; "
-            f"{advice}"
+            f"split.method: expected users with rows in both the train and the test part, found none with "
+            f"{params.method}; {advice}"
         )
 
 
@@ -212,7 +250,7 @@ def main() -> str:
         if params.validation_share and counts["train"] and not counts["validation"]:
             rows = with_validation(connection, rows, params)
             counts = row_counts(rows)
-        check_rows(counts, params)
+        check_rows(rows, counts, params)
         check_users(rows, params)
         columns = [name for name in ("user_index", "item_index", "rating", "timestamp") if name in rows.columns]
         for part, path in PATHS.items():

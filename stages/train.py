@@ -25,9 +25,13 @@ def check_data(params: TrainParams, train: artifacts.Part, validation: artifacts
             "set it to 0, or name the ratings' column in ingest.columns.rating"
         )
     if not len(np.intersect1d(train.user_index, validation.user_index)):
-        where = "rows" if not len(validation.user_index) else f"users that {artifacts.TRAIN} knows"
         try:
-            params.check_without_validation(f"since {artifacts.VALIDATION} has no {where}")
+            if len(validation.user_index):
+                params.check_without_validation(
+                    f"no user of {artifacts.VALIDATION} has rows in {artifacts.TRAIN}",
+                    "set split.method to random or leave_last_out",
+                )
+            params.check_without_validation(f"{artifacts.VALIDATION} has no rows")
         except ValueError as error:
             raise StageError(str(error)) from None
 

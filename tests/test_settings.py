@@ -150,11 +150,12 @@ def test_a_wrong_value_is_named_with_what_is_allowed(tmp_path: Path, old: str, n
     [
         (
             {"split.method": "column"},
-            "split.method: column expected a column split, found null; set ingest.columns.split",
+            "ingest.columns.split: expected the column that split.method column needs, found null; set it to this "
+            "column, or set split.method to random",
         ),
         (
             {"split.method": "leave_last_out", "ingest.columns.timestamp": None},
-            "split.method: leave_last_out expected a column timestamp, found null; set ingest.columns.timestamp",
+            "ingest.columns.timestamp: expected the column that split.method leave_last_out needs, found null; set it",
         ),
         (
             {"ingest.columns.rating": None},
@@ -162,8 +163,9 @@ def test_a_wrong_value_is_named_with_what_is_allowed(tmp_path: Path, old: str, n
         ),
         (
             {"split.validation": 0, "split.validation_share": 0.0, "train.popularity_prior": 0.5},
-            "train.early_stopping_patience, train.temperature: expected 0, a number where split.validation and "
-            "split.validation_share are 0, found 3, null; set split.validation_share above 0, or",
+            "split.validation_share: expected validation rows for train.early_stopping_patience 3 and "
+            "train.temperature null, found none, since split.validation and split.validation_share are 0; set "
+            "split.validation_share above 0, or set train.early_stopping_patience to 0 and",
         ),
     ],
 )
@@ -196,12 +198,12 @@ def part(*rows: tuple[int, int], ratings: bool = False) -> Part:
         (
             part((1, 1), ratings=True),
             part(),
-            "validation.parquet has no rows, found 3, null, null; set split.validation_share",
+            "found none, since data/split/validation.parquet has no rows; set split.validation_share above 0, or set",
         ),
         (
             part((1, 1), ratings=True),
             part((2, 1)),
-            "validation.parquet has no users that data/split/train.parquet knows, ",
+            "no user of data/split/validation.parquet has rows in data/split/train.parquet; set split.method to random",
         ),
     ],
     ids=["no ratings", "no validation rows", "no known validation users"],
@@ -268,11 +270,12 @@ def test_any_value_is_taken_or_refused_in_one_line(tmp_path: Path, path: tuple[s
     ("content", "message"),
     [
         (b"train: {}\nsplit: \xff\n", "line 2: expected UTF-8, found the byte 0xff"),
-        (b"train: \0", "expected valid YAML, found: unacceptable character #x0000"),
+        (b"train: \0", "line 1: expected printable text, found U+0000"),
         (b"", "expected sections of parameters, found null"),
         (b"- train", "expected sections of parameters, found ['train']"),
         (b"[" * 5000 + b"]" * 5000, "expected sections of parameters, found values nested too deep to read"),
-        (b"train: !!int abc", "expected valid YAML, found: invalid literal for int"),
+        (b"split:\n train: !!int abc", "line 2: expected a value that can be read as !!int, found 'abc'"),
+        (b"split: 1\n\ntrain: 2020-13-45", "line 3: expected a value that can be read as !!timestamp, found '2020-13"),
         (b"train: {}\ntrain: {}", 'line 2: while constructing a mapping, found duplicate key "train"'),
         (
             b"train:\n\tseed: 1",

@@ -116,8 +116,14 @@ def test_a_split_that_comes_with_the_data(ingest: Ingest) -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"method": "column"}, "column expected a column split, found null; set ingest.columns.split"),
-        ({"train": 5000, "validation": 0, "test": 2000}, "expected at most the 3 rows there are, found 7000"),
+        (
+            {"method": "column"},
+            "ingest.columns.split: expected the column that split.method column needs, found null; set it to this",
+        ),
+        (
+            {"train": 5000, "validation": 0, "test": 2000},
+            "expected counts that sum to at most 3, the number of rows, found 7000; set them lower",
+        ),
         ({"train": 0.01}, "at least one row in the train part, found none; set split.train higher"),
         ({"method": "leave_last_out"}, "test part, found none; no user has 3 rows; set split.method to random"),
         ({"train": 0.5, "validation": 0, "test": 0.5}, "expected at least one validation row of 2 training rows"),
@@ -125,8 +131,54 @@ def test_a_split_that_comes_with_the_data(ingest: Ingest) -> None:
 )
 def test_what_cannot_be_split_is_said_in_one_line(ingest: Ingest, params: dict[str, Any], message: str) -> None:
     ingest([["a", "1", "t", "1", "1"], ["a", "2", "t", "1", "2"], ["b", "1", "t", "1", "3"]])
-    with pytest.raises(StageError, match=message):
+    with pytest.raises(StageError, match=message) as raised:
         run_split(**params)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("times", "params", "message"),
+    [
+        ("1111", {}, "in the train part, found none; all rows have the same time, .*; set split.method to random"),
+        (
+            "1122",
+            {"test": 0.5, "validation": 0.25, "train": 0.25},
+            "stay together, in the later part; set split.test and",
+        ),
+        ("1112", {"validation": 0}, "row of 3 training rows, .*; all training rows have the same time"),
+        ("1123", {"validation": 0}, "row of 3 training rows, .* at 0.1; set it or split.validation higher"),
+    ],
+)
+def test_times_that_cannot_be_parted_have_advice_that_helps(
+    ingest: Ingest, times: str, params: dict[str, Any], message: str
+) -> None:
+    ingest([["a", str(number), "t", "1", time] for number, time in enumerate(times)])
+    with pytest.raises(StageError, match=message):
+        run_split(**{"method": "temporal", "train": 0.7, "validation": 0.1, "test": 0.2, **params})
+
+
+@pytest.mark.parametrize(
+    ("users", "share", "message"),
+    [
+        ("ab", 0.1, "no user has two training rows, .*; name rows 'validation' in the column of ingest.columns.split"),
+        ("aa", 0.1, "at 0.1; set it higher, or name rows 'validation' in the column of ingest.columns.split"),
+        (
+            "aa",
+            0.0,
+            "expected validation rows for train.early_stopping_patience 3, train.temperature null and "
+            "train.popularity_prior null, found none, since the split names none and split.validation_share is 0; set "
+            "split.validation_share above 0, or set train.early_stopping_patience to 0, train.temperature to a",
+        ),
+    ],
+)
+def test_a_column_without_validation_rows_is_refused_before_training(
+    ingest: Ingest, users: str, share: float, message: str
+) -> None:
+    rows = [f"{user},{number},t,train" for number, user in enumerate(users)]
+    ingest("\n".join(["user_id,item_id,item_type,part", *rows, "a,9,t,test"]).encode(), **COLUMN)
+    with pytest.raises(StageError, match=message):
+        run_split(method="column", validation_share=share)
+    assert not Path("data/split").exists()
 
 
 COLUMN = {"ingest.columns.split": "part", "ingest.columns.rating": None, "ingest.columns.timestamp": None}
@@ -212,7 +264,9 @@ def test_a_split_with_validation_rows_of_its_own_keeps_them(ingest: Ingest) -> N
 def test_parts_without_users_in_common_are_refused_before_they_are_written(ingest: Ingest) -> None:
     """Users who come one after the other: nobody has rows on both sides of the cut."""
     ingest([[f"u{n // 5}", f"i{n % 5}", "t", "1", str(n)] for n in range(20)])
-    with pytest.raises(StageError, match=r"rows in both the train and the test part, found none; set split.method"):
+    with pytest.raises(
+        StageError, match=r"rows in both the train and the test part, found none with temporal; set split.method"
+    ):
         run_split(method="temporal", train=0.5, validation=0.25, test=0.25)
     assert not Path("data/split").exists()
 
