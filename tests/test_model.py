@@ -1,6 +1,8 @@
 """The towers and their tasks: the losses by slow twins, what is learned on planted data, and the same bytes twice."""
 
 import resource
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,16 @@ USERS, ITEMS = 60, 60
 @pytest.fixture(scope="module", autouse=True)
 def _deterministic() -> None:
     tf.config.experimental.enable_op_determinism()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_in_the_system_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """AutoGraph keeps its files until the process ends, so that they stay after `kill -9`."""
+    folder = tmp_path_factory.mktemp("system")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", str(folder))
+        yield
+    assert not list(folder.iterdir())
 
 
 def params(**changes: Any) -> TrainParams:
@@ -358,6 +370,7 @@ def test_a_full_disk_ends_the_saved_model_in_one_line(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert str(raised.value) == f"{tmp_path / 'retrieval'}: expected to write the SavedModel, found: File too large"
+    assert [path.name for path in tmp_path.iterdir()] == ["retrieval"]
 
 
 def test_a_step_too_far_stops_with_epoch_and_learning_rate() -> None:

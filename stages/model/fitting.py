@@ -174,7 +174,8 @@ class Training:
         number = tf.TensorSpec([None], tf.float32)
         shapes = Batch(index, index, index, index, number, number, tf.TensorSpec([None, 2], tf.int32))
 
-        @tf.function(input_signature=[shapes])
+        # No value of a tensor steers the step; AutoGraph would write files to the system's temporary folder.
+        @tf.function(input_signature=[shapes], autograph=False)
         def step(batch: Batch) -> None:
             self.model.train_step(batch)
 

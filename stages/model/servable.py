@@ -1,5 +1,8 @@
 """The trained towers as a SavedModel that TensorFlow alone can load: ids in, embeddings or recommended ids out."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,12 +167,26 @@ class Retrieval(tf.Module):
             "candidate_embedding": self.candidate_embedding,
         }
         try:
-            tf.saved_model.save(self, str(folder), signatures=signatures)
+            with _temporary_files_beside(folder):
+                tf.saved_model.save(self, str(folder), signatures=signatures)
         except tf.errors.OpError as error:
             # "{{function_node ...}} file; what the operating system said [Op:SaveV2]"
             reason = str(error.message).partition(" [Op:")[0].rpartition("; ")[2]
             raise StageError(f"{folder}: expected to write the SavedModel, found: {reason}") from None
         (folder / _FINGERPRINT).unlink(missing_ok=True)
+
+
+@contextmanager
+def _temporary_files_beside(path: Path) -> Iterator[None]:
+    """Keeps AutoGraph's temporary files beside a path: a killed run leaves none in the system's temporary folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix=".unfinished.", dir=path.parent) as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def _item_key(item_type: tf.Tensor, item_id: tf.Tensor) -> tf.Tensor:
