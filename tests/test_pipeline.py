@@ -267,6 +267,14 @@ def test_a_source_that_is_null_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "unexpected error" not in failed.stderr
 
 
+def test_an_empty_source_ends_in_the_error_that_the_readme_names(tmp_path: Path) -> None:
+    project = make_small_project(tmp_path)
+    set_params(project, {"ingest.source": ""})
+    said = '(`ingest.source: ""`) ends in DVC\'s own `unexpected error`'
+    assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert "unexpected error" in run(project, "dvc", "repro", check=False).stderr
+
+
 def test_plots_are_drawn_and_compared(project: Path) -> None:
     set_params(project, {"evaluate.cutoffs": [5, 10, 20]})
     run(project, "dvc", "repro")
