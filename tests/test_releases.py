@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,88 @@ def test_rollback_helps_where_the_live_release_is_damaged(exports: list[Path], t
     damaged.write_text("{")
     assert releases.rollback(place) == f"{first} is live again; {second} is kept"
     assert serving.open(place).version == first
+
+
+def test_the_list_holds_a_damaged_release_too(exports: list[Path], tmp_path: Path) -> None:
+    place = tmp_path / "releases"
+    first, second, third = (version_of(path) for path in exports[:3])
+    for export in exports[:3]:
+        releases.release(export, place)
+    for damaged in (place / third / "manifest.json", place / first / "seen_items.npy"):
+        damaged.chmod(0o644)
+        damaged.write_text("{")
+    assert [(one.version, one.state, one.users) for one in releases.listed(place)] == [
+        (third, "live (damaged)", None),
+        (second, "previous", 40),
+        (first, "kept (damaged)", None),
+    ]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_keep_removes_nothing_while_no_more_are_there(exports: list[Path], tmp_path: Path, lost: bool) -> None:
+    """The version that was rolled back from, and all of them where the pointer is lost, count as any other."""
+    place = tmp_path / "releases"
+    versions = [version_of(path) for path in exports]
+    for path in exports[:3]:
+        releases.release(path, place)
+    releases.rollback(place)
+    if lost:
+        (place / pointer.NAME).unlink()
+    releases.release(exports[3], place, keep=4)
+    assert {one.version for one in releases.listed(place)} == set(versions)
+    # Those that were live before come first, then the newest.
+    releases.release(exports[3], place, keep=3)
+    expected = [versions[3], versions[2], versions[1]] if lost else [versions[3], versions[1], versions[0]]
+    assert [one.version for one in releases.listed(place)] == expected
+
+
+def test_a_leftover_that_cannot_be_removed_is_a_warning(
+    exports: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "releases"
+    first, second = (version_of(path) for path in exports[:2])
+    releases.release(exports[0], place)
+    (tmp_path / "elsewhere").mkdir()
+    for link in (pointer.NAME, second):
+        (place / f".unfinished.{link}").symlink_to(tmp_path / "elsewhere")
+    (place / f".removed.{first}").mkdir()
+    (place / f".unfinished.{second}.0").mkdir()
+
+    def refuse(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(1, "Operation not permitted", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        told = releases.release(exports[1], place, keep=1)
+    assert told.startswith(f"{second} is live with 40 users and 300 items; removed {first}; warning: ")
+    assert told.count("cannot be removed (Operation not permitted); remove it by hand") == 3
+    assert "\n" not in told
+    assert serving.open(place).version == second
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert releases.release(exports[1], place) == f"{second} is live already"
+    assert {path.name for path in place.iterdir()} == {second, pointer.NAME, releases.LOCK}
+
+
+def test_a_full_disk_names_the_pointer_that_stays(
+    exports: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "releases"
+    for path in exports[:2]:
+        releases.release(path, place)
+    before = files_of(place)
+
+    def no_space(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    acts: list[Callable[[], str]] = [lambda: releases.rollback(place), lambda: releases.release(exports[0], place)]
+    for act in acts:
+        with pytest.raises(
+            serving.ServingError, match=rf"releases/{pointer.NAME}: .*No space.*make room there, and run"
+        ):
+            act()
+        assert files_of(place) == before
 
 
 def test_keep_leaves_the_live_release_and_those_that_were_live_last(exports: list[Path], tmp_path: Path) -> None:
@@ -254,7 +336,10 @@ def test_what_cannot_be_released_is_one_line_and_changes_nothing(
             raise OSError(28, "No space left on device")
 
         patch.setattr(os, "fsync", no_space)
-        refused("expected to copy [0-9,]+ bytes to it, found No space left on device", exports[1], place)
+        full = (
+            "expected to read or write it, found No space left on device; make room there, and run it again; the live"
+        )
+        refused(rf"{second}.*/item_embeddings\.npy: {full}", exports[1], place)
     damaged = place / first / "seen_items.npy"
     damaged.chmod(0o644)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\7")
