@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from serving.errors import ServingError
+from serving.errors import ServingError, check_positive
 from serving.exported import Exported
 from serving.ranking import Best
 from serving.recommender import Recommender
@@ -62,6 +62,7 @@ def write_recommendations(
     Raises:
       ServingError: the path is neither a regular file nor a new name in a folder that exists.
     """
+    check_positive("k", k)
     path = writable(path)
     exported = recommender.exported
     candidates = recommender.candidates(item_type)

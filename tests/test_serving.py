@@ -7,7 +7,7 @@ import pty
 import subprocess
 import sys
 import termios
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import serving
+from serving import releases
 from serving.fold_in import STEP, folded_in
-from serving.ids import Items, Users
+from serving.ids import Item, Items, Users
 from serving.ranking import Candidates, best_items
 from stages import artifacts, manifest
 from stages.ranking.ratings import RatingModel
@@ -195,6 +196,83 @@ def test_unknown_ids_are_named_with_the_closest_known_ones(towerline: serving.Re
     assert towerline.recommend("u3", deny=[("film", "none")]) == towerline.recommend("u3")
 
 
+BATCHES: list[Callable[[serving.Recommender, Any], Any]] = [
+    lambda towerline, ids: towerline.recommend_batch((user for user, _, _ in ids), K),
+    lambda towerline, ids: towerline.recommend_batch(dict.fromkeys(user for user, _, _ in ids), K, unknown="skip"),
+    lambda towerline, ids: towerline.similar_users_batch((user for user, _, _ in ids), K),
+    lambda towerline, ids: towerline.similar_items_batch(((kind, one) for _, kind, one in ids), K),
+    lambda towerline, ids: towerline.recommend_for_history_batch((iter([(kind, one)]) for _, kind, one in ids), K),
+    lambda towerline, ids: towerline.recommend_for_history(((kind, one) for _, kind, one in ids), K),
+    lambda towerline, ids: towerline.score_batch((user for user, _, _ in ids), {ids[0][1:]}).tolist(),
+    lambda towerline, ids: towerline.recommend("u3", K, allow=(one[1:] for one in ids), deny={ids[0][1:]}),
+    lambda towerline, ids: towerline.unknown_users(f"{user}?" for user, _, _ in ids),
+    lambda towerline, ids: towerline.unknown_items((kind, f"{one}?") for _, kind, one in ids),
+]
+LISTS: list[Callable[[serving.Recommender, Any], Any]] = [
+    lambda towerline, ids: towerline.recommend_batch([user for user, _, _ in ids], K),
+    lambda towerline, ids: towerline.recommend_batch([user for user, _, _ in ids], K),
+    lambda towerline, ids: towerline.similar_users_batch([user for user, _, _ in ids], K),
+    lambda towerline, ids: towerline.similar_items_batch([(kind, one) for _, kind, one in ids], K),
+    lambda towerline, ids: towerline.recommend_for_history_batch([[(kind, one)] for _, kind, one in ids], K),
+    lambda towerline, ids: towerline.recommend_for_history([(kind, one) for _, kind, one in ids], K),
+    lambda towerline, ids: towerline.score_batch([user for user, _, _ in ids], [ids[0][1:]]).tolist(),
+    lambda towerline, ids: towerline.recommend("u3", K, allow=[one[1:] for one in ids], deny=[ids[0][1:]]),
+    lambda towerline, ids: [f"{user}?" for user, _, _ in ids],
+    lambda towerline, ids: [(kind, f"{one}?") for _, kind, one in ids],
+]
+
+
+@pytest.mark.parametrize(("batch", "lists"), list(zip(BATCHES, LISTS, strict=True)))
+def test_ids_may_come_in_anything_that_yields_them(
+    towerline: serving.Recommender, batch: Callable[..., Any], lists: Callable[..., Any]
+) -> None:
+    ids = [("u3", "film", "0000003"), ("0042", "book", "0000002"), ("u5", "film", "0000011")]
+    assert batch(towerline, ids) == lists(towerline, ids)
+
+
+WRONG: dict[str, tuple[Callable[[serving.Recommender, Any], object], str]] = {
+    "k=True": (lambda towerline, folder: towerline.recommend("u3", True), "k: expected a whole number"),
+    "k=2.0": (lambda towerline, folder: towerline.recommend("u3", 2.0), "k: expected a whole number"),  # type: ignore[arg-type]
+    "type": (lambda towerline, folder: towerline.recommend("u3", item_type=5), "expected ids that are text, found 5"),  # type: ignore[arg-type]
+    "histories": (
+        lambda towerline, folder: towerline.recommend_for_history_batch(5),  # type: ignore[arg-type]
+        "expected a list of histories, found 5",
+    ),
+    "bytes": (lambda towerline, folder: towerline.recommend_batch(b"u3"), "expected ids that are text"),  # type: ignore[arg-type]
+    "keep=2.5": (
+        lambda towerline, folder: releases.release(folder, folder / "new", keep=2.5),  # type: ignore[arg-type]
+        "keep: expected a whole",
+    ),
+    "keep=True": (
+        lambda towerline, folder: releases.release(folder, folder / "new", keep=True),
+        "keep: expected a whole",
+    ),
+    "open(None)": (lambda towerline, folder: serving.open(None), "expected the path of a folder, found None"),  # type: ignore[arg-type]
+    "release(3)": (lambda towerline, folder: releases.release(3, folder), "expected the path of a folder, found 3"),  # type: ignore[arg-type]
+    "listed(None)": (lambda towerline, folder: releases.listed(None), "expected the path of a folder"),  # type: ignore[arg-type]
+    "open(file)": (lambda towerline, folder: serving.open(folder / "file"), "expected what the stage export writes"),
+    "to a file": (
+        lambda towerline, folder: releases.release(str(towerline.folder), folder / "file"),
+        "file: expected to read or write",
+    ),
+    "listed(file)": (lambda towerline, folder: releases.listed(folder / "file"), "expected a folder of releases"),
+    "unreadable": (lambda towerline, folder: serving.open(folder), "live.json: expected to read the pointer"),
+    "rollback": (lambda towerline, folder: releases.rollback(folder), "live.json: expected to read the pointer"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_arguments_of_another_kind_are_one_line(
+    towerline: serving.Recommender, exports: Path, tmp_path: Path, wrong: str
+) -> None:
+    (tmp_path / "live.json").mkdir()
+    (tmp_path / "file").touch()
+    act, said = WRONG[wrong]
+    with pytest.raises(serving.ServingError, match=said) as caught:
+        act(towerline, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_unknown_id_can_be_told_by_another_process() -> None:
     error = serving.UnknownIdError("an item", ("film", "3"), [("film", "33"), ("book", "3")])
     again = copy.copy(error)
@@ -261,7 +339,7 @@ def test_ids_are_found_as_a_dictionary_finds_them(ids: set[str], other: str) -> 
     assert Users(pa.array(known)).find(wanted).tolist() == [rows.get(one, -1) for one in wanted]
     both = sorted((kind, one) for kind in known[:3] for one in known)
     items = Items(*(pa.array(list(column)) for column in zip(*both, strict=True)))
-    assert items.rows(both).tolist() == list(range(len(both)))
+    assert items.rows([Item(*one) for one in both]).tolist() == list(range(len(both)))
     assert items.types() == known[:3]
     for kind in known[:3]:
         assert [both[row] for row in items.of_type(kind)] == [pair for pair in both if pair[0] == kind]
