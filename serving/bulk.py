@@ -84,7 +84,7 @@ def write_recommendations(
         writing: Future[int] | None = None
         for start in range(0, len(exported.user_ids), block):
             users = np.arange(start, min(start + block, len(exported.user_ids)), dtype=np.int32)
-            seen = exported.seen.of_users(users) if exclude_seen else UserItems.none(len(users))
+            seen = exported.seen_by(users) if exclude_seen else UserItems.none(len(users))
             best = recommender.best(exported.user_embeddings[start : start + block], candidates, seen, k)
             # A block is written while the next one is ranked.
             rows += writing.result() if writing else 0

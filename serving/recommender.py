@@ -108,7 +108,7 @@ class Recommender:
     ) -> list[list[Recommendation]]:
         """As recommend(), for several users."""
         rows = self._user_rows(user_ids, unknown, get_args(Unknown))
-        seen = self.exported.seen.of_users(rows[rows >= 0]) if exclude_seen else None
+        seen = self.exported.seen_by(rows[rows >= 0]) if exclude_seen else None
         queries = self.exported.user_embeddings[rows[rows >= 0]]
         return self._recommended(queries, seen, rows >= 0, k, item_type, allow, deny, unknown)
 
@@ -332,7 +332,9 @@ class Recommender:
 
     @cached_property
     def _num_users_of(self) -> NDArray[np.float32]:
-        return np.bincount(self.exported.seen.items, minlength=len(self.exported.item_ids)).astype(np.float32)
+        items = self.exported.seen.items
+        self.exported.check_rows(items)
+        return np.bincount(items, minlength=len(self.exported.item_ids)).astype(np.float32)
 
     def _popular(self, candidates: Candidates | None, denied: NDArray[np.int32], k: int) -> list[Recommendation]:
         """What most users have, in any part of the data."""

@@ -1,5 +1,6 @@
 """Releases in a folder: whole for every reader, whatever happens to the export, the release and its process."""
 
+import io
 import json
 import os
 import random
@@ -21,9 +22,13 @@ from numpy.typing import NDArray
 
 import serving
 from serving import pointer, releases
+from serving.bulk import write_recommendations
+from serving.exported import _column
+from serving.ranking import Candidates, best_of_index
 from stages import artifacts, manifest
 from stages.ranking.scorers import Embeddings
 from stages.ranking.user_items import UserItems
+from stages.terminal import StageError
 from tests.conftest import ENVIRONMENT, ROOT, run
 
 USERS, ITEMS = 40, 300
@@ -187,6 +192,69 @@ def test_a_leftover_that_cannot_be_removed_is_a_warning(
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert releases.release(exports[1], place) == f"{second} is live already"
     assert {path.name for path in place.iterdir()} == {second, pointer.NAME, releases.LOCK}
+
+
+def npy(array: NDArray[Any], *changes: tuple[bytes, bytes]) -> bytes:
+    """The bytes of a .npy file, some of them others of the same length."""
+    file = io.BytesIO()
+    np.save(file, array)
+    content = file.getvalue()
+    for old, new in changes:
+        assert old in content
+        assert len(old) == len(new)
+        content = content.replace(old, new, 1)
+    return content
+
+
+DAMAGES: dict[str, tuple[str, Callable[[NDArray[Any]], bytes]]] = {
+    "an open bracket": ("user_embeddings.npy", lambda array: npy(array, (b"'shape': (", b"'shape': ["))),
+    "no header": ("user_embeddings.npy", lambda array: npy(array, (b"{'descr'", b"{((((((("))),
+    "whole numbers": ("item_embeddings.npy", lambda array: npy(array, (b"<f4", b"<i4"))),
+    "big endian": ("item_embeddings.npy", lambda array: npy(array, (b"<f4", b">f4"))),
+    "starts descend": ("seen_starts.npy", lambda array: npy(np.r_[0, array[-1], array[2:]])),
+    "starts are negative": ("seen_starts.npy", lambda array: npy(np.r_[-5, array[1:]])),
+    "items beyond": ("seen_items.npy", lambda array: npy(array + np.int32(ITEMS))),
+    "items below": ("seen_items.npy", lambda array: npy(array - np.int32(ITEMS))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_bytes_of_the_same_size_are_one_line_that_names_verify(
+    exports: list[Path], tmp_path: Path, damage: str
+) -> None:
+    name, damaged = DAMAGES[damage]
+    releases.release(exports[0], tmp_path / "releases")
+    file = tmp_path / "releases" / version_of(exports[0]) / name
+    size = file.stat().st_size
+    file.chmod(0o644)
+    file.write_bytes(damaged(np.load(file)))
+    assert file.stat().st_size == size
+    asks: list[Callable[[serving.Recommender], object]] = [
+        lambda towerline: towerline.recommend("u003"),
+        lambda towerline: towerline.recommend("nobody", unknown="popular"),
+        lambda towerline: write_recommendations(towerline, tmp_path / "all", 3, None, True, lambda users: None),
+    ]
+    for act in asks:
+        with pytest.raises(serving.ServingError, match="python -m serving verify") as caught:
+            act(serving.open(tmp_path / "releases"))
+        assert "\n" not in str(caught.value)
+
+
+def test_an_index_that_finds_no_rows_is_one_line() -> None:
+    from stages.ranking.approximate import build
+
+    vectors = np.random.default_rng(0).normal(size=(ITEMS, 17)).astype(np.float32)
+    few = Candidates(vectors[:20], np.arange(20, dtype=np.int32))
+    with pytest.raises(serving.ServingError, match="python -m serving verify"):
+        best_of_index(vectors[:2], build(vectors), few, UserItems.none(2), 10)
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array([b"\xff"]).view(pa.string()), pa.array([None], pa.string()), pa.array([1])]
+)
+def test_ids_that_are_no_text_are_found_when_they_are_read(column: pa.Array) -> None:
+    with pytest.raises((StageError, pa.ArrowInvalid)):
+        _column(pa.table({"user_id": column}), "user_id")
 
 
 def test_a_full_disk_names_the_pointer_that_stays(
