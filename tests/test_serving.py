@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import serving
 from serving import releases
+from serving.bulk import write_recommendations
 from serving.fold_in import STEP, folded_in
 from serving.ids import Item, Items, Users
 from serving.ranking import Candidates, best_items
@@ -593,6 +594,44 @@ def test_all_users_go_through_a_link_and_over_no_pipe_device_or_folder(exports: 
     assert (tmp_path / "pipe").is_fifo()
     assert Path(os.devnull).is_char_device()
     assert not (tmp_path / "none").exists()
+
+
+def test_two_that_write_one_file_do_not_meet_and_leftovers_of_the_dead_go(
+    towerline: serving.Recommender, tmp_path: Path
+) -> None:
+    out = tmp_path / "all.parquet"
+    leftover = tmp_path / f".unfinished.all.parquet.{'0' * 16}"
+    others = {".unfinished.all.parquet", ".unfinished.all.parquet.mine", f".unfinished.other.{'0' * 16}"}
+    for name in (leftover.name, *others):
+        (tmp_path / name).touch()
+    (tmp_path / f".unfinished.all.parquet.{'1' * 16}").mkdir()
+
+    def another(users: int) -> None:
+        inner.append(write_recommendations(towerline, out, 5, None, True, lambda users: None))
+        assert len(pq.read_table(out)) == inner[0]
+        assert not leftover.exists()
+
+    inner: list[int] = []
+    assert write_recommendations(towerline, out, 2, None, True, another) == len(pq.read_table(out)) == 120
+    assert inner == [300]
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"all.parquet", *others}
+    (tmp_path / "plain").touch()
+    assert out.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["copy/seen_items.npy", "copy/new.parquet", "to/seen_items.npy", "cache", "into"])
+def test_nothing_is_written_into_the_export_that_is_read(exports: Path, tmp_path: Path, name: str) -> None:
+    run(tmp_path, "cp", "-rL", str(exports), "copy")
+    (tmp_path / "to").symlink_to("copy")
+    (tmp_path / "into").symlink_to("copy/seen_starts.npy")
+    (tmp_path / "copy/user_embeddings.npy").rename(tmp_path / "cache")
+    (tmp_path / "copy/user_embeddings.npy").symlink_to("../cache")
+    done = ask(tmp_path / "copy", "recommend", "--all", "--out", str(tmp_path / name), check=False)
+    assert done.returncode == 1
+    assert "expected a file outside of " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    with pytest.raises(serving.ServingError, match="expected a file outside of "):
+        write_recommendations(serving.open(tmp_path / "copy"), tmp_path / name, 5, None, True, lambda users: None)
 
 
 def test_a_closed_output_is_one_line(exports: Path) -> None:
