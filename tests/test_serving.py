@@ -523,9 +523,10 @@ def test_exit_codes_tell_what_went_wrong(exports: Path, tmp_path: Path) -> None:
     done = ask(tmp_path, "recommend", "u3", check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert ask(exports, "recommend", "u3", "--k", "0", check=False).returncode == 2
-    command = f"{sys.executable} -m serving similar-users {' '.join(['u3'] * 2000)} --json --exports {exports}"
-    piped = run(ROOT, "bash", "-c", f"set -o pipefail; {command} | head -c 10", check=False)
-    assert (piped.returncode, piped.stderr) == (141, "")
+    for form in ("--json", ""):
+        command = f"{sys.executable} -m serving similar-users {' '.join(['u3'] * 2000)} {form} --exports {exports}"
+        piped = run(ROOT, "bash", "-c", f"set -o pipefail; {command} | head -c 10", check=False)
+        assert (piped.returncode, piped.stderr) == (141, "")
 
 
 def test_answers_need_neither_tensorflow_nor_dvc_nor_pandas(exports: Path) -> None:
@@ -642,6 +643,19 @@ def test_a_closed_output_is_one_line(exports: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_closed_standard_error_changes_no_answer(exports: Path, tmp_path: Path) -> None:
+    def closed(words: str) -> tuple[int, str]:
+        done = run(ROOT, "bash", "-c", f"{sys.executable} -m serving {words} 2>&-", check=False)
+        return done.returncode, done.stdout
+
+    out, place = tmp_path / "all.parquet", tmp_path / "releases"
+    code, told = closed(f"recommend --all --k 2 --out {out} --exports {exports}")
+    assert (code, told, len(pq.read_table(out))) == (0, f"{out}: 120 rows for 60 users\n", 120)
+    code, told = closed(f"release {exports} --to {place}")
+    assert (code, told) == (0, f"{serving.open(place).version} is live with 60 users and 60 items\n")
+    assert closed(f"recommend nobody --exports {exports}") == (3, "")
+
+
 # Sends Ctrl-C to a process that is about to import something heavy, in the place of that module.
 INTERRUPT = """
 import os, signal, time
@@ -659,6 +673,21 @@ def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path: Path, module: s
     words = [] if module == "stages.train" else ["recommend", "u3"]
     done = run(ROOT, sys.executable, "-m", module, *words, check=False, PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stderr.splitlines()) == (130, [line])
+
+
+# Sends Ctrl-C to a process whose work is done, while Python ends it.
+LATE = """
+import atexit, os, runpy, signal, sys
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+sys.argv = ["-m", *sys.argv[1:]]
+runpy.run_module("serving", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_ctrl_c_behind_the_answer_changes_nothing(exports: Path) -> None:
+    words = ["recommend", "u3", "--k", "1", "--json", "--exports", str(exports)]
+    done = run(ROOT, sys.executable, "-c", LATE, *words, check=False)
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)
 
 
 @pytest.mark.slow
