@@ -12,7 +12,7 @@ on to another. It needs neither TensorFlow nor DVC.
 from pathlib import Path
 
 from serving.answers import Recommendation, SimilarItem, SimilarUser
-from serving.errors import ServingError, UnknownIdError
+from serving.errors import ServingError, UnknownIdError, folder_path
 from serving.exported import read
 from serving.recommender import Recommender
 
@@ -30,4 +30,5 @@ def open(folder: Path | str = "exports") -> Recommender:
     Raises:
       ServingError: the folder is none of these, or its files are not those of its manifest.
     """
-    return Recommender(read(Path(folder)), Path(folder))
+    path = folder_path(folder)
+    return Recommender(read(path), path)

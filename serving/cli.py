@@ -144,7 +144,7 @@ def _recommend(arguments: argparse.Namespace) -> Sequence[Answer | str]:
         raise UsageError("expected neither --json nor --unknown with --all, whose answer is the file")
     if arguments.all:
         # Who names a file that cannot be written hears of it before the export is opened.
-        writable(arguments.out)
+        writable(arguments.out, arguments.exports)
         # Arrow's own pool keeps some 60 MB that it will not need again.
         pa.set_memory_pool(pa.system_memory_pool())
     towerline = serving.open(arguments.exports)

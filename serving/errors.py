@@ -1,6 +1,9 @@
 """What can go wrong when the export is used, each told in one line."""
 
+import os
 from collections.abc import Sequence
+from numbers import Integral
+from pathlib import Path
 from typing import ClassVar
 
 from stages.terminal import CommandError
@@ -32,3 +35,24 @@ class UnknownIdError(ServingError, LookupError):
         closest = ", ".join(one if isinstance(one, str) else " ".join(one) for one in self.closest)
         hint = f"; closest known: {closest}" if closest else ""
         return f"expected {self.expected}, found {' '.join(repr(str(word)) for word in words)}{hint}"
+
+
+def check_positive(name: str, value: object) -> None:
+    """Checks an argument that counts something; NumPy's whole numbers pass, True does not.
+
+    Raises:
+      ServingError: it is no whole number of at least 1.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ServingError(f"{name}: expected a whole number of at least 1, found {value!r}")
+
+
+def folder_path(folder: object) -> Path:
+    """An argument that names a folder, as a path.
+
+    Raises:
+      ServingError: it is neither text nor a path.
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise ServingError(f"expected the path of a folder, found {folder!r}, of type {type(folder).__name__}")
+    return Path(folder)

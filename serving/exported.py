@@ -8,7 +8,6 @@ that is read is compared with the manifest: what is open is one export, or nothi
 import hashlib
 import io
 import math
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -57,18 +56,29 @@ class Exported(NamedTuple):
     ratings: RatingModel | None
     item_index: "Index | None"
 
+    def seen_by(self, users: NDArray[np.int32]) -> UserItems:
+        """The rows of the items that the given users have, row r those of users[r].
 
-# Raised by truncated or foreign files.
-_BROKEN = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    zipfile.BadZipFile,
-    pa.ArrowException,
-    StageError,
-)
+        Raises:
+          ServingError: the file is damaged.
+        """
+        found = self.seen.of_users(users)
+        self.check_rows(found.items)
+        return found
+
+    def check_rows(self, items: NDArray[np.int32]) -> None:
+        """Checks what is read of seen.items, which is not read as a whole when a release is opened.
+
+        Raises:
+          ServingError: one of them is no row of an item.
+        """
+        if len(items) and (items.min() < 0 or items.max() >= len(self.item_ids)):
+            raise ServingError(
+                f"{artifacts.EXPORTED_SEEN_ITEMS} of version {self.version}: expected rows of {len(self.item_ids)} "
+                f"items, found {items.min()} to {items.max()}; run python -m serving verify on the folder that is open"
+            )
+
+
 # How often the live release is looked up again where it has been removed while it was opened.
 LOOK_UPS = 20
 
@@ -190,16 +200,20 @@ def _opened(folder: Path) -> Exported:
         content = manifest.read(folder)
     except StageError as error:
         raise ServingError(str(error)) from None
+    released = is_release(folder, content.version)
     try:
         manifest.check_sizes(folder, content)
-        files = _Mapped(folder) if is_release(folder, content.version) else _Held(folder, content)
+        files = _Mapped(folder) if released else _Held(folder, content)
         found = _exported(files, content)
         _check_shapes(content, found)
-    except _BROKEN as error:
+    # Damaged files end in whatever the libraries raise, tokenize.TokenError by a header of NumPy's for one.
+    except Exception as error:
         reason = " ".join(str(error).split()).removesuffix("; repro export") or type(error).__name__
+        mended = "release the export again" if released else "run dvc repro --force export"
         raise ServingError(
             f"{folder}: expected the files of version {content.version}, all as they were written, found that this is "
-            f"not so ({reason}); if somebody writes to the folder now, open it again, else run dvc repro --force export"
+            f"not so ({reason}); if somebody writes to the folder now, open it again, else {mended}; python -m serving "
+            f"verify {folder} compares all files"
         ) from None
     return found
 
@@ -215,7 +229,7 @@ def _exported(files: _Files, content: Manifest) -> Exported:
         user_ids=_column(users, "user_id"),
         item_types=_column(items, "item_type"),
         item_ids=_column(items, "item_id"),
-        titles=_column(items, "title"),
+        titles=_column(items, "title", nulls=True),
         user_embeddings=files.array(f"{artifacts.EXPORTED_USERS}.npy"),
         item_embeddings=files.array(f"{artifacts.EXPORTED_ITEMS}.npy"),
         seen=UserItems(files.array(artifacts.EXPORTED_SEEN_STARTS), files.array(artifacts.EXPORTED_SEEN_ITEMS)),
@@ -230,16 +244,31 @@ def _table(source: Any, columns: list[str]) -> pa.Table:
         return file.read(columns=columns)
 
 
-def _column(table: pa.Table, name: str) -> pa.StringArray:
-    return table[name].combine_chunks()
+def _column(table: pa.Table, name: str, nulls: bool = False) -> pa.StringArray:
+    column = table[name].combine_chunks()
+    # UTF-8 is looked at here, and not when a letter of it is shown.
+    column.validate(full=True)
+    if not pa.types.is_string(column.type) or (column.null_count and not nulls):
+        raise StageError(f"{name}: expected text in all rows, found {column.type} with {column.null_count} nulls")
+    return column
 
 
 def _check_shapes(content: Manifest, found: Exported) -> None:
-    """Compares the numbers of rows and dimensions.
+    """Compares types and the numbers of rows and dimensions.
 
     Raises:
       StageError: the files do not belong together.
     """
+    for array, dtype, axes in (
+        (found.user_embeddings, np.float32, 2),
+        (found.item_embeddings, np.float32, 2),
+        (found.seen.starts, np.int64, 1),
+        (found.seen.items, np.int32, 1),
+    ):
+        if array.dtype != dtype or array.ndim != axes:
+            raise StageError(f"an array of {array.ndim} axes of {array.dtype}, expected {axes} of {np.dtype(dtype)}")
+    if found.seen.starts[:1].any() or (np.diff(found.seen.starts) < 0).any():
+        raise StageError(f"{artifacts.EXPORTED_SEEN_STARTS} does not ascend from 0")
     if len(found.seen.items) != found.seen.starts[-1]:
         raise StageError(
             f"{artifacts.EXPORTED_SEEN_STARTS} declares {found.seen.starts[-1]} items, {artifacts.EXPORTED_SEEN_ITEMS} "

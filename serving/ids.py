@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from serving.errors import Id, ServingError, UnknownIdError
 
 CLOSEST = 3
+Value = TypeVar("Value")
 
 
 class Item(NamedTuple):
@@ -31,14 +32,7 @@ class Users:
         self.user_ids = user_ids
 
     def find(self, user_ids: Sequence[str]) -> NDArray[np.int32]:
-        """[queries] int32 rows, -1 for an id that is not there.
-
-        Raises:
-          ServingError: an id is not text.
-        """
-        if isinstance(user_ids, str) or not isinstance(user_ids, Iterable):
-            raise ServingError(f"expected a list of user ids, found {user_ids!r}; put it into a list")
-        _check_text(user_ids)
+        """[queries] int32 rows of checked ids, -1 for an id that is not there."""
         return np.array([self._row(user_id) for user_id in user_ids], np.int32)
 
     def rows(self, user_ids: Sequence[str]) -> NDArray[np.int32]:
@@ -69,25 +63,19 @@ class Items:
         self.item_types = item_types
         self.item_ids = item_ids
 
-    def find(self, items: Iterable[tuple[str, str]]) -> NDArray[np.int32]:
-        """[queries] int32 rows, -1 for an item that is not there.
+    def find(self, items: Sequence[Item]) -> NDArray[np.int32]:
+        """[queries] int32 rows, -1 for an item that is not there."""
+        return np.array([self._row(item) for item in items], np.int32)
 
-        Raises:
-          ServingError: an item is not a type and an id, both text.
-        """
-        return np.array([self._row(item) for item in _checked(items)], np.int32)
-
-    def rows(self, items: Iterable[tuple[str, str]]) -> NDArray[np.int32]:
+    def rows(self, items: Sequence[Item]) -> NDArray[np.int32]:
         """[queries] int32 rows.
 
         Raises:
           UnknownIdError: of the first item that is not there.
-          ServingError: an item is not a type and an id, both text.
         """
-        keys = _checked(items)
-        rows = self.find(keys)
+        rows = self.find(items)
         if (rows < 0).any():
-            unknown = keys[int(np.flatnonzero(rows < 0)[0])]
+            unknown = items[int(np.flatnonzero(rows < 0)[0])]
             raise UnknownIdError("an item in the export", unknown, self._closest(unknown))
         return rows
 
@@ -96,7 +84,9 @@ class Items:
 
         Raises:
           UnknownIdError: there is no item of this type.
+          ServingError: the type is not text.
         """
+        _check_text([item_type])
         start, stop = self._before((item_type,)), self._before((f"{item_type}\0",))
         if start == stop:
             raise UnknownIdError("a type of item in the export", item_type, _closest(item_type, pa.array(self.types())))
@@ -134,15 +124,40 @@ class Items:
         return found[:CLOSEST] or [*_closest(item.item_type, pa.array(types))]
 
 
-def _checked(items: Iterable[tuple[str, str]]) -> list[Item]:
-    if isinstance(items, str) or not isinstance(items, Iterable):
-        raise ServingError(f"expected a list of items as (type, id), found {items!r}")
-    keys = list(items)
+def listed_users(user_ids: Iterable[str]) -> list[str]:
+    """The ids in the order in which they come: generators and sets may be asked once, or once the same.
+
+    Raises:
+      ServingError: they are no ids, or one is not text.
+    """
+    ids = listed(user_ids, "user ids")
+    _check_text(ids)
+    return ids
+
+
+def listed_items(items: Iterable[tuple[str, str]]) -> list[Item]:
+    """As listed_users(), of items.
+
+    Raises:
+      ServingError: they are no items, or one is not a type and an id, both text.
+    """
+    keys = listed(items, "items as (type, id)")
     for one in keys:
         if not isinstance(one, tuple | list | np.ndarray) or len(one) != 2:
             raise ServingError(f"expected items as (type, id), found {one!r}")
         _check_text(one)
     return [Item(*one) for one in keys]
+
+
+def listed(values: Iterable[Value], what: str) -> list[Value]:
+    """The values as a list.
+
+    Raises:
+      ServingError: there is no more than one, or text, whose letters would be taken for values.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ServingError(f"expected a list of {what}, found {values!r}; put it into a list")
+    return list(values)
 
 
 def _check_text(ids: Iterable[object]) -> None:

@@ -21,9 +21,16 @@ def json_line(question: dict[str, object], rows: Sequence[NamedTuple]) -> None:
     print(json.dumps({**question, "answer": [row._asdict() for row in rows]}, ensure_ascii=False))
 
 
+class _Console(Console):
+    """Leaves it to errors_of_one_line() to end where nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def table(question: dict[str, object], rows: Sequence[NamedTuple]) -> None:
     """Prints a table, as wide as the terminal at most; elsewhere as wide as it needs to be."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = _Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 10_000
     asked = ", ".join(f"{HEADINGS.get(name, name)} {_text(value)}" for name, value in question.items())

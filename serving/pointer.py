@@ -7,13 +7,17 @@ links.
 import json
 import os
 import re
+import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from serving.errors import ServingError
+from stages import artifacts
 
 NAME = "live.json"
+# In front of the names of what a killed process leaves, which the next release removes.
+UNFINISHED = ".unfinished."
 VERSION = re.compile(r"[0-9a-f]{12}")
 
 
@@ -33,7 +37,7 @@ def read(releases: Path) -> Pointer | None:
     """Reads the pointer of a folder; None where the folder has none, and so is no folder of releases.
 
     Raises:
-      ServingError: the file is damaged.
+      ServingError: the file is damaged, or cannot be read.
     """
     path = releases / NAME
     try:
@@ -42,6 +46,11 @@ def read(releases: Path) -> Pointer | None:
         broken = not all(VERSION.fullmatch(version) for version in (found.live, *found.before))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise ServingError(
+            f"{path}: expected to read the pointer that release writes, found {error.strerror or error}; see to its "
+            "rights, or to what stands in its place"
+        ) from None
     except (ValueError, LookupError, TypeError):
         broken = True
     if broken:
@@ -53,14 +62,22 @@ def read(releases: Path) -> Pointer | None:
 
 def write(releases: Path, pointer: Pointer) -> None:
     """Replaces the pointer in one step; a reader sees the one before or this one."""
-    unfinished = releases / f".unfinished.{NAME}"
-    with unfinished.open("w", encoding="utf-8") as file:
-        json.dump(pointer._asdict(), file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(releases / NAME)
+    unfinished = new_name(releases, f"{UNFINISHED}{NAME}")
+    try:
+        with artifacts.naming(releases / NAME), unfinished.open("w", encoding="utf-8") as file:
+            json.dump(pointer._asdict(), file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(releases / NAME)
+    finally:
+        unfinished.unlink(missing_ok=True)
     sync(releases)
+
+
+def new_name(folder: Path, name: str) -> Path:
+    """A path that begins with a name and at which nothing stands: a leftover that cannot be removed is in no way."""
+    return folder / f"{name}.{secrets.token_hex(8)}"
 
 
 def sync(folder: Path) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.errors import ServingError
+from stages import artifacts
 from stages.ranking.blocks import BLOCK_SCORES, in_blocks
 from stages.ranking.scorers import Columns
 from stages.ranking.top_k import MARGIN, rank_items, score_error
@@ -149,9 +151,17 @@ def _found(
     """[queries, wanted] int32 rows that the index finds beside the excluded ones, -1 for none.
 
     How far it looks depends on `wanted` alone, not on what others of the batch exclude.
+
+    Raises:
+      ServingError: the index finds what is no row, since its file is damaged.
     """
     width = min(num_items, wanted + int(excluded.counts().max(initial=0)))
     found = index.search(queries, width, index.probes_of(wanted))
+    if found.min(initial=-1) < -1 or found.max(initial=-1) >= num_items:
+        raise ServingError(
+            f"{artifacts.EXPORTED_INDEX}: expected an index of {num_items} items, found it to hold others; run "
+            "python -m serving verify on the folder that is open"
+        )
     own = np.arange(len(queries))[:, None] * num_items
     found[np.isin(own + found, excluded.rows() * num_items + excluded.items)] = -1
     kept = np.argsort(found < 0, axis=1, kind="stable")[:, :wanted]

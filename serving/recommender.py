@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.answers import ItemKey, Recommendation, SimilarItem, SimilarUser, Skipped, Unknown
-from serving.errors import ServingError
+from serving.errors import ServingError, check_positive
 from serving.exported import Exported, live_version, read
 from serving.fold_in import folded_in
-from serving.ids import Items, Users
+from serving.ids import Item, Items, Users, listed, listed_items, listed_users
 from serving.ranking import ARRAYS_HELD, Best, Candidates, best_items, best_of_index, excluding, longest, pair_scores
 from stages.ranking.blocks import in_blocks
 from stages.ranking.user_items import UserItems
@@ -31,8 +31,10 @@ class Recommender:
     An id that the export does not hold raises UnknownIdError. With unknown="skip" its answer is an empty list, or NaN
     among scores and ratings, and the other ids of the batch have their answers. Where something is recommended,
     unknown="popular" answers with what most users have. Unknown items of a history are left out, and only a history
-    without any known item is an unknown id. unknown_users() and unknown_items() tell which ids are unknown. A k below 1
-    and arguments of another kind raise ServingError.
+    without any known item is an unknown id. unknown_users() and unknown_items() tell which ids are unknown.
+
+    Ids and items may come in any iterable, which is read once, and answers are in the order in which it yields them, a
+    set's own order for a set. A k below 1 and arguments of another kind raise ServingError.
     """
 
     def __init__(self, exported: Exported, folder: Path | None = None) -> None:
@@ -95,7 +97,7 @@ class Recommender:
 
     def recommend_batch(
         self,
-        user_ids: Sequence[str],
+        user_ids: Iterable[str],
         k: int = 10,
         *,
         item_type: str | None = None,
@@ -106,13 +108,13 @@ class Recommender:
     ) -> list[list[Recommendation]]:
         """As recommend(), for several users."""
         rows = self._user_rows(user_ids, unknown, get_args(Unknown))
-        seen = self.exported.seen.of_users(rows[rows >= 0]) if exclude_seen else None
+        seen = self.exported.seen_by(rows[rows >= 0]) if exclude_seen else None
         queries = self.exported.user_embeddings[rows[rows >= 0]]
         return self._recommended(queries, seen, rows >= 0, k, item_type, allow, deny, unknown)
 
     def recommend_for_history(
         self,
-        items: Sequence[ItemKey],
+        items: Iterable[ItemKey],
         k: int = 10,
         *,
         item_type: str | None = None,
@@ -136,7 +138,7 @@ class Recommender:
 
     def recommend_for_history_batch(
         self,
-        histories: Sequence[Sequence[ItemKey]],
+        histories: Iterable[Iterable[ItemKey]],
         k: int = 10,
         *,
         item_type: str | None = None,
@@ -147,11 +149,12 @@ class Recommender:
     ) -> list[list[Recommendation]]:
         """As recommend_for_history(), for several people."""
         _check_unknown(unknown, get_args(Unknown))
-        found = [self.items.find(items) for items in histories]
+        checked = [listed_items(items) for items in listed(histories, "histories")]
+        found = [self.items.find(items) for items in checked]
         answered = np.array([not len(rows) or (rows >= 0).any() for rows in found], bool)
         if unknown == "error":
             # Raises where an item of a history without known ones is looked up.
-            for items, known in zip(histories, answered, strict=True):
+            for items, known in zip(checked, answered, strict=True):
                 if not known:
                     self.items.rows(items)
         rows = [of_person[of_person >= 0] for of_person, known in zip(found, answered, strict=True) if known]
@@ -161,20 +164,22 @@ class Recommender:
         excluded = history if exclude_seen else None
         return self._recommended(queries, excluded, answered, k, item_type, allow, deny, unknown)
 
-    def unknown_users(self, user_ids: Sequence[str]) -> list[str]:
+    def unknown_users(self, user_ids: Iterable[str]) -> list[str]:
         """The ids among these that the export does not hold, in their order."""
-        return [one for one, row in zip(user_ids, self.users.find(user_ids), strict=True) if row < 0]
+        ids = listed_users(user_ids)
+        return [one for one, row in zip(ids, self.users.find(ids), strict=True) if row < 0]
 
-    def unknown_items(self, items: Sequence[ItemKey]) -> list[ItemKey]:
+    def unknown_items(self, items: Iterable[ItemKey]) -> list[Item]:
         """The (type, id) items among these that the export does not hold, in their order."""
-        return [one for one, row in zip(items, self.items.find(items), strict=True) if row < 0]
+        keys = listed_items(items)
+        return [one for one, row in zip(keys, self.items.find(keys), strict=True) if row < 0]
 
     def similar_users(self, user_id: str, k: int = 10, *, unknown: Skipped = "error") -> list[SimilarUser]:
         """The k users whose taste is nearest, the user left out; only cosines above 0."""
         return self.similar_users_batch([user_id], k, unknown=unknown)[0]
 
     def similar_users_batch(
-        self, user_ids: Sequence[str], k: int = 10, *, unknown: Skipped = "error"
+        self, user_ids: Iterable[str], k: int = 10, *, unknown: Skipped = "error"
     ) -> list[list[SimilarUser]]:
         """As similar_users(), for several users."""
         rows = self._user_rows(user_ids, unknown)
@@ -189,20 +194,20 @@ class Recommender:
         return self.similar_items_batch([(item_type, item_id)], k, unknown=unknown)[0]
 
     def similar_items_batch(
-        self, items: Sequence[ItemKey], k: int = 10, *, unknown: Skipped = "error"
+        self, items: Iterable[ItemKey], k: int = 10, *, unknown: Skipped = "error"
     ) -> list[list[SimilarItem]]:
         """As similar_items(), for several items."""
         rows = self._item_rows(items, unknown)
         best = self._nearest(self.exported.item_embeddings, self._longest_item, rows, k)
         return [[SimilarItem(*self._described(row), score) for row, score in answer] for answer in _answers(best)]
 
-    def score(self, user_id: str, items: Sequence[ItemKey], *, unknown: Skipped = "error") -> NDArray[np.float32]:
+    def score(self, user_id: str, items: Iterable[ItemKey], *, unknown: Skipped = "error") -> NDArray[np.float32]:
         """[items] float32: the cosine of user and item plus the item's popularity prior."""
         scores: NDArray[np.float32] = self.score_batch([user_id], items, unknown=unknown)[0]
         return scores
 
     def score_batch(
-        self, user_ids: Sequence[str], items: Sequence[ItemKey], *, unknown: Skipped = "error"
+        self, user_ids: Iterable[str], items: Iterable[ItemKey], *, unknown: Skipped = "error"
     ) -> NDArray[np.float32]:
         """[users, items] float32, as score()."""
         vectors = self.exported.user_embeddings, self.exported.item_embeddings
@@ -213,7 +218,7 @@ class Recommender:
         return _of_known(scores, self._user_rows(user_ids, unknown), self._item_rows(items, unknown))
 
     def predict_rating(
-        self, user_id: str, items: Sequence[ItemKey], *, unknown: Skipped = "error"
+        self, user_id: str, items: Iterable[ItemKey], *, unknown: Skipped = "error"
     ) -> NDArray[np.float32]:
         """[items] float32 ratings in the unit of the data, not clipped to its range.
 
@@ -224,7 +229,7 @@ class Recommender:
         return ratings
 
     def predict_rating_batch(
-        self, user_ids: Sequence[str], items: Sequence[ItemKey], *, unknown: Skipped = "error"
+        self, user_ids: Iterable[str], items: Iterable[ItemKey], *, unknown: Skipped = "error"
     ) -> NDArray[np.float32]:
         """[users, items] float32, as predict_rating()."""
         model = self.exported.ratings
@@ -246,16 +251,18 @@ class Recommender:
         return _of_known(ratings, self._user_rows(user_ids, unknown), self._item_rows(items, unknown))
 
     def _user_rows(
-        self, user_ids: Sequence[str], unknown: str, allowed: Sequence[str] = get_args(Skipped)
+        self, user_ids: Iterable[str], unknown: str, allowed: Sequence[str] = get_args(Skipped)
     ) -> NDArray[np.int32]:
         """[queries] int32 rows, -1 for an unknown user where that is no error."""
         _check_unknown(unknown, allowed)
-        return self.users.rows(user_ids) if unknown == "error" else self.users.find(user_ids)
+        ids = listed_users(user_ids)
+        return self.users.rows(ids) if unknown == "error" else self.users.find(ids)
 
-    def _item_rows(self, items: Sequence[ItemKey], unknown: str) -> NDArray[np.int32]:
+    def _item_rows(self, items: Iterable[ItemKey], unknown: str) -> NDArray[np.int32]:
         """[queries] int32 rows, -1 for an unknown item where that is no error."""
         _check_unknown(unknown, get_args(Skipped))
-        return self.items.rows(items) if unknown == "error" else self.items.find(items)
+        keys = listed_items(items)
+        return self.items.rows(keys) if unknown == "error" else self.items.find(keys)
 
     def _recommended(
         self,
@@ -286,8 +293,7 @@ class Recommender:
 
     def best(self, queries: NDArray[np.float32], candidates: Candidates | None, excluded: UserItems, k: int) -> Best:
         """The k best rows for query vectors; candidates None stands for the whole catalogue."""
-        if not isinstance(k, int | np.integer) or k < 1:
-            raise ServingError(f"k: expected a whole number of at least 1, found {k!r}")
+        check_positive("k", k)
         # More columns than there are candidates would hold nothing.
         k = min(int(k), len((candidates or self._all_items).rows))
         if candidates is None and self.exported.item_index is not None:
@@ -312,7 +318,7 @@ class Recommender:
         vectors = self.exported.item_embeddings
         of_type = range(len(vectors)) if item_type is None else self.items.of_type(item_type)
         if allow is not None:
-            rows = np.unique(self.items.rows(allow))
+            rows = np.unique(self.items.rows(listed_items(allow)))
             rows = rows[(rows >= of_type.start) & (rows < of_type.stop)]
             return Candidates(vectors[rows], rows, self._longest_item)
         if item_type is None:
@@ -321,12 +327,14 @@ class Recommender:
 
     def _denied(self, deny: Iterable[ItemKey] | None) -> NDArray[np.int32]:
         """The rows of what must not be shown; what is not there cannot be shown anyway."""
-        rows = self.items.find([] if deny is None else deny)
+        rows = self.items.find([] if deny is None else listed_items(deny))
         return np.unique(rows[rows >= 0])
 
     @cached_property
     def _num_users_of(self) -> NDArray[np.float32]:
-        return np.bincount(self.exported.seen.items, minlength=len(self.exported.item_ids)).astype(np.float32)
+        items = self.exported.seen.items
+        self.exported.check_rows(items)
+        return np.bincount(items, minlength=len(self.exported.item_ids)).astype(np.float32)
 
     def _popular(self, candidates: Candidates | None, denied: NDArray[np.int32], k: int) -> list[Recommendation]:
         """What most users have, in any part of the data."""

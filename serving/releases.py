@@ -6,6 +6,7 @@ when it is whole; then the pointer is replaced. A process that is killed at any 
 moved, and at most a hidden folder, which the next release removes.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -14,17 +15,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from serving import pointer
-from serving.errors import ServingError
+from serving.errors import ServingError, check_positive, folder_path
 from serving.pointer import Pointer
 from stages import artifacts, manifest
 from stages.manifest import File, Manifest
 from stages.terminal import StageError
 
 LOCK = ".lock"
-_UNFINISHED, _REMOVED = ".unfinished.", ".removed."
+_REMOVED = ".removed."
 _CHUNK = 1 << 20
 # Of the versions that were live before; a rollback further back names the version.
 _HISTORY = 100
@@ -35,18 +36,19 @@ class Release(NamedTuple):
 
     Attributes:
       version: of the export.
-      state: "live", "previous" for the one that a rollback goes to, or "kept".
+      state: "live", "previous" for the one that a rollback goes to, or "kept"; then " (damaged)" where its manifest
+        cannot be read or a file has another size. verify() tells more.
       released: when it was copied, UTC.
-      users, items: how many of them.
-      bytes: of all files.
+      users, items: how many of them; None where it is damaged.
+      bytes: of all files; None where it is damaged.
     """
 
     version: str
     state: str
     released: str
-    users: int
-    items: int
-    bytes: int
+    users: int | None
+    items: int | None
+    bytes: int | None
 
 
 def release(
@@ -60,25 +62,25 @@ def release(
     Args:
       exports: an export, a release, or another folder of releases, whose live release is meant.
       releases: the folder of releases, made where it is missing.
-      keep: how many versions to keep, the live one counted, and after it those that were live last; 1 leaves nothing to
-        roll back to. None keeps all.
+      keep: how many versions to keep: the live one, then those that were live before it, the last one first, then the
+        others, the newest first. 1 leaves nothing to roll back to. None keeps all.
       progressed: called with the number of bytes copied since its last call.
 
     Returns:
-      One line that says what was done.
+      One line that says what was done, and which leftover could not be removed.
 
     Raises:
       ServingError: the export is not whole, or cannot be copied; the live release stays.
     """
-    exports, releases = Path(exports), Path(releases)
-    if keep is not None and keep < 1:
-        raise ServingError(f"keep: expected a whole number of at least 1, found {keep}")
+    exports, releases = folder_path(exports), folder_path(releases)
+    if keep is not None:
+        check_positive("keep", keep)
     source = _source(exports)
     with _one_line():
         content = manifest.read(source)
     _check_place(source, releases)
     with _alone(releases):
-        _remove_leftovers(releases)
+        warnings = _remove_leftovers(releases)
         before = pointer.read(releases)
         if (releases / content.version).exists():
             with _one_line():
@@ -87,10 +89,13 @@ def release(
         else:
             _copy(source, content, releases, progressed)
         now = _moved(before, content.version)
+        superfluous = [] if keep is None else _superfluous(releases, now, keep)
+        now = Pointer(now.live, tuple(one for one in now.before if one not in superfluous))
         if now != before:
             pointer.write(releases, now)
-        removed = [] if keep is None else _remove_old(releases, now, keep)
-    return _told(content, before, now, removed)
+        removed = [version for version in superfluous if _set_aside(releases, version, warnings)]
+        warnings += _remove_leftovers(releases) if removed else []
+    return "; ".join([_told(content, before, now, removed), *dict.fromkeys(warnings)])
 
 
 def rollback(releases: Path | str, version: str | None = None) -> str:
@@ -102,7 +107,7 @@ def rollback(releases: Path | str, version: str | None = None) -> str:
     Raises:
       ServingError: there is none, or it is damaged; the live release stays.
     """
-    releases = Path(releases)
+    releases = folder_path(releases)
     # A folder of another kind gets no lock file.
     _pointer(releases)
     with _alone(releases):
@@ -129,22 +134,35 @@ def listed(releases: Path | str) -> list[Release]:
     """The releases of a folder: the live one, those that were live before, the last one first, and the others by time.
 
     Raises:
-      ServingError: the folder is no folder of releases, or a release in it is damaged.
+      ServingError: the folder is no folder of releases.
     """
-    releases = Path(releases)
+    releases = folder_path(releases)
     live = _pointer(releases)
     found = []
-    for path in _versions(releases):
-        with _one_line():
-            content = manifest.read(path)
-        # The time of the copy, made by the release.
-        when = datetime.fromtimestamp((path / artifacts.EXPORTED_MANIFEST).stat().st_mtime, UTC)
+    for path in _ordered(releases, live):
         before = [one for one in live.before if (releases / one).is_dir() and one != live.live]
         state = "live" if path.name == live.live else "previous" if before[:1] == [path.name] else "kept"
-        row = Release(path.name, state, f"{when:%Y-%m-%d %H:%M:%S}", content.users, content.items, content.size)
-        rank = 0 if state == "live" else 1 + before.index(path.name) if path.name in before else len(before) + 1
-        found.append((rank, -when.timestamp(), row))
-    return [row for *_, row in sorted(found)]
+        released = f"{datetime.fromtimestamp(_copied(path), UTC):%Y-%m-%d %H:%M:%S}"
+        try:
+            content = manifest.read(path)
+            manifest.check_sizes(path, content)
+        except (StageError, OSError):
+            found.append(Release(path.name, f"{state} (damaged)", released, None, None, None))
+        else:
+            found.append(Release(path.name, state, released, content.users, content.items, content.size))
+    return found
+
+
+def _ordered(releases: Path, live: Pointer) -> list[Path]:
+    """The releases: the live one, those that were live before, the last one first, and the others, the newest first."""
+    rank = {version: rank for rank, version in enumerate(dict.fromkeys((live.live, *live.before)))}
+    return sorted(_versions(releases), key=lambda path: (rank.get(path.name, len(rank)), -_copied(path), path.name))
+
+
+def _copied(path: Path) -> float:
+    """When a release was copied, as seconds since 1970."""
+    written = path / artifacts.EXPORTED_MANIFEST
+    return (written if written.is_file() else path).stat().st_mtime
 
 
 def verify(folder: Path | str) -> list[str]:
@@ -156,7 +174,7 @@ def verify(folder: Path | str) -> list[str]:
     Raises:
       ServingError: a file is missing, or is not as it was written.
     """
-    folder = Path(folder)
+    folder = folder_path(folder)
     live = pointer.read(folder)
     if live is None:
         return [_verified(folder)]
@@ -214,26 +232,43 @@ def _alone(releases: Path) -> Iterator[None]:
     """Keeps other processes from releasing and rolling back; the lock goes with the process that holds it.
 
     Raises:
-      ServingError: another process does so now.
+      ServingError: another process does so now, or a file cannot be read or written.
     """
-    if not releases.is_dir():
-        releases.mkdir()
-        pointer.sync(releases.parent)
-    with (releases / LOCK).open("a") as file:
-        try:
+    try:
+        if not releases.is_dir():
+            releases.mkdir()
+            pointer.sync(releases.parent)
+        with (releases / LOCK).open("a") as file, artifacts.naming(releases / LOCK):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServingError(
-                f"{releases}: expected to release alone, found another release or rollback under way; run it again "
-                "when that has ended"
-            ) from None
-        yield
+            yield
+    except BlockingIOError:
+        raise ServingError(
+            f"{releases}: expected to release alone, found another release or rollback under way; run it again "
+            "when that has ended"
+        ) from None
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "make room there" if full else "see to its rights, or to what stands in its place"
+        raise ServingError(
+            f"{error.filename}: expected to read or write it, found {error.strerror or error}; {advice}, and run it "
+            "again; the live release is as it was"
+        ) from None
 
 
-def _remove_leftovers(releases: Path) -> None:
-    for path in releases.iterdir():
-        if path.name.startswith((_UNFINISHED, _REMOVED)):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _remove_leftovers(releases: Path) -> list[str]:
+    """Removes what ended or killed processes left, and returns a warning for each thing that cannot be removed."""
+    warnings = []
+    for path in sorted(releases.iterdir()):
+        if path.name.startswith((pointer.UNFINISHED, _REMOVED)):
+            try:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            except OSError as error:
+                warnings.append(_warning(path, error))
+    return warnings
+
+
+def _warning(path: Path, error: OSError) -> str:
+    return f"warning: {path} cannot be removed ({error.strerror or error}); remove it by hand"
 
 
 def _check_kept(releases: Path, version: str) -> None:
@@ -257,7 +292,7 @@ def _check_kept(releases: Path, version: str) -> None:
 
 def _copy(source: Path, content: Manifest, releases: Path, progressed: Callable[[int], object]) -> None:
     """Copies an export to a hidden folder, and renames that to the version."""
-    unfinished = releases / f"{_UNFINISHED}{content.version}"
+    unfinished = pointer.new_name(releases, f"{pointer.UNFINISHED}{content.version}")
     try:
         for name, file in content.files.items():
             _copy_file(source / name, unfinished / name, file, progressed)
@@ -273,11 +308,6 @@ def _copy(source: Path, content: Manifest, releases: Path, progressed: Callable[
         pointer.sync(unfinished)
         unfinished.rename(releases / content.version)
         pointer.sync(releases)
-    except OSError as error:
-        raise ServingError(
-            f"{releases}: expected to copy {content.size:,} bytes to it, found {error.strerror or error} "
-            f"({error.filename or source}); the live release is as it was"
-        ) from None
     finally:
         # What a killed process leaves is removed by the next release.
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -287,8 +317,8 @@ def _copy_file(source: Path, target: Path, expected: File, progressed: Callable[
     """Copies the bytes, never a link to a file that may be written again, and compares their digest."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    with source.open("rb") as read, target.open("wb") as written:
-        while chunk := read.read(_CHUNK):
+    with artifacts.naming(target), target.open("wb") as written, source.open("rb") as read:
+        while chunk := _chunk(read, source):
             digest.update(chunk)
             written.write(chunk)
             progressed(len(chunk))
@@ -300,6 +330,11 @@ def _copy_file(source: Path, target: Path, expected: File, progressed: Callable[
         manifest.check_digest(source, expected, digest.hexdigest())
 
 
+def _chunk(file: BinaryIO, source: Path) -> bytes:
+    with artifacts.naming(source):
+        return file.read(_CHUNK)
+
+
 def _moved(before: Pointer | None, version: str) -> Pointer:
     """The pointer with a version live."""
     if before is None:
@@ -307,18 +342,19 @@ def _moved(before: Pointer | None, version: str) -> Pointer:
     return before if before.live == version else Pointer(version, (before.live, *before.before)[:_HISTORY])
 
 
-def _remove_old(releases: Path, live: Pointer, keep: int) -> list[str]:
-    """Removes all releases but the live one and those that were live last before it, `keep` in all."""
-    there = {path.name for path in _versions(releases)}
-    kept = list(dict.fromkeys(one for one in (live.live, *live.before) if one in there))[:keep]
-    superfluous = sorted(there - set(kept))
-    for version in superfluous:
-        # Renamed first: whoever opens it finds all of it or nothing.
-        (releases / version).rename(releases / f"{_REMOVED}{version}")
-        shutil.rmtree(releases / f"{_REMOVED}{version}")
-    if superfluous:
-        pointer.write(releases, Pointer(live.live, tuple(one for one in live.before if one in kept)))
-    return superfluous
+def _superfluous(releases: Path, live: Pointer, keep: int) -> list[str]:
+    """The versions behind the first `keep`."""
+    return sorted(path.name for path in _ordered(releases, live)[keep:])
+
+
+def _set_aside(releases: Path, version: str, warnings: list[str]) -> bool:
+    """Renames a release to a leftover: whoever opens it finds all of it or nothing."""
+    try:
+        (releases / version).rename(pointer.new_name(releases, f"{_REMOVED}{version}"))
+    except OSError as error:
+        warnings.append(_warning(releases / version, error))
+        return False
+    return True
 
 
 def _told(content: Manifest, before: Pointer | None, now: Pointer, removed: list[str]) -> str:

@@ -39,10 +39,13 @@ def errors_of_one_line(command: str) -> Iterator[None]:
 
     The exit code is that of the CommandError, 1 where the operating system refused a file or standard output is closed,
     130 where the command was interrupted, and 141, without a line, where nobody reads its output any more. Anything
-    else is a bug of ours and keeps its traceback.
+    else is a bug of ours and keeps its traceback. An interruption behind the block changes nothing any more.
     """
+    alone = signal.getsignal(signal.SIGINT) is stages.end_interrupted
+    if sys.stderr is None:
+        _discard_errors()
     try:
-        if signal.getsignal(signal.SIGINT) is stages.end_interrupted:
+        if alone:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         # Python has None where the descriptor is closed, and the next file that is opened would get its number.
         if sys.stdout is None:
@@ -62,8 +65,27 @@ def errors_of_one_line(command: str) -> Iterator[None]:
         print(f"{command}: {printable(' '.join(what.split()))}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
+        if alone:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         print(f"{command}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+    finally:
+        # Python would show a traceback while it ends, or end by the signal.
+        if alone:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _discard_errors() -> None:
+    """Sends standard error, which is closed, to nowhere: print() would write to standard output instead.
+
+    The descriptor is taken too, where it is free, since the next file that is opened would get its number.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.fstat(2)
+    except OSError:
+        os.dup2(null, 2)
+    sys.stderr = os.fdopen(null, "w", encoding="utf-8")
 
 
 def run(stage: str, main: Callable[[], str]) -> None:

@@ -1,5 +1,6 @@
 """Releases in a folder: whole for every reader, whatever happens to the export, the release and its process."""
 
+import io
 import json
 import os
 import random
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,13 @@ from numpy.typing import NDArray
 
 import serving
 from serving import pointer, releases
+from serving.bulk import write_recommendations
+from serving.exported import _column
+from serving.ranking import Candidates, best_of_index
 from stages import artifacts, manifest
 from stages.ranking.scorers import Embeddings
 from stages.ranking.user_items import UserItems
+from stages.terminal import StageError
 from tests.conftest import ENVIRONMENT, ROOT, run
 
 USERS, ITEMS = 40, 300
@@ -126,6 +131,151 @@ def test_rollback_helps_where_the_live_release_is_damaged(exports: list[Path], t
     damaged.write_text("{")
     assert releases.rollback(place) == f"{first} is live again; {second} is kept"
     assert serving.open(place).version == first
+
+
+def test_the_list_holds_a_damaged_release_too(exports: list[Path], tmp_path: Path) -> None:
+    place = tmp_path / "releases"
+    first, second, third = (version_of(path) for path in exports[:3])
+    for export in exports[:3]:
+        releases.release(export, place)
+    for damaged in (place / third / "manifest.json", place / first / "seen_items.npy"):
+        damaged.chmod(0o644)
+        damaged.write_text("{")
+    assert [(one.version, one.state, one.users) for one in releases.listed(place)] == [
+        (third, "live (damaged)", None),
+        (second, "previous", 40),
+        (first, "kept (damaged)", None),
+    ]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_keep_removes_nothing_while_no_more_are_there(exports: list[Path], tmp_path: Path, lost: bool) -> None:
+    """The version that was rolled back from, and all of them where the pointer is lost, count as any other."""
+    place = tmp_path / "releases"
+    versions = [version_of(path) for path in exports]
+    for path in exports[:3]:
+        releases.release(path, place)
+    releases.rollback(place)
+    if lost:
+        (place / pointer.NAME).unlink()
+    releases.release(exports[3], place, keep=4)
+    assert {one.version for one in releases.listed(place)} == set(versions)
+    # Those that were live before come first, then the newest.
+    releases.release(exports[3], place, keep=3)
+    expected = [versions[3], versions[2], versions[1]] if lost else [versions[3], versions[1], versions[0]]
+    assert [one.version for one in releases.listed(place)] == expected
+
+
+def test_a_leftover_that_cannot_be_removed_is_a_warning(
+    exports: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "releases"
+    first, second = (version_of(path) for path in exports[:2])
+    releases.release(exports[0], place)
+    (tmp_path / "elsewhere").mkdir()
+    for link in (pointer.NAME, second):
+        (place / f".unfinished.{link}").symlink_to(tmp_path / "elsewhere")
+    (place / f".removed.{first}").mkdir()
+    (place / f".unfinished.{second}.0").mkdir()
+
+    def refuse(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(1, "Operation not permitted", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        told = releases.release(exports[1], place, keep=1)
+    assert told.startswith(f"{second} is live with 40 users and 300 items; removed {first}; warning: ")
+    assert told.count("cannot be removed (Operation not permitted); remove it by hand") == 3
+    assert "\n" not in told
+    assert serving.open(place).version == second
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert releases.release(exports[1], place) == f"{second} is live already"
+    assert {path.name for path in place.iterdir()} == {second, pointer.NAME, releases.LOCK}
+
+
+def npy(array: NDArray[Any], *changes: tuple[bytes, bytes]) -> bytes:
+    """The bytes of a .npy file, some of them others of the same length."""
+    file = io.BytesIO()
+    np.save(file, array)
+    content = file.getvalue()
+    for old, new in changes:
+        assert old in content
+        assert len(old) == len(new)
+        content = content.replace(old, new, 1)
+    return content
+
+
+DAMAGES: dict[str, tuple[str, Callable[[NDArray[Any]], bytes]]] = {
+    "an open bracket": ("user_embeddings.npy", lambda array: npy(array, (b"'shape': (", b"'shape': ["))),
+    "no header": ("user_embeddings.npy", lambda array: npy(array, (b"{'descr'", b"{((((((("))),
+    "whole numbers": ("item_embeddings.npy", lambda array: npy(array, (b"<f4", b"<i4"))),
+    "big endian": ("item_embeddings.npy", lambda array: npy(array, (b"<f4", b">f4"))),
+    "starts descend": ("seen_starts.npy", lambda array: npy(np.r_[0, array[-1], array[2:]])),
+    "starts are negative": ("seen_starts.npy", lambda array: npy(np.r_[-5, array[1:]])),
+    "items beyond": ("seen_items.npy", lambda array: npy(array + np.int32(ITEMS))),
+    "items below": ("seen_items.npy", lambda array: npy(array - np.int32(ITEMS))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_bytes_of_the_same_size_are_one_line_that_names_verify(
+    exports: list[Path], tmp_path: Path, damage: str
+) -> None:
+    name, damaged = DAMAGES[damage]
+    releases.release(exports[0], tmp_path / "releases")
+    file = tmp_path / "releases" / version_of(exports[0]) / name
+    size = file.stat().st_size
+    file.chmod(0o644)
+    file.write_bytes(damaged(np.load(file)))
+    assert file.stat().st_size == size
+    asks: list[Callable[[serving.Recommender], object]] = [
+        lambda towerline: towerline.recommend("u003"),
+        lambda towerline: towerline.recommend("nobody", unknown="popular"),
+        lambda towerline: write_recommendations(towerline, tmp_path / "all", 3, None, True, lambda users: None),
+    ]
+    for act in asks:
+        with pytest.raises(serving.ServingError, match="python -m serving verify") as caught:
+            act(serving.open(tmp_path / "releases"))
+        assert "\n" not in str(caught.value)
+
+
+def test_an_index_that_finds_no_rows_is_one_line() -> None:
+    from stages.ranking.approximate import build
+
+    vectors = np.random.default_rng(0).normal(size=(ITEMS, 17)).astype(np.float32)
+    few = Candidates(vectors[:20], np.arange(20, dtype=np.int32))
+    with pytest.raises(serving.ServingError, match="python -m serving verify"):
+        best_of_index(vectors[:2], build(vectors), few, UserItems.none(2), 10)
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array([b"\xff"]).view(pa.string()), pa.array([None], pa.string()), pa.array([1])]
+)
+def test_ids_that_are_no_text_are_found_when_they_are_read(column: pa.Array) -> None:
+    with pytest.raises((StageError, pa.ArrowInvalid)):
+        _column(pa.table({"user_id": column}), "user_id")
+
+
+def test_a_full_disk_names_the_pointer_that_stays(
+    exports: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "releases"
+    for path in exports[:2]:
+        releases.release(path, place)
+    before = files_of(place)
+
+    def no_space(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    acts: list[Callable[[], str]] = [lambda: releases.rollback(place), lambda: releases.release(exports[0], place)]
+    for act in acts:
+        with pytest.raises(
+            serving.ServingError, match=rf"releases/{pointer.NAME}: .*No space.*make room there, and run"
+        ):
+            act()
+        assert files_of(place) == before
 
 
 def test_keep_leaves_the_live_release_and_those_that_were_live_last(exports: list[Path], tmp_path: Path) -> None:
@@ -254,7 +404,10 @@ def test_what_cannot_be_released_is_one_line_and_changes_nothing(
             raise OSError(28, "No space left on device")
 
         patch.setattr(os, "fsync", no_space)
-        refused("expected to copy [0-9,]+ bytes to it, found No space left on device", exports[1], place)
+        full = (
+            "expected to read or write it, found No space left on device; make room there, and run it again; the live"
+        )
+        refused(rf"{second}.*/item_embeddings\.npy: {full}", exports[1], place)
     damaged = place / first / "seen_items.npy"
     damaged.chmod(0o644)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\7")

@@ -7,7 +7,7 @@ import pty
 import subprocess
 import sys
 import termios
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import serving
+from serving import releases
+from serving.bulk import write_recommendations
 from serving.fold_in import STEP, folded_in
-from serving.ids import Items, Users
+from serving.ids import Item, Items, Users
 from serving.ranking import Candidates, best_items
 from stages import artifacts, manifest
 from stages.ranking.ratings import RatingModel
@@ -195,6 +197,83 @@ def test_unknown_ids_are_named_with_the_closest_known_ones(towerline: serving.Re
     assert towerline.recommend("u3", deny=[("film", "none")]) == towerline.recommend("u3")
 
 
+BATCHES: list[Callable[[serving.Recommender, Any], Any]] = [
+    lambda towerline, ids: towerline.recommend_batch((user for user, _, _ in ids), K),
+    lambda towerline, ids: towerline.recommend_batch(dict.fromkeys(user for user, _, _ in ids), K, unknown="skip"),
+    lambda towerline, ids: towerline.similar_users_batch((user for user, _, _ in ids), K),
+    lambda towerline, ids: towerline.similar_items_batch(((kind, one) for _, kind, one in ids), K),
+    lambda towerline, ids: towerline.recommend_for_history_batch((iter([(kind, one)]) for _, kind, one in ids), K),
+    lambda towerline, ids: towerline.recommend_for_history(((kind, one) for _, kind, one in ids), K),
+    lambda towerline, ids: towerline.score_batch((user for user, _, _ in ids), {ids[0][1:]}).tolist(),
+    lambda towerline, ids: towerline.recommend("u3", K, allow=(one[1:] for one in ids), deny={ids[0][1:]}),
+    lambda towerline, ids: towerline.unknown_users(f"{user}?" for user, _, _ in ids),
+    lambda towerline, ids: towerline.unknown_items((kind, f"{one}?") for _, kind, one in ids),
+]
+LISTS: list[Callable[[serving.Recommender, Any], Any]] = [
+    lambda towerline, ids: towerline.recommend_batch([user for user, _, _ in ids], K),
+    lambda towerline, ids: towerline.recommend_batch([user for user, _, _ in ids], K),
+    lambda towerline, ids: towerline.similar_users_batch([user for user, _, _ in ids], K),
+    lambda towerline, ids: towerline.similar_items_batch([(kind, one) for _, kind, one in ids], K),
+    lambda towerline, ids: towerline.recommend_for_history_batch([[(kind, one)] for _, kind, one in ids], K),
+    lambda towerline, ids: towerline.recommend_for_history([(kind, one) for _, kind, one in ids], K),
+    lambda towerline, ids: towerline.score_batch([user for user, _, _ in ids], [ids[0][1:]]).tolist(),
+    lambda towerline, ids: towerline.recommend("u3", K, allow=[one[1:] for one in ids], deny=[ids[0][1:]]),
+    lambda towerline, ids: [f"{user}?" for user, _, _ in ids],
+    lambda towerline, ids: [(kind, f"{one}?") for _, kind, one in ids],
+]
+
+
+@pytest.mark.parametrize(("batch", "lists"), list(zip(BATCHES, LISTS, strict=True)))
+def test_ids_may_come_in_anything_that_yields_them(
+    towerline: serving.Recommender, batch: Callable[..., Any], lists: Callable[..., Any]
+) -> None:
+    ids = [("u3", "film", "0000003"), ("0042", "book", "0000002"), ("u5", "film", "0000011")]
+    assert batch(towerline, ids) == lists(towerline, ids)
+
+
+WRONG: dict[str, tuple[Callable[[serving.Recommender, Any], object], str]] = {
+    "k=True": (lambda towerline, folder: towerline.recommend("u3", True), "k: expected a whole number"),
+    "k=2.0": (lambda towerline, folder: towerline.recommend("u3", 2.0), "k: expected a whole number"),  # type: ignore[arg-type]
+    "type": (lambda towerline, folder: towerline.recommend("u3", item_type=5), "expected ids that are text, found 5"),  # type: ignore[arg-type]
+    "histories": (
+        lambda towerline, folder: towerline.recommend_for_history_batch(5),  # type: ignore[arg-type]
+        "expected a list of histories, found 5",
+    ),
+    "bytes": (lambda towerline, folder: towerline.recommend_batch(b"u3"), "expected ids that are text"),  # type: ignore[arg-type]
+    "keep=2.5": (
+        lambda towerline, folder: releases.release(folder, folder / "new", keep=2.5),  # type: ignore[arg-type]
+        "keep: expected a whole",
+    ),
+    "keep=True": (
+        lambda towerline, folder: releases.release(folder, folder / "new", keep=True),
+        "keep: expected a whole",
+    ),
+    "open(None)": (lambda towerline, folder: serving.open(None), "expected the path of a folder, found None"),  # type: ignore[arg-type]
+    "release(3)": (lambda towerline, folder: releases.release(3, folder), "expected the path of a folder, found 3"),  # type: ignore[arg-type]
+    "listed(None)": (lambda towerline, folder: releases.listed(None), "expected the path of a folder"),  # type: ignore[arg-type]
+    "open(file)": (lambda towerline, folder: serving.open(folder / "file"), "expected what the stage export writes"),
+    "to a file": (
+        lambda towerline, folder: releases.release(str(towerline.folder), folder / "file"),
+        "file: expected to read or write",
+    ),
+    "listed(file)": (lambda towerline, folder: releases.listed(folder / "file"), "expected a folder of releases"),
+    "unreadable": (lambda towerline, folder: serving.open(folder), "live.json: expected to read the pointer"),
+    "rollback": (lambda towerline, folder: releases.rollback(folder), "live.json: expected to read the pointer"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_arguments_of_another_kind_are_one_line(
+    towerline: serving.Recommender, exports: Path, tmp_path: Path, wrong: str
+) -> None:
+    (tmp_path / "live.json").mkdir()
+    (tmp_path / "file").touch()
+    act, said = WRONG[wrong]
+    with pytest.raises(serving.ServingError, match=said) as caught:
+        act(towerline, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_unknown_id_can_be_told_by_another_process() -> None:
     error = serving.UnknownIdError("an item", ("film", "3"), [("film", "33"), ("book", "3")])
     again = copy.copy(error)
@@ -261,7 +340,7 @@ def test_ids_are_found_as_a_dictionary_finds_them(ids: set[str], other: str) -> 
     assert Users(pa.array(known)).find(wanted).tolist() == [rows.get(one, -1) for one in wanted]
     both = sorted((kind, one) for kind in known[:3] for one in known)
     items = Items(*(pa.array(list(column)) for column in zip(*both, strict=True)))
-    assert items.rows(both).tolist() == list(range(len(both)))
+    assert items.rows([Item(*one) for one in both]).tolist() == list(range(len(both)))
     assert items.types() == known[:3]
     for kind in known[:3]:
         assert [both[row] for row in items.of_type(kind)] == [pair for pair in both if pair[0] == kind]
@@ -444,9 +523,10 @@ def test_exit_codes_tell_what_went_wrong(exports: Path, tmp_path: Path) -> None:
     done = ask(tmp_path, "recommend", "u3", check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert ask(exports, "recommend", "u3", "--k", "0", check=False).returncode == 2
-    command = f"{sys.executable} -m serving similar-users {' '.join(['u3'] * 2000)} --json --exports {exports}"
-    piped = run(ROOT, "bash", "-c", f"set -o pipefail; {command} | head -c 10", check=False)
-    assert (piped.returncode, piped.stderr) == (141, "")
+    for form in ("--json", ""):
+        command = f"{sys.executable} -m serving similar-users {' '.join(['u3'] * 2000)} {form} --exports {exports}"
+        piped = run(ROOT, "bash", "-c", f"set -o pipefail; {command} | head -c 10", check=False)
+        assert (piped.returncode, piped.stderr) == (141, "")
 
 
 def test_answers_need_neither_tensorflow_nor_dvc_nor_pandas(exports: Path) -> None:
@@ -517,12 +597,63 @@ def test_all_users_go_through_a_link_and_over_no_pipe_device_or_folder(exports: 
     assert not (tmp_path / "none").exists()
 
 
+def test_two_that_write_one_file_do_not_meet_and_leftovers_of_the_dead_go(
+    towerline: serving.Recommender, tmp_path: Path
+) -> None:
+    out = tmp_path / "all.parquet"
+    leftover = tmp_path / f".unfinished.all.parquet.{'0' * 16}"
+    others = {".unfinished.all.parquet", ".unfinished.all.parquet.mine", f".unfinished.other.{'0' * 16}"}
+    for name in (leftover.name, *others):
+        (tmp_path / name).touch()
+    (tmp_path / f".unfinished.all.parquet.{'1' * 16}").mkdir()
+
+    def another(users: int) -> None:
+        inner.append(write_recommendations(towerline, out, 5, None, True, lambda users: None))
+        assert len(pq.read_table(out)) == inner[0]
+        assert not leftover.exists()
+
+    inner: list[int] = []
+    assert write_recommendations(towerline, out, 2, None, True, another) == len(pq.read_table(out)) == 120
+    assert inner == [300]
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"all.parquet", *others}
+    (tmp_path / "plain").touch()
+    assert out.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["copy/seen_items.npy", "copy/new.parquet", "to/seen_items.npy", "cache", "into"])
+def test_nothing_is_written_into_the_export_that_is_read(exports: Path, tmp_path: Path, name: str) -> None:
+    run(tmp_path, "cp", "-rL", str(exports), "copy")
+    (tmp_path / "to").symlink_to("copy")
+    (tmp_path / "into").symlink_to("copy/seen_starts.npy")
+    (tmp_path / "copy/user_embeddings.npy").rename(tmp_path / "cache")
+    (tmp_path / "copy/user_embeddings.npy").symlink_to("../cache")
+    done = ask(tmp_path / "copy", "recommend", "--all", "--out", str(tmp_path / name), check=False)
+    assert done.returncode == 1
+    assert "expected a file outside of " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    with pytest.raises(serving.ServingError, match="expected a file outside of "):
+        write_recommendations(serving.open(tmp_path / "copy"), tmp_path / name, 5, None, True, lambda users: None)
+
+
 def test_a_closed_output_is_one_line(exports: Path) -> None:
     command = f"{sys.executable} -m serving recommend u3 --exports {exports} >&-"
     done = run(ROOT, "bash", "-c", command, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("serving recommend: expected an open standard output, found a closed one; ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_closed_standard_error_changes_no_answer(exports: Path, tmp_path: Path) -> None:
+    def closed(words: str) -> tuple[int, str]:
+        done = run(ROOT, "bash", "-c", f"{sys.executable} -m serving {words} 2>&-", check=False)
+        return done.returncode, done.stdout
+
+    out, place = tmp_path / "all.parquet", tmp_path / "releases"
+    code, told = closed(f"recommend --all --k 2 --out {out} --exports {exports}")
+    assert (code, told, len(pq.read_table(out))) == (0, f"{out}: 120 rows for 60 users\n", 120)
+    code, told = closed(f"release {exports} --to {place}")
+    assert (code, told) == (0, f"{serving.open(place).version} is live with 60 users and 60 items\n")
+    assert closed(f"recommend nobody --exports {exports}") == (3, "")
 
 
 # Sends Ctrl-C to a process that is about to import something heavy, in the place of that module.
@@ -542,6 +673,21 @@ def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path: Path, module: s
     words = [] if module == "stages.train" else ["recommend", "u3"]
     done = run(ROOT, sys.executable, "-m", module, *words, check=False, PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stderr.splitlines()) == (130, [line])
+
+
+# Sends Ctrl-C to a process whose work is done, while Python ends it.
+LATE = """
+import atexit, os, runpy, signal, sys
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+sys.argv = ["-m", *sys.argv[1:]]
+runpy.run_module("serving", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_ctrl_c_behind_the_answer_changes_nothing(exports: Path) -> None:
+    words = ["recommend", "u3", "--k", "1", "--json", "--exports", str(exports)]
+    done = run(ROOT, sys.executable, "-c", LATE, *words, check=False)
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)
 
 
 @pytest.mark.slow

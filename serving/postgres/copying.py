@@ -91,7 +91,9 @@ def _user_rows(exported: Exported) -> Iterator[_Rows]:
     starts, items = exported.seen
     for rows in _blocks(len(exported.user_ids)):
         borders = starts[rows.start : rows.stop + 1].tolist()
-        seen = np.asarray(items[borders[0] : borders[-1]]).tolist()
+        of_block = np.asarray(items[borders[0] : borders[-1]])
+        exported.check_rows(of_block)
+        seen = of_block.tolist()
         yield [
             (user_id, vector, seen[start - borders[0] : stop - borders[0]], exported.version)
             for user_id, vector, start, stop in zip(
