@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.artifacts import Part
-from stages.ranking.metrics import rank_metrics
-from stages.ranking.scorers import Embeddings
-from stages.ranking.top_k import rank_items
-from stages.ranking.user_items import UserItems
+from towerline.artifacts.split import Interactions
+from towerline.metrics.ranking import rank_metrics
+from towerline.ranking.scorers import Embeddings
+from towerline.ranking.top_k import rank_items
+from towerline.ranking.user_items import UserItems
 
 CUTOFF = 20
 DATA_HELP = (
@@ -28,10 +28,10 @@ DATA_HELP = (
 class Data(NamedTuple):
     """Parts of a published split; the validation part is a slice of the train part."""
 
-    train: Part
-    train_without_validation: Part
-    validation: Part
-    test: Part
+    train: Interactions
+    train_without_validation: Interactions
+    validation: Interactions
+    test: Interactions
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -48,15 +48,15 @@ def read_data(path: Path) -> Data:
         pairs = {name: file[name].astype(np.int32) + 1 for name in ("train", "validation", "test")}
     num_users, num_items = (int(max(rows[:, column].max() for rows in pairs.values())) for column in (0, 1))
 
-    def part(rows: NDArray[np.int32]) -> Part:
-        return Part(rows[:, 0].copy(), rows[:, 1].copy(), None, num_users, num_items)
+    def part(rows: NDArray[np.int32]) -> Interactions:
+        return Interactions(rows[:, 0].copy(), rows[:, 1].copy(), None, num_users, num_items)
 
     keys = {name: rows[:, 0].astype(np.int64) * (num_items + 1) + rows[:, 1] for name, rows in pairs.items()}
     held_out = np.isin(keys["train"], keys["validation"])
     return Data(part(pairs["train"]), part(pairs["train"][~held_out]), part(pairs["validation"]), part(pairs["test"]))
 
 
-def measure(embeddings: Embeddings, train: Part, held_out: Part) -> tuple[float, float]:
+def measure(embeddings: Embeddings, train: Interactions, held_out: Interactions) -> tuple[float, float]:
     """Recall@20 and NDCG@20 over all users with held-out items, the whole catalogue ranked, training items removed."""
     relevant = UserItems.of_pairs(held_out.user_index, held_out.item_index, held_out.num_users)
     users = np.flatnonzero(relevant.counts() > 0).astype(np.int32)

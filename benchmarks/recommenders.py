@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from stages.artifacts import Part
-from stages.model import tf
-from stages.model.fitting import fit
-from stages.params import TrainParams
-from stages.ranking.baselines import most_popular
-from stages.ranking.scorers import Embeddings
+from stages.baselines.models import most_popular
+from stages.train.fitting import fit
+from stages.train.params import TrainParams
+from towerline.artifacts.split import Interactions
+from towerline.ranking.scorers import Embeddings
+from towerline.towers import tf
 
 # Chosen on Gowalla's validation part.
 TOWERLINE: dict[str, Any] = {
@@ -38,21 +38,21 @@ TUTORIAL_BATCH = 8192
 TUTORIAL_EPOCHS = 3
 
 
-def towerline(train: Part, **changes: Any) -> Embeddings:
+def towerline(train: Interactions, **changes: Any) -> Embeddings:
     """Towerline's two towers, without a look at a validation part."""
     params = TrainParams(**(TOWERLINE | changes))
     tf.keras.utils.set_random_seed(params.seed)
-    nothing = Part(train.user_index[:0], train.item_index[:0], None, train.num_users, train.num_items)
+    nothing = Interactions(train.user_index[:0], train.item_index[:0], None, train.num_users, train.num_items)
     towers = fit(params, train, nothing).towers
     return Embeddings(towers.query.all_embeddings(), towers.candidate.all_embeddings())
 
 
-def popularity(train: Part) -> Embeddings:
+def popularity(train: Interactions) -> Embeddings:
     """The most popular items for everybody."""
     return most_popular(train.item_index, train.num_users, train.num_items)
 
 
-def irspack_ials(train: Part, dimension: int, iterations: int, threads: int, seed: int = 42) -> Embeddings:
+def irspack_ials(train: Interactions, dimension: int, iterations: int, threads: int, seed: int = 42) -> Embeddings:
     """Irspack's iALS (Rendle et al. 2021), with the settings that earlier trials on Gowalla found best."""
     from irspack.recommenders import IALSRecommender
 
@@ -71,7 +71,7 @@ def irspack_ials(train: Part, dimension: int, iterations: int, threads: int, see
 
 
 def implicit_als(
-    train: Part, dimension: int, regularization: float, iterations: int, threads: int, seed: int = 42
+    train: Interactions, dimension: int, regularization: float, iterations: int, threads: int, seed: int = 42
 ) -> Embeddings:
     """Implicit's ALS (Hu, Koren and Volinsky 2008), with the settings that earlier trials on Gowalla found best."""
     from implicit.als import AlternatingLeastSquares
@@ -88,7 +88,7 @@ def implicit_als(
     return Embeddings(np.asarray(model.user_factors), np.asarray(model.item_factors))
 
 
-def ease_bytes(train: Part) -> int:
+def ease_bytes(train: Interactions) -> int:
     """What ease() needs: the item matrix, its inverse and LAPACK's copy, and the users' rows, as float32."""
     return 4 * (3 * train.num_items**2 + train.num_users * train.num_items)
 
@@ -98,7 +98,7 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def ease(train: Part, regularization: float) -> Embeddings:
+def ease(train: Interactions, regularization: float) -> Embeddings:
     """EASE (Steck 2019) by irspack: a user's vector is the row of their items, an item's its column of weights."""
     from irspack.recommenders import DenseSLIMRecommender
 
@@ -107,7 +107,7 @@ def ease(train: Part, regularization: float) -> Embeddings:
     return Embeddings(_matrix(train).toarray(), np.ascontiguousarray(np.asarray(recommender.W, np.float32).T))
 
 
-def tutorial_model(train: Part, with_metric: bool) -> Any:
+def tutorial_model(train: Interactions, with_metric: bool) -> Any:
     """The tutorial's recipe: d 32, in-batch softmax, Adagrad 0.1, and FactorizedTopK in training or none."""
     import tensorflow_recommenders as tfrs
 
@@ -132,7 +132,7 @@ def tutorial_model(train: Part, with_metric: bool) -> Any:
     return model
 
 
-def tutorial(train: Part, seed: int) -> Embeddings:
+def tutorial(train: Interactions, seed: int) -> Embeddings:
     """The tutorial's recipe, all of it but its metric, which changes no weight."""
     tf.keras.utils.set_random_seed(seed)
     model = tutorial_model(train, with_metric=False)
@@ -142,7 +142,7 @@ def tutorial(train: Part, seed: int) -> Embeddings:
     return Embeddings(model.users.get_weights()[0], model.items.get_weights()[0])
 
 
-def _matrix(train: Part) -> "sparse.csr_matrix[np.float32]":
+def _matrix(train: Interactions) -> "sparse.csr_matrix[np.float32]":
     ones: NDArray[np.float32] = np.ones(len(train.user_index), np.float32)
     return sparse.csr_matrix(
         (ones, (train.user_index, train.item_index)), shape=(train.num_users + 1, train.num_items + 1)

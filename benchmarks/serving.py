@@ -18,9 +18,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchmarks.common import print_machine
-from stages import artifacts, manifest
-from stages.ranking.scorers import Embeddings
-from stages.ranking.user_items import UserItems
+from towerline.exports import layout, manifest
+from towerline.ranking.scorers import Embeddings
+from towerline.ranking.user_items import UserItems
 
 SEEN_A_USER = 50
 FIRST_ANSWERS = 10
@@ -28,7 +28,7 @@ FIRST_ANSWERS = 10
 
 def made_up(folder: Path, num_users: int, num_items: int, dimension: int) -> None:
     """An export of random vectors, which cost as much as trained ones."""
-    from stages.export import write_exported
+    from stages.export.__main__ import write_exported
 
     draw = np.random.default_rng(0)
 
@@ -51,7 +51,7 @@ def made_up(folder: Path, num_users: int, num_items: int, dimension: int) -> Non
 def timed(*words: str) -> tuple[float, int]:
     """Seconds and peak resident bytes of a command."""
     start = time.perf_counter()
-    running = subprocess.Popen([sys.executable, "-m", "serving", *words], stdout=subprocess.DEVNULL)
+    running = subprocess.Popen([sys.executable, "-m", "towerline", *words], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(running.pid, 0)
     seconds = time.perf_counter() - start
     if status:
@@ -64,25 +64,23 @@ OPEN = """
 import sys, time
 import numpy, pyarrow.parquet, serving
 start = time.perf_counter()
-towerline = serving.open(sys.argv[1])
+recommender = towerline.open(sys.argv[1])
 opened = time.perf_counter() - start
 own = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
-ids = towerline.exported.user_ids
+ids = recommender.exported.user_ids
 users = [ids[int(row)].as_py() for row in numpy.linspace(0, len(ids) - 1, 1000)]
-towerline.recommend(users[0])
+recommender.recommend(users[0])
 start = time.process_time()
 for user in users:
-    towerline.recommend(user)
+    recommender.recommend(user)
 print(f"{opened * 1000:.0f} ms, {own / 1000:.0f} MB; a query {time.process_time() - start:.2f} ms of CPU")
 """
 
 
 def measure(exports: Path, k: int) -> None:
-    users, items = (
-        np.load(exports / f"{name}.npy", mmap_mode="r") for name in (artifacts.EXPORTED_USERS, artifacts.EXPORTED_ITEMS)
-    )
-    from serving import open as open_export
-    from serving.releases import release
+    users, items = (np.load(exports / f"{name}.npy", mmap_mode="r") for name in (layout.USERS, layout.ITEMS))
+    from towerline import open as open_export
+    from towerline.serving.releases import release
 
     user_id = open_export(exports).exported.user_ids[0].as_py()
     with tempfile.TemporaryDirectory() as folder:

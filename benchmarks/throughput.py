@@ -9,20 +9,20 @@ from typing import Any
 from benchmarks import recommenders
 from benchmarks.common import arguments, print_machine, read_data
 from benchmarks.recommenders import TOWERLINE
-from stages.artifacts import Part
-from stages.model import tf
-from stages.model.fitting import Training, seed_everything
-from stages.params import TrainParams
+from stages.train.fitting import Training, seed_everything
+from stages.train.params import TrainParams
+from towerline.artifacts.split import Interactions
+from towerline.towers import tf
 
 DIMENSIONS = (32, 64, 128, 256)
 BATCH_SIZES = (128, 512)
 TUTORIAL_STEPS = 3
 
 
-def towerline(train: Part, dimension: int, batch_size: int, threads: int) -> float:
+def towerline(train: Interactions, dimension: int, batch_size: int, threads: int) -> float:
     """Rows of the train part a second, over one epoch after a warm-up."""
     changes = {"embedding_dimension": dimension, "batch_size": batch_size, "threads": threads}
-    nothing = Part(train.user_index[:0], train.item_index[:0], None, train.num_users, train.num_items)
+    nothing = Interactions(train.user_index[:0], train.item_index[:0], None, train.num_users, train.num_items)
     training = Training(TrainParams(**(TOWERLINE | changes)), train, nothing)
     batches = list(training.batches.epoch(training.random))
     training.step(batches[0])
@@ -32,7 +32,7 @@ def towerline(train: Part, dimension: int, batch_size: int, threads: int) -> flo
     return len(train.user_index) / (time.perf_counter() - start)
 
 
-def floor(train: Part, dimension: int, batch_size: int) -> float:
+def floor(train: Interactions, dimension: int, batch_size: int) -> float:
     """Rows a second if a step were its three matrix products alone."""
     users, items = tf.random.normal([batch_size, dimension]), tf.random.normal([TOWERLINE["candidates"], dimension])
 
@@ -50,7 +50,7 @@ def floor(train: Part, dimension: int, batch_size: int) -> float:
     return len(train.user_index) / ((time.perf_counter() - start) / repeats * steps)
 
 
-def tutorial(train: Part, with_metric: bool) -> float:
+def tutorial(train: Interactions, with_metric: bool) -> float:
     """Rows a second of the tutorial's recipe in training."""
     model = recommenders.tutorial_model(train, with_metric)
     rows = recommenders.TUTORIAL_BATCH * (1 if with_metric else TUTORIAL_STEPS)

@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks import recommenders
 from benchmarks.common import arguments, measure, print_machine, read_data
-from stages.artifacts import Part
-from stages.model.fitting import seed_everything
-from stages.ranking.scorers import Embeddings
+from stages.train.fitting import seed_everything
+from towerline.artifacts.split import Interactions
+from towerline.ranking.scorers import Embeddings
 
 # Towerline: dimension and epochs; irspack: dimension and iterations.
 RUNS = [
@@ -36,7 +36,7 @@ class Point(NamedTuple):
     recall: float
 
 
-def embeddings_of(side: str, dimension: int, passes: int, train: Part, threads: int) -> Embeddings:
+def embeddings_of(side: str, dimension: int, passes: int, train: Interactions, threads: int) -> Embeddings:
     if side == "irspack iALS":
         return recommenders.irspack_ials(train, dimension, passes, threads)
     fast = {"batch_size": 512, "learning_rate": 0.5, "candidates": 4096}

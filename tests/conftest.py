@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
-# What child processes get: the environment as it was before an import of stages.model sets what TensorFlow reads.
+# What child processes get: the environment as it was before an import of towerline.towers sets what TensorFlow reads.
 ENVIRONMENT = dict(os.environ)
 # Public data sets that are not ours to ship; tests that need one skip where it is missing.
 DATASETS = Path(os.environ.get("TOWERLINE_DATASETS", ROOT.parent / "shared" / "data"))
@@ -75,11 +75,13 @@ def write_rows(path: Path, rows: Iterable[list[str]], header: list[str] | None =
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+# All pages as one text, the README first.
+DOCUMENTS = "\n".join([README, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))])
 
 
-def readme_blocks(language: str, after: str = "") -> list[str]:
-    """The fenced blocks of a language behind a text of the README."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README[README.index(after) :], re.DOTALL | re.MULTILINE)
+def blocks(language: str, after: str) -> list[str]:
+    """The fenced blocks of a language after a text of the documents."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENTS[DOCUMENTS.index(after) :], re.DOTALL | re.MULTILINE)
 
 
 def set_params(folder: Path, changes: dict[str, Any]) -> None:
@@ -221,7 +223,7 @@ def ingest(workspace: Path) -> Callable[..., list[dict[str, Any]]]:
     """Runs the ingest stage over rows or text and returns data/interactions.parquet."""
     import pyarrow.parquet as pq
 
-    from stages import ingest as stage
+    from stages.ingest import __main__ as stage
 
     def run_ingest(content: bytes | list[list[str]], name: str = "preferences.csv", **params: Any) -> Any:
         path = workspace / "data/raw" / name

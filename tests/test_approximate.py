@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serving.ranking import Candidates, best_items, best_of_index
-from stages.ranking import approximate, blocks
-from stages.ranking.approximate import Index, build, clusters, default_lists, default_probes, load, recall
-from stages.ranking.user_items import UserItems
-from stages.terminal import StageError
 from tests.conftest import ROOT, run
+from towerline.index import approximate
+from towerline.index.approximate import Index, build, clusters, default_lists, default_probes, load, recall
+from towerline.pipeline.errors import StageError
+from towerline.ranking import blocks
+from towerline.ranking.user_items import UserItems
+from towerline.serving.ranking import Candidates, best_items, best_of_index
 
 Floats = NDArray[np.float32]
 
@@ -23,7 +24,7 @@ BUILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from stages.ranking.approximate import build
+from towerline.index.approximate import build
 build(np.load("items.npy")).save(Path(sys.argv[1]))
 """
 

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from stages.ranking import blocks
-from stages.ranking.calibration import Calibration, calibrated
-from stages.ranking.user_items import UserItems
+from stages.train.calibration import Calibration, calibrated
+from towerline.ranking import blocks
+from towerline.ranking.user_items import UserItems
 
 Case = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], UserItems, UserItems]
 

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from stages.artifacts import Part
-from stages.ranking import baselines, blocks
-from stages.ranking.evaluation import (
+from stages.baselines import models as baselines
+from stages.evaluate.evaluation import (
     ALL,
     COLD_USERS,
     EVERYTHING,
@@ -24,23 +23,25 @@ from stages.ranking.evaluation import (
     activity_groups,
     evaluated,
 )
-from stages.ranking.exposure import exposure, gini, popularity_groups
-from stages.ranking.metrics import rank_metrics
-from stages.ranking.ratings import mean_rating, rating_biases
-from stages.ranking.scorers import Chance, Embeddings, ItemWeights, Scorer, arrays_of, scorer_of
-from stages.ranking.top_k import rank_items
-from stages.ranking.uncertainty import bootstrap_interval, holm, paired_p_values
-from stages.ranking.user_items import UserItems
+from stages.evaluate.exposure import exposure, gini, popularity_groups
+from stages.evaluate.uncertainty import bootstrap_interval, holm, paired_p_values
 from tests.conftest import dataset
+from towerline.artifacts.split import Interactions
+from towerline.metrics.ranking import rank_metrics
+from towerline.metrics.ratings import mean_rating, rating_biases
+from towerline.ranking import blocks
+from towerline.ranking.scorers import Chance, Embeddings, ItemWeights, Scorer, arrays_of, scorer_of
+from towerline.ranking.top_k import rank_items
+from towerline.ranking.user_items import UserItems
 
 USERS, ITEMS, GROUPS = 40, 30, 3
 
 
-def part(pairs: NDArray[np.int32], rating: NDArray[np.float32] | None = None) -> Part:
-    return Part(pairs[:, 0].copy(), pairs[:, 1].copy(), rating, USERS, ITEMS)
+def part(pairs: NDArray[np.int32], rating: NDArray[np.float32] | None = None) -> Interactions:
+    return Interactions(pairs[:, 0].copy(), pairs[:, 1].copy(), rating, USERS, ITEMS)
 
 
-def planted(seed: int = 0) -> tuple[Part, Part]:
+def planted(seed: int = 0) -> tuple[Interactions, Interactions]:
     """Users of a group have the items of that group alone: two thirds of these are train, the others test."""
     draw = np.random.default_rng(seed)
     pairs = [(u, i) for u in range(1, USERS + 1) for i in range(1, ITEMS + 1) if u % GROUPS == i % GROUPS]
@@ -50,11 +51,13 @@ def planted(seed: int = 0) -> tuple[Part, Part]:
     return part(rows[:cut]), part(rows[cut:])
 
 
-def history_of(train: Part) -> UserItems:
+def history_of(train: Interactions) -> UserItems:
     return UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
 
 
-def data_of(train: Part, test: Part, item_type: NDArray[np.str_] | None = None, repeats: bool = False) -> Data:
+def data_of(
+    train: Interactions, test: Interactions, item_type: NDArray[np.str_] | None = None, repeats: bool = False
+) -> Data:
     nothing = part(np.zeros((0, 2), np.int32))
     kinds = np.array(["", *["film"] * ITEMS]) if item_type is None else item_type
     return Data.of_parts(train, nothing, test, kinds, repeats)
@@ -111,7 +114,7 @@ def test_ease_is_the_constrained_ridge_regression() -> None:
 def test_popularity_of_types_follows_the_users_types() -> None:
     # User 1 has two films and a book, user 2 books alone; film 1 is the most popular of all.
     rows = np.array([[1, 1], [1, 2], [1, 3], [2, 3], [2, 4], [3, 1], [4, 1]], np.int32)
-    train = Part(rows[:, 0].copy(), rows[:, 1].copy(), None, 4, 4)
+    train = Interactions(rows[:, 0].copy(), rows[:, 1].copy(), None, 4, 4)
     users, items = baselines.most_popular_of_type(train, np.array([0, 0, 0, 1, 1]), 2)
     scores = users @ items.T
     assert scores[1, 1:].tolist() == pytest.approx([2 / 3 * 3 / 4, 2 / 3 / 4, 1 / 3 * 2 / 3, 1 / 3 / 3])
@@ -171,7 +174,7 @@ def test_a_scorer_is_the_same_after_a_round_trip_through_its_arrays(name: str) -
 # What no metric may depend on.
 
 
-def relabelled(rows: Part, user: NDArray[np.int32], item: NDArray[np.int32]) -> Part:
+def relabelled(rows: Interactions, user: NDArray[np.int32], item: NDArray[np.int32]) -> Interactions:
     return rows._replace(user_index=user[rows.user_index], item_index=item[rows.item_index])
 
 
@@ -204,7 +207,7 @@ def test_order_of_users_labels_of_items_and_size_of_blocks_change_no_metric(seed
 def test_test_items_that_were_seen_are_never_found_unless_repeats_are_wanted() -> None:
     train, test = planted()
     scorer = SCORERS["ease"](history_of(train))
-    both = Part(
+    both = Interactions(
         np.concatenate([train.user_index, test.user_index]),
         np.concatenate([train.item_index, test.item_index]),
         None,
@@ -341,9 +344,9 @@ def test_popularity_on_movielens_is_what_ten_lines_of_pandas_find() -> None:
     rows = pd.read_csv(dataset("ml-100k/ml-100k.inter"), sep="\t").sample(frac=1, random_state=1)
     user, item = (pd.factorize(rows[name])[0].astype(np.int32) + 1 for name in ("user_id:token", "item_id:token"))
     sizes = int(user.max()), int(item.max())
-    train, test = (Part(user[cut], item[cut], None, *sizes) for cut in (slice(80_000), slice(80_000, None)))
+    train, test = (Interactions(user[cut], item[cut], None, *sizes) for cut in (slice(80_000), slice(80_000, None)))
     kinds = np.array(["", *["film"] * sizes[1]])
-    data = Data.of_parts(train, Part(user[:0], item[:0], None, *sizes), test, kinds, repeats=False)
+    data = Data.of_parts(train, Interactions(user[:0], item[:0], None, *sizes), test, kinds, repeats=False)
     popular = baselines.most_popular(train.item_index, *sizes)
     ranked = rank_items(popular, data.warm.users, data.warm.excluded, 20)
     found = rank_metrics(ranked, data.warm.relevant, [20])["recall@20"].mean()

@@ -11,11 +11,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-import serving
-from stages.ranking.approximate import load
-from stages.ranking.scorers import Embeddings
-from stages.terminal import StageError
+import towerline
 from tests.conftest import ROOT, STRANGE, run, set_params
+from towerline.index.approximate import load
+from towerline.pipeline.errors import StageError
+from towerline.ranking.scorers import Embeddings
 
 # Runs in a fresh process with TensorFlow alone: none of our modules, no recommenders package, no Keras.
 ASK = """
@@ -104,24 +104,24 @@ def test_every_exported_vector_is_the_one_the_model_gives_for_its_id(asked: Path
 
 def test_the_model_recommends_what_serving_does_to_the_last_bit(asked: Path) -> None:
     said = json.loads((asked / "asked.json").read_text())
-    towerline = serving.open(asked / "exports")
-    users = towerline.exported.user_ids.to_pylist()
+    recommender = towerline.open(asked / "exports")
+    users = recommender.exported.user_ids.to_pylist()
     assert set(STRANGE.values()) & set(users)
     denied = [("film", "0000011"), ("book", "0000002")]
     seen: dict[str, Any] = {"exclude_seen": False}
     answers = {
-        "all": towerline.recommend_batch(users, 7, **seen),
-        "defaults": towerline.recommend_batch(users, 10, **seen),
-        "film": towerline.recommend_batch(users, 7, item_type="film", **seen),
-        "denied": towerline.recommend_batch(users, 7, deny=denied, **seen),
-        "own": [answer[1:] for answer in towerline.recommend_batch(users, 8, **seen)],
+        "all": recommender.recommend_batch(users, 7, **seen),
+        "defaults": recommender.recommend_batch(users, 10, **seen),
+        "film": recommender.recommend_batch(users, 7, item_type="film", **seen),
+        "denied": recommender.recommend_batch(users, 7, deny=denied, **seen),
+        "own": [answer[1:] for answer in recommender.recommend_batch(users, 8, **seen)],
     }
     for name, expected in answers.items():
         for user, answer in enumerate(expected):
             found = zip(*(column[user] for column in said["answers"][name]), strict=True)
             assert list(found) == [(one.item_type, one.item_id, one.score) for one in answer]
     # Fewer than k are left: 29 books, of 60 items.
-    books = towerline.recommend_batch(users, 60, item_type="book", deny=denied, **seen)
+    books = recommender.recommend_batch(users, 60, item_type="book", deny=denied, **seen)
     for answer, types, ids, scores in zip(books, *said["answers"]["signature"], strict=True):
         assert list(zip(types, ids, scores, strict=True))[:29] == [
             (one.item_type, one.item_id, one.score) for one in answer
@@ -130,14 +130,14 @@ def test_the_model_recommends_what_serving_does_to_the_last_bit(asked: Path) -> 
     assert said["answers"]["no such type"] == [[["", ""]], [["", ""]], [[LOWEST, LOWEST]]]
     # Somebody unknown is told so, and shown what the popularity prior puts first.
     assert said["known_user"] == [True] * 60 + [False]
-    prior = towerline.recommend_for_history([], 7)
+    prior = recommender.recommend_for_history([], 7)
     assert said["answers"]["all"][1][60] == [one.item_id for one in prior]
 
 
 def test_the_model_finds_the_best_of_many_near_ties_exactly() -> None:
     """As test_the_best_of_many_near_ties_are_found_exactly() of serving."""
-    from stages.model import tf
-    from stages.model.servable import Retrieval, Vocabularies
+    from stages.export.servable import Retrieval, Vocabularies
+    from towerline.towers import tf
 
     draw = np.random.default_rng(2)
     base = draw.normal(size=64) / 8
@@ -206,7 +206,7 @@ def test_csv_and_index_on_request(small_project: Path, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "reports/export.json").read_text())
     assert 0.95 <= report["index_recall@100"] <= 1
     assert f"index_recall@100 {report['index_recall@100']:.4f}" in done.stdout
-    exact, approximate = serving.open(small_project / "exports"), serving.open(tmp_path / "exports")
+    exact, approximate = towerline.open(small_project / "exports"), towerline.open(tmp_path / "exports")
     assert (exact.exported.item_index is None, approximate.exported.item_index is None) == (True, False)
     assert exact.version != approximate.version, "an index changes answers"
     users = exact.exported.user_ids.to_pylist()
@@ -217,7 +217,7 @@ def test_csv_and_index_on_request(small_project: Path, tmp_path: Path) -> None:
 
 
 def test_an_index_that_misses_too_much_stops_the_export(tmp_path: Path) -> None:
-    from stages.export import write_index
+    from stages.export.__main__ import write_index
 
     draw = np.random.default_rng(3)
     embeddings = Embeddings(*(draw.normal(size=(5001, 32)).astype(np.float32) for _ in range(2)))

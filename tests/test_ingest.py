@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages import vocabulary
-from stages.terminal import StageError
+from stages.vocabulary import __main__ as vocabulary
 from tests.conftest import dataset, set_params, write_rows
 from tests.test_records import read_with_csv
+from towerline.pipeline.errors import StageError
 
 Ingest = Callable[..., list[dict[str, Any]]]
 
@@ -98,7 +98,7 @@ def test_without_times_the_last_line_wins_and_later_files_come_later(workspace: 
     write_rows(workspace / "data/raw/many/3.csv", [["4", "c", "1"]], ["rating", "item_id", "user_id"])
     set_params(workspace, {"ingest.columns.timestamp": None, "ingest.columns.item_type": None})
     (workspace / "data/raw/many/.hidden").write_text("not read")
-    import stages.ingest as stage
+    from stages.ingest import __main__ as stage
 
     set_params(workspace, {"ingest.source": "data/raw/many"})
     stage.main()
@@ -380,7 +380,7 @@ def test_titles_and_features_that_are_not_utf_8_are_refused(ingest: Ingest) -> N
 
 
 def test_a_blank_never_replaces_a_known_title_or_feature_and_repeats_are_counted(ingest: Ingest) -> None:
-    import stages.ingest as stage
+    from stages.ingest import __main__ as stage
 
     Path("data/raw/items").mkdir()
     Path("data/raw/items/1.csv").write_text(
@@ -413,7 +413,7 @@ def test_a_blank_never_replaces_a_known_title_or_feature_and_repeats_are_counted
     ],
 )
 def test_an_item_table_without_titles_is_a_warning(ingest: Ingest, rows: str, message: str) -> None:
-    import stages.ingest as stage
+    from stages.ingest import __main__ as stage
 
     write_items(f"item_id,item_type,title\n{rows}")
     ingest([row("1", "1")])
@@ -429,7 +429,7 @@ def test_without_an_item_table_there_are_no_titles(ingest: Ingest) -> None:
 
 
 def test_an_item_table_that_fits_no_item_is_a_warning(ingest: Ingest, workspace: Path) -> None:
-    import stages.ingest as stage
+    from stages.ingest import __main__ as stage
 
     write_items("item_id,item_type,title\n1,movie,One\n")
     ingest([row("1", "1", kind="item")])
@@ -518,7 +518,7 @@ def damaged_pages() -> bytes:
 def test_a_file_that_cannot_be_read_is_named_in_one_line(
     workspace: Path, ingest: Ingest, name: str, content: bytes | None, message: str
 ) -> None:
-    import stages.ingest as stage
+    from stages.ingest import __main__ as stage
 
     path = workspace / "data/raw" / name
     if content is not None:
@@ -550,7 +550,7 @@ def test_a_header_that_is_read_as_a_row_is_refused(ingest: Ingest, first: bytes)
 
 
 def test_what_spark_writes_beside_its_parts_is_not_read(workspace: Path, ingest: Ingest) -> None:
-    import stages.ingest as stage
+    from stages.ingest import __main__ as stage
 
     write_rows(workspace / "data/raw/many/part-0.csv", [row("1", "a")])
     for name in ("_SUCCESS", "_committed_1", ".part-0.csv.crc"):
@@ -589,7 +589,7 @@ def test_rows_between_two_stray_quotes_are_refused_however_few(ingest: Ingest, b
 
 
 def test_refused_rows_of_the_item_table_are_told(ingest: Ingest) -> None:
-    import stages.ingest as stage
+    from stages.ingest import __main__ as stage
 
     write_items("item_id,item_type,title\n1,movie,a\n2,movie,b,c\n")
     ingest([row("1", "1")], **{"ingest.max_rejected_share": 0.5})
@@ -601,7 +601,7 @@ def test_refused_rows_of_the_item_table_are_told(ingest: Ingest) -> None:
 
 
 def test_a_folder_within_the_source_folder_is_not_skipped_in_silence(workspace: Path, ingest: Ingest) -> None:
-    import stages.ingest as stage
+    from stages.ingest import __main__ as stage
 
     write_rows(workspace / "data/raw/many/1.csv", [row("1", "a")])
     write_rows(workspace / "data/raw/many/old/2.csv", [row("2", "a")])

@@ -10,22 +10,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.artifacts import Part
-from stages.model import fitting, tf
-from stages.model.batches import Batch, PairBatches, UserBatches, inclusion_probabilities
-from stages.model.servable import Retrieval, Vocabularies
-from stages.model.spectral import spectral_start
-from stages.model.tasks import log_partition
-from stages.model.towers import Towers
-from stages.model.two_tower import HISTORY_WEIGHT, RatingHead, TwoTower
-from stages.params import TrainParams
-from stages.ranking.metrics import rank_metrics
-from stages.ranking.ratings import root_mean_squared_error
-from stages.ranking.scorers import Embeddings
-from stages.ranking.top_k import rank_items
-from stages.ranking.user_items import UserItems
-from stages.terminal import StageError
+from stages.export.servable import Retrieval, Vocabularies
+from stages.train import fitting
+from stages.train.batches import Batch, PairBatches, UserBatches, inclusion_probabilities
+from stages.train.params import TrainParams
+from stages.train.spectral import spectral_start
+from stages.train.tasks import log_partition
+from stages.train.two_tower import HISTORY_WEIGHT, RatingHead, TwoTower
 from tests.conftest import planted_rows
+from towerline.artifacts.split import Interactions
+from towerline.metrics.ranking import rank_metrics
+from towerline.metrics.ratings import root_mean_squared_error
+from towerline.pipeline.errors import StageError
+from towerline.ranking.scorers import Embeddings
+from towerline.ranking.top_k import rank_items
+from towerline.ranking.user_items import UserItems
+from towerline.towers import tf
+from towerline.towers.towers import Towers
 
 USERS, ITEMS = 60, 60
 
@@ -65,7 +66,7 @@ def params(**changes: Any) -> TrainParams:
     return TrainParams(**(defaults | changes))
 
 
-def planted_parts() -> tuple[Part, Part]:
+def planted_parts() -> tuple[Interactions, Interactions]:
     """Train and held-out part of the checkerboard; item index = 1 + its number, ratings 9 and 3 by its parity."""
     rows = planted_rows(USERS, ITEMS)
     user = np.array([int(row[0][1:]) + 1 for row in rows], np.int32)
@@ -73,12 +74,12 @@ def planted_parts() -> tuple[Part, Part]:
     rating = np.array([float(row[3]) for row in rows], np.float32)
     held_out = np.arange(len(rows)) % 5 == 0
     return (
-        Part(user[~held_out], item[~held_out], rating[~held_out], USERS, ITEMS),
-        Part(user[held_out], item[held_out], rating[held_out], USERS, ITEMS),
+        Interactions(user[~held_out], item[~held_out], rating[~held_out], USERS, ITEMS),
+        Interactions(user[held_out], item[held_out], rating[held_out], USERS, ITEMS),
     )
 
 
-def fit(settings: TrainParams, train: Part, validation: Part) -> fitting.Fitted:
+def fit(settings: TrainParams, train: Interactions, validation: Interactions) -> fitting.Fitted:
     tf.keras.utils.set_random_seed(settings.seed)
     return fitting.fit(settings, train, validation)
 
@@ -87,7 +88,7 @@ def embeddings(fitted: fitting.Fitted) -> tuple[NDArray[np.float32], NDArray[np.
     return fitted.towers.query.all_embeddings(), fitted.towers.candidate.all_embeddings()
 
 
-def recall(fitted: fitting.Fitted, train: Part, test: Part, k: int) -> float:
+def recall(fitted: fitting.Fitted, train: Interactions, test: Interactions, k: int) -> float:
     users, items = embeddings(fitted)
     relevant = UserItems.of_pairs(test.user_index, test.item_index, USERS)
     wanted = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
@@ -145,7 +146,7 @@ def random_rating_head() -> RatingHead:
 
 def pair_batch(users: list[int], items: list[int], rating: list[float]) -> Batch:
     """The in-batch softmax' batch of the given rows."""
-    part = Part(np.array(users, np.int32), np.array(items, np.int32), None, USERS, ITEMS)
+    part = Interactions(np.array(users, np.int32), np.array(items, np.int32), None, USERS, ITEMS)
     (batch,) = PairBatches(part, np.array(rating, np.float32), len(users)).epoch(np.random.default_rng(0))
     return batch
 
@@ -294,8 +295,8 @@ def test_the_spectral_start_is_the_truncated_svd() -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_one_user_and_one_item_are_no_trouble(loss: str) -> None:
-    one = Part(np.array([1], np.int32), np.array([1], np.int32), None, 1, 1)
-    fitted = fit(params(loss=loss, epochs=2), one, Part(one.user_index[:0], one.item_index[:0], None, 1, 1))
+    one = Interactions(np.array([1], np.int32), np.array([1], np.int32), None, 1, 1)
+    fitted = fit(params(loss=loss, epochs=2), one, Interactions(one.user_index[:0], one.item_index[:0], None, 1, 1))
     assert all(np.isfinite(values).all() for values in embeddings(fitted))
 
 

@@ -20,6 +20,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from tests.conftest import (
+    DOCUMENTS,
     ENVIRONMENT,
     ROOT,
     make_small_project,
@@ -154,14 +155,19 @@ def test_comments_order_and_spelling_run_nothing(project: Path) -> None:
     assert stages_run(run(project, "dvc", "repro").stdout) == []
 
 
-def test_a_changed_module_runs_the_stages_that_import_it(project: Path) -> None:
+def test_a_changed_or_a_new_module_runs_the_stages_that_list_it(project: Path) -> None:
     comment = "\n# A comment.\n"
     for module, expected in {
-        "stages/split.py": ["split"],
-        "stages/ranking/baselines.py": ["baselines"],
-        "stages/ranking/exposure.py": ["evaluate"],
-        "stages/model/servable.py": ["export"],
-        "stages/tables.py": ["ingest", "vocabulary", "split", "export"],
+        "stages/split/__main__.py": ["split"],
+        "stages/baselines/models.py": ["baselines"],
+        "stages/evaluate/exposure.py": ["evaluate"],
+        "stages/export/servable.py": ["export"],
+        "towerline/tables/engine.py": ["ingest", "vocabulary", "split", "export"],
+        "towerline/artifacts/baselines.py": ["baselines", "evaluate", "report"],
+        "stages/evaluate/new_metric.py": ["evaluate"],
+        "stages/rules.py": [],
+        "towerline/serving/new.py": [],
+        "stages/evaluate/.metrics.py.swp": [],
     }.items():
         with (project / module).open("a") as file:
             file.write(comment)
@@ -267,11 +273,11 @@ def test_a_source_that_is_null_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "unexpected error" not in failed.stderr
 
 
-def test_an_empty_source_ends_in_the_error_that_the_readme_names(tmp_path: Path) -> None:
+def test_an_empty_source_ends_in_the_documented_error(tmp_path: Path) -> None:
     project = make_small_project(tmp_path)
     set_params(project, {"ingest.source": ""})
     said = '(`ingest.source: ""`) ends in DVC\'s own `unexpected error`'
-    assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert said in " ".join(DOCUMENTS.split())
     assert "unexpected error" in run(project, "dvc", "repro", check=False).stderr
 
 
@@ -287,11 +293,11 @@ def test_plots_are_drawn_and_compared(project: Path) -> None:
 def test_a_killed_stage_leaves_nothing_that_passes_for_whole(project: Path) -> None:
     """Exported files are swapped in whole: a stage that fails half-way leaves the old ones."""
     code = (
-        "import stages.export as stage\n"
-        "from stages.model.servable import Retrieval\n"
+        "from stages.export import __main__ as stage\n"
+        "from stages.export.servable import Retrieval\n"
         "def broken(*_): raise KeyboardInterrupt\n"
         "Retrieval.save = broken\n"
-        "from stages.terminal import run\n"
+        "from towerline.pipeline.terminal import run\n"
         "run('export', stage.main)\n"
     )
     before = {path: path.read_bytes() for path in (project / "exports").rglob("*") if path.is_file()}

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from pgvector.psycopg import register_vector
 from psycopg import sql
 
-from serving.errors import ServingError
-from serving.exported import Exported
-from serving.postgres import copying, publishing
-from serving.postgres.names import Names
-from serving.postgres.publishing import publish, rollback
-from stages.ranking.user_items import UserItems
-from tests.conftest import ROOT, Server, readme_blocks
+from tests.conftest import ROOT, Server, blocks
+from towerline.ranking.user_items import UserItems
+from towerline.serving.errors import ServingError
+from towerline.serving.exported import Exported
+from towerline.serving.postgres import copying, publishing
+from towerline.serving.postgres.names import Names
+from towerline.serving.postgres.publishing import publish, rollback
 
 ODD_IDS = [
     "it's",
@@ -43,7 +43,7 @@ ODD_IDS = [
     "{1,2}",
 ]
 
-SIMILAR_USERS, RECOMMENDED_ITEMS, RECOMMENDED_UNSEEN_ITEMS_OF_TYPE = readme_blocks("sql", "<!-- queries -->")
+SIMILAR_USERS, RECOMMENDED_ITEMS, RECOMMENDED_UNSEEN_ITEMS_OF_TYPE = blocks("sql", "<!-- queries -->")
 
 # A process that publishes in children, so that modules are imported once. It waits for a child only when it is told
 # to: until then the child's process id is nobody else's.

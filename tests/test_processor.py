@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages import lacking, stage_of
-from stages.model import fitting, tf
-from stages.model.products import inner_products, matmul, over_root, unit
-from stages.model.tasks import InBatchSoftmax
+from stages.train import fitting
+from stages.train.tasks import InBatchSoftmax
 from tests.conftest import ROOT, commit_all, run
 from tests.test_laws import files_of, listed, sandbox
 from tests.test_model import params, planted_parts
+from towerline.pipeline.environment import lacking, stage_of
+from towerline.towers import tf
+from towerline.towers.products import inner_products, matmul, over_root, unit
 
 # What would lower, raise or spread out each library, set from outside.
 OUTSIDE = {
@@ -62,7 +63,7 @@ def test_libraries_held_to_other_levels_from_outside_change_nothing(
 def test_in_a_stage_every_library_runs_code_for_avx2() -> None:
     code = """
 import json, stages, faiss, numpy as np, numpy.lib.introspect, scipy.linalg
-from stages.model import tf
+from towerline.towers import tf
 from threadpoolctl import threadpool_info
 print(json.dumps({
     "numpy": np.lib.introspect.opt_func_info(func_name="^exp$", signature="float32")["exp"]["ff"]["current"],
@@ -81,14 +82,14 @@ print(json.dumps({
 
 def test_other_programs_keep_their_environment() -> None:
     code = "import os; before = dict(os.environ); import stages; print(dict(os.environ) == before)"
-    assert run(ROOT, sys.executable, "-c", code, "-m", "serving", check=True, **OUTSIDE).stdout == "True\n"
+    assert run(ROOT, sys.executable, "-c", code, "-m", "towerline", check=True, **OUTSIDE).stdout == "True\n"
     assert run(ROOT, sys.executable, "-c", code, *AS_A_STAGE, check=True, **OUTSIDE).stdout == "False\n"
 
 
 def test_a_stage_is_known_by_its_command_line() -> None:
     assert stage_of(["python", "-m", "stages.train"]) == "train"
     assert stage_of(["python", "-X", "dev", "-m", "cProfile", "-m", "stages.export"]) == "export"
-    assert stage_of(["python", "-m", "serving", "recommend", "stages.train"]) is None
+    assert stage_of(["python", "-m", "towerline", "recommend", "stages.train"]) is None
     assert stage_of(["python", "-m", "pytest", "-k", "stages.train"]) is None
     assert stage_of(["python"]) is None
 

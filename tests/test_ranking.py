@@ -12,12 +12,13 @@ from ir_measures import AP, RR, P, R, Success, nDCG
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from stages import evaluate
-from stages.ranking import blocks, metrics, top_k
-from stages.ranking.baselines import most_popular
-from stages.ranking.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
-from stages.ranking.scorers import Embeddings
-from stages.ranking.user_items import UserItems
+from stages.baselines.models import most_popular
+from stages.evaluate import __main__ as evaluate
+from towerline.metrics import ranking as metrics
+from towerline.metrics.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
+from towerline.ranking import blocks, top_k
+from towerline.ranking.scorers import Embeddings
+from towerline.ranking.user_items import UserItems
 
 
 def random_case(

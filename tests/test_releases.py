@@ -20,16 +20,16 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-import serving
-from serving import pointer, releases
-from serving.bulk import write_recommendations
-from serving.exported import _column
-from serving.ranking import Candidates, best_of_index
-from stages import artifacts, manifest
-from stages.ranking.scorers import Embeddings
-from stages.ranking.user_items import UserItems
-from stages.terminal import StageError
+import towerline
 from tests.conftest import ENVIRONMENT, ROOT, run
+from towerline.exports import layout, manifest
+from towerline.pipeline.errors import StageError
+from towerline.ranking.scorers import Embeddings
+from towerline.ranking.user_items import UserItems
+from towerline.serving import pointer, releases
+from towerline.serving.bulk import write_recommendations
+from towerline.serving.exported import _column
+from towerline.serving.ranking import Candidates, best_of_index
 
 USERS, ITEMS = 40, 300
 ASKED = [f"u{row:03d}" for row in range(0, USERS, 7)]
@@ -37,7 +37,7 @@ ASKED = [f"u{row:03d}" for row in range(0, USERS, 7)]
 
 def make_export(folder: Path, seed: int, size: int = 0) -> Path:
     """An export all of whose files depend on the seed, whatever their sizes; `size` bytes more in its SavedModel."""
-    from stages.export import write_exported
+    from stages.export.__main__ import write_exported
 
     draw = np.random.default_rng(seed)
 
@@ -59,19 +59,19 @@ def make_export(folder: Path, seed: int, size: int = 0) -> Path:
     )
     folder.mkdir(parents=True)
     write_exported(folder, users, items, embeddings, seen, {}, csv=False)
-    model = folder / artifacts.EXPORTED_MODEL / "saved_model.pb"
+    model = folder / layout.MODEL / "saved_model.pb"
     model.parent.mkdir(parents=True)
     model.write_bytes(f"{seed:06d}".encode() + bytes(size))
     manifest.write(folder, USERS, ITEMS, 17, 0.1)
     return folder
 
 
-def answers(towerline: serving.Recommender) -> list[Any]:
+def answers(recommender: towerline.Recommender) -> list[Any]:
     """What the readers ask: every mapped array and every column has a part in it."""
     return [
-        towerline.recommend_batch(ASKED, 5),
-        towerline.similar_users_batch(ASKED, 5),
-        towerline.recommend("nobody", 5, unknown="popular"),
+        recommender.recommend_batch(ASKED, 5),
+        recommender.similar_users_batch(ASKED, 5),
+        recommender.recommend("nobody", 5, unknown="popular"),
     ]
 
 
@@ -100,10 +100,10 @@ def test_a_release_is_a_copy_that_nobody_writes_and_rollback_goes_back(exports: 
             assert (place / version / file).stat().st_mode & 0o222 == 0
             assert (place / version / file).stat().st_ino != (path / file).stat().st_ino
     assert releases.release(exports[1], place) == f"{second} is live already"
-    assert serving.open(place).version == second
+    assert towerline.open(place).version == second
     assert releases.rollback(place) == f"{first} is live again; {second} is kept"
-    assert serving.open(place).version == first
-    with pytest.raises(serving.ServingError, match=f"expected a release that was live before {first}, found none"):
+    assert towerline.open(place).version == first
+    with pytest.raises(towerline.ServingError, match=f"expected a release that was live before {first}, found none"):
         releases.rollback(place)
     assert releases.rollback(place, second) == f"{second} is live again; {first} is kept"
     releases.release(exports[2], place)
@@ -113,11 +113,11 @@ def test_a_release_is_a_copy_that_nobody_writes_and_rollback_goes_back(exports: 
         (first, "kept"),
     ]
     assert [releases.rollback(place)[:12], releases.rollback(place)[:12]] == [second, first]
-    with pytest.raises(serving.ServingError, match=r"expected a version of .*, found 'none'"):
+    with pytest.raises(towerline.ServingError, match=r"expected a version of .*, found 'none'"):
         releases.rollback(place, "none")
     # From one folder of releases to another, as from a test system to a live one.
     releases.release(place, tmp_path / "other")
-    assert serving.open(tmp_path / "other").version == first
+    assert towerline.open(tmp_path / "other").version == first
     assert [line.split(":")[1][1:13] for line in releases.verify(place)] == sorted([first, second, third])
 
 
@@ -130,7 +130,7 @@ def test_rollback_helps_where_the_live_release_is_damaged(exports: list[Path], t
     damaged.chmod(0o644)
     damaged.write_text("{")
     assert releases.rollback(place) == f"{first} is live again; {second} is kept"
-    assert serving.open(place).version == first
+    assert towerline.open(place).version == first
 
 
 def test_the_list_holds_a_damaged_release_too(exports: list[Path], tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_leftover_that_cannot_be_removed_is_a_warning(
     assert told.startswith(f"{second} is live with 40 users and 300 items; removed {first}; warning: ")
     assert told.count("cannot be removed (Operation not permitted); remove it by hand") == 3
     assert "\n" not in told
-    assert serving.open(place).version == second
+    assert towerline.open(place).version == second
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert releases.release(exports[1], place) == f"{second} is live already"
     assert {path.name for path in place.iterdir()} == {second, pointer.NAME, releases.LOCK}
@@ -229,23 +229,23 @@ def test_damaged_bytes_of_the_same_size_are_one_line_that_names_verify(
     file.chmod(0o644)
     file.write_bytes(damaged(np.load(file)))
     assert file.stat().st_size == size
-    asks: list[Callable[[serving.Recommender], object]] = [
-        lambda towerline: towerline.recommend("u003"),
-        lambda towerline: towerline.recommend("nobody", unknown="popular"),
-        lambda towerline: write_recommendations(towerline, tmp_path / "all", 3, None, True, lambda users: None),
+    asks: list[Callable[[towerline.Recommender], object]] = [
+        lambda recommender: recommender.recommend("u003"),
+        lambda recommender: recommender.recommend("nobody", unknown="popular"),
+        lambda recommender: write_recommendations(recommender, tmp_path / "all", 3, None, True, lambda users: None),
     ]
     for act in asks:
-        with pytest.raises(serving.ServingError, match="python -m serving verify") as caught:
-            act(serving.open(tmp_path / "releases"))
+        with pytest.raises(towerline.ServingError, match="python -m towerline verify") as caught:
+            act(towerline.open(tmp_path / "releases"))
         assert "\n" not in str(caught.value)
 
 
 def test_an_index_that_finds_no_rows_is_one_line() -> None:
-    from stages.ranking.approximate import build
+    from towerline.index.approximate import build
 
     vectors = np.random.default_rng(0).normal(size=(ITEMS, 17)).astype(np.float32)
     few = Candidates(vectors[:20], np.arange(20, dtype=np.int32))
-    with pytest.raises(serving.ServingError, match="python -m serving verify"):
+    with pytest.raises(towerline.ServingError, match="python -m towerline verify"):
         best_of_index(vectors[:2], build(vectors), few, UserItems.none(2), 10)
 
 
@@ -272,7 +272,7 @@ def test_a_full_disk_names_the_pointer_that_stays(
     acts: list[Callable[[], str]] = [lambda: releases.rollback(place), lambda: releases.release(exports[0], place)]
     for act in acts:
         with pytest.raises(
-            serving.ServingError, match=rf"releases/{pointer.NAME}: .*No space.*make room there, and run"
+            towerline.ServingError, match=rf"releases/{pointer.NAME}: .*No space.*make room there, and run"
         ):
             act()
         assert files_of(place) == before
@@ -295,8 +295,8 @@ def test_keep_leaves_the_live_release_and_those_that_were_live_last(exports: lis
 def test_what_is_open_stays_whole_and_reload_moves_on(exports: list[Path], tmp_path: Path) -> None:
     place = tmp_path / "releases"
     releases.release(exports[0], place)
-    old = serving.open(place)
-    expected = [answers(serving.open(path)) for path in exports[:2]]
+    old = towerline.open(place)
+    expected = [answers(towerline.open(path)) for path in exports[:2]]
     assert old.reload() is old
     releases.release(exports[1], place, keep=1)
     new = old.reload()
@@ -304,11 +304,11 @@ def test_what_is_open_stays_whole_and_reload_moves_on(exports: list[Path], tmp_p
     assert new.reload() is new
     # What cannot be opened leaves what is open as it is.
     (place / pointer.NAME).write_text("[]")
-    with pytest.raises(serving.ServingError, match="expected the pointer that release writes"):
+    with pytest.raises(towerline.ServingError, match="expected the pointer that release writes"):
         new.reload()
     assert answers(new) == expected[1]
-    with pytest.raises(serving.ServingError, match=r"reload: expected what serving\.open"):
-        serving.Recommender(new.exported).reload()
+    with pytest.raises(towerline.ServingError, match=r"reload: expected what towerline\.open"):
+        towerline.Recommender(new.exported).reload()
 
 
 @pytest.mark.parametrize("index", [False, True])
@@ -318,26 +318,26 @@ def test_an_open_export_stays_whole_while_another_is_copied_over_it(
     """In a process of its own, which a mapped file that is cut off would kill."""
     shutil.copytree(exports[0], tmp_path / "exports")
     if index:
-        from stages.ranking.approximate import build
+        from towerline.index.approximate import build
 
         embeddings = np.load(tmp_path / "exports/item_embeddings.npy")
-        (tmp_path / "exports" / artifacts.EXPORTED_MANIFEST).unlink()
-        build(embeddings).save(tmp_path / "exports" / artifacts.EXPORTED_INDEX)
+        (tmp_path / "exports" / layout.MANIFEST).unlink()
+        build(embeddings).save(tmp_path / "exports" / layout.INDEX)
         manifest.write(tmp_path / "exports", USERS, ITEMS, 17, 0.1)
     code = f"""
-import shutil, serving
+import shutil, towerline
 from tests.test_releases import Path, answers
 folder = Path({str(tmp_path)!r}) / "exports"
-towerline = serving.open(folder)
-before = answers(towerline)
+recommender = towerline.open(folder)
+before = answers(recommender)
 for path in sorted(path for path in folder.rglob("*") if path.is_file()):
     with path.open("r+b") as file:
         size = path.stat().st_size
         file.write(b"\\xff" * size)
         file.flush()
-        assert answers(serving.Recommender(towerline.exported)) == before
+        assert answers(towerline.Recommender(recommender.exported)) == before
         file.truncate(0)
-assert answers(serving.Recommender(towerline.exported)) == before
+assert answers(towerline.Recommender(recommender.exported)) == before
 """
     run(ROOT, sys.executable, "-c", code)
 
@@ -355,14 +355,14 @@ def test_a_mixture_of_two_exports_cannot_be_opened_or_released(exports: list[Pat
             (tmp_path / "mixed" / name).write_bytes(content[:cut] + before[cut:])
             if files_of(tmp_path / "mixed") == files_of(exports[0]):
                 continue
-            if not name.startswith(artifacts.EXPORTED_MODEL):
-                with pytest.raises(serving.ServingError, match="expected "):
-                    serving.open(tmp_path / "mixed")
+            if not name.startswith(layout.MODEL):
+                with pytest.raises(towerline.ServingError, match="expected "):
+                    towerline.open(tmp_path / "mixed")
             for act in (
                 lambda: releases.release(tmp_path / "mixed", place),
                 lambda: releases.verify(tmp_path / "mixed"),
             ):
-                with pytest.raises(serving.ServingError, match="expected "):
+                with pytest.raises(towerline.ServingError, match="expected "):
                     act()
     assert {path.name for path in place.iterdir()} == {version_of(exports[1]), pointer.NAME, releases.LOCK}
 
@@ -376,7 +376,7 @@ def test_what_cannot_be_released_is_one_line_and_changes_nothing(
     before = files_of(place)
 
     def refused(said: str, *arguments: Any, act: Any = releases.release) -> None:
-        with pytest.raises(serving.ServingError, match=said) as caught:
+        with pytest.raises(towerline.ServingError, match=said) as caught:
             act(*arguments)
         assert "\n" not in str(caught.value)
         assert files_of(place) == before
@@ -387,12 +387,12 @@ def test_what_cannot_be_released_is_one_line_and_changes_nothing(
     refused("belongs to an export; choose another", exports[1], exports[1] / "releases")
     refused("keep: expected a whole number of at least 1, found 0", exports[1], place, 0)
     refused("expected a folder of releases, found no live.json", exports[1], act=releases.rollback)
-    content = json.loads((exports[1] / artifacts.EXPORTED_MANIFEST).read_text())
+    content = json.loads((exports[1] / layout.MANIFEST).read_text())
     outside = tmp_path / "outside"
     shutil.copytree(exports[1], outside)
     content["files"]["../escaped"] = content["files"].pop("seen_items.npy")
     content["version"] = manifest._version({name: value for name, value in content.items() if name != "version"})
-    (outside / artifacts.EXPORTED_MANIFEST).write_text(json.dumps(content))
+    (outside / layout.MANIFEST).write_text(json.dumps(content))
     refused("expected names of files in the folder, found '../escaped'", outside, place)
 
     with releases._alone(place):
@@ -417,7 +417,7 @@ def test_what_cannot_be_released_is_one_line_and_changes_nothing(
     releases.release(exports[1], place)
     before = files_of(place)
     refused(f"{first}: expected the release as it was written, found it damaged", place, act=releases.rollback)
-    assert serving.open(place).version == second
+    assert towerline.open(place).version == second
 
 
 # A reader in a loop: opens, asks and compares with what the export of the version that answered is known to answer; one
@@ -425,17 +425,17 @@ def test_what_cannot_be_released_is_one_line_and_changes_nothing(
 READER = """
 import json, sys
 from pathlib import Path
-import serving
+import towerline
 from tests.test_releases import answers, digest
 folder, known = Path(sys.argv[1]), json.loads(sys.argv[2])
-kept = serving.open(folder)
+kept = towerline.open(folder)
 rounds, versions = 0, set()
 print("reading", flush=True)
 while not (folder.parent / "stop").exists():
-    for towerline in (serving.open(folder), kept):
-        if digest(towerline) != known[towerline.version]:
-            sys.exit(f"a mixture under the version {towerline.version}")
-        versions.add(towerline.version)
+    for recommender in (towerline.open(folder), kept):
+        if digest(recommender) != known[recommender.version]:
+            sys.exit(f"a mixture under the version {recommender.version}")
+        versions.add(recommender.version)
     rounds += 1
     if rounds % 3 == 0:
         kept = kept.reload()
@@ -443,10 +443,10 @@ print(json.dumps([rounds, sorted(versions)]), flush=True)
 """
 
 
-def digest(towerline: serving.Recommender) -> str:
+def digest(recommender: towerline.Recommender) -> str:
     import hashlib
 
-    return hashlib.sha256(repr(answers(towerline)).encode()).hexdigest()
+    return hashlib.sha256(repr(answers(recommender)).encode()).hexdigest()
 
 
 @contextmanager
@@ -455,7 +455,7 @@ def readers(place: Path, exports: Sequence[Path], number: int = 2) -> Iterator[l
 
     A reader that is refused, finds a mixture or dies fails the test.
     """
-    known = {towerline.version: digest(towerline) for towerline in map(serving.open, exports)}
+    known = {recommender.version: digest(recommender) for recommender in map(towerline.open, exports)}
     command = [sys.executable, "-c", READER, str(place), json.dumps(known)]
     running = [
         subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -481,7 +481,7 @@ def readers(place: Path, exports: Sequence[Path], number: int = 2) -> Iterator[l
 RELEASER = """
 import json, os, sys
 from pathlib import Path
-from serving import releases
+from towerline.serving import releases
 for line in sys.stdin:
     exports, place, keep = json.loads(line)
     pid = os.fork()
@@ -550,13 +550,13 @@ def campaign(folder: Path, attempts: int, size: int, number_of_readers: int = 2)
             time.sleep(draw.random() * duration)
             os.kill(pid, signal.SIGKILL)
             killed += process.status() != 0
-            assert serving.open(place).version in (old, new)
+            assert towerline.open(place).version in (old, new)
             assert len(releases.verify(place)) <= 3
-            with pytest.raises(serving.ServingError, match="expected "):
+            with pytest.raises(towerline.ServingError, match="expected "):
                 releases.release(folder / "exports/broken", place)
             releases.release(exports[attempt % 3], place, keep=2)
             assert {path.name for path in place.iterdir()} <= {*versions, pointer.NAME, releases.LOCK}
-            assert serving.open(place).version == new
+            assert towerline.open(place).version == new
             if len(releases.listed(place)) > 1:
                 releases.rollback(place)
                 releases.rollback(place, new)
@@ -593,8 +593,8 @@ def test_nobody_notices_an_export_that_runs_while_a_release_is_live(small_projec
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    towerline = serving.open(place)
-    version, expected = towerline.version, towerline.recommend_batch(["u3", "0042"], 5)
+    recommender = towerline.open(place)
+    version, expected = recommender.version, recommender.recommend_batch(["u3", "0042"], 5)
     running = subprocess.Popen(
         ["dvc", "repro", "--force", "--single-item", "export"],
         cwd=small_project,
@@ -604,7 +604,7 @@ def test_nobody_notices_an_export_that_runs_while_a_release_is_live(small_projec
     )
     opened = 0
     while running.poll() is None:
-        for one in (towerline, serving.open(place)):
+        for one in (recommender, towerline.open(place)):
             assert one.version == version
             assert one.recommend_batch(["u3", "0042"], 5) == expected
         opened += 1
@@ -619,7 +619,7 @@ def test_nobody_notices_an_export_that_runs_while_a_release_is_live(small_projec
 
 
 def command(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return run(ROOT, sys.executable, "-m", "serving", *words, check=check)
+    return run(ROOT, sys.executable, "-m", "towerline", *words, check=check)
 
 
 def test_the_command_line_releases_lists_verifies_and_rolls_back(exports: list[Path], tmp_path: Path) -> None:
@@ -640,7 +640,7 @@ def test_the_command_line_releases_lists_verifies_and_rolls_back(exports: list[P
     assert len(command("verify", place).stdout.splitlines()) == 2
     assert command("rollback", "--in", place).stdout == f"{first} is live again; {second} is kept\n"
     found = json.loads(command("recommend", "u003", "--json", "--k", "1", "--exports", place).stdout)
-    assert found["answer"] == [one._asdict() for one in serving.open(exports[0]).recommend("u003", 1)]
+    assert found["answer"] == [one._asdict() for one in towerline.open(exports[0]).recommend("u003", 1)]
     done = command("rollback", "--in", place, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert done.stderr.startswith("serving rollback: ")
+    assert done.stderr.startswith("towerline rollback: ")

@@ -14,11 +14,19 @@ import pyarrow as pa
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from stages import artifacts, report
-from stages.reporting import charts, examples, wording
-from stages.reporting.page import embedded_spec
-from stages.terminal import StageError
+from stages.report import __main__ as report
+from stages.report import charts, examples, wording
+from stages.report.__main__ import REPORT
+from stages.report.page import embedded_spec
 from tests.conftest import ROOT, run, write_rows
+from towerline.artifacts.baselines import BASELINES_TABLE
+from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS, METRICS_TABLE, RATINGS_TABLE
+from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
+from towerline.artifacts.split import TEST, TRAIN, VALIDATION
+from towerline.artifacts.train import ITEM_EMBEDDINGS, TRAINING_REPORT, USER_EMBEDDINGS
+from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
+from towerline.pipeline import formats
+from towerline.pipeline.errors import StageError
 
 HOSTILE = [
     "</script><img src=x onerror=\"document.title='broken'\">",
@@ -37,7 +45,7 @@ SIZES = [(1400, 900), (390, 844)]
 def write_parts(folder: Path, num_users: int, num_items: int, ratings: bool, timestamps: bool) -> None:
     """User u took the items of equal parity below u + 3; every fifth row is the test's, every fifth validation's."""
     pairs = [(u, i) for u in range(1, num_users + 1) for i in range(1, num_items + 1) if (u + i) % 2 == 0 and i < u + 4]
-    for offset, path in ((2, artifacts.TRAIN), (1, artifacts.VALIDATION), (0, artifacts.TEST)):
+    for offset, path in ((2, TRAIN), (1, VALIDATION), (0, TEST)):
         chosen = [pair for row, pair in enumerate(pairs) if min(row % 5, 2) == offset]
         columns = {
             name: pa.array([pair[at] for pair in chosen], pa.int32())
@@ -49,7 +57,7 @@ def write_parts(folder: Path, num_users: int, num_items: int, ratings: bool, tim
             columns["timestamp"] = pa.array([1_400_000_000 + 86_400 * 3 * user for user, _ in chosen], pa.int64())
         table = pa.table(columns)
         sizes = {"num_users": num_users, "num_items": num_items}
-        artifacts.write_parquet(folder / path, table.schema, table.to_batches(), sizes)
+        formats.write_parquet(folder / path, table.schema, table.to_batches(), sizes)
 
 
 def write_vocabularies(folder: Path, num_users: int, num_items: int, types: list[str], titles: bool) -> None:
@@ -63,20 +71,20 @@ def write_vocabularies(folder: Path, num_users: int, num_items: int, types: list
     }
     if titles:
         columns["title"] = pa.array([f"Title: {name}" if n % 4 else None for n, name in enumerate(item_ids)])
-    for path, table in ((artifacts.USER_VOCABULARY, users), (artifacts.ITEM_VOCABULARY, pa.table(columns))):
-        artifacts.write_parquet(folder / path, table.schema, table.to_batches())
+    for path, table in ((USER_VOCABULARY, users), (ITEM_VOCABULARY, pa.table(columns))):
+        formats.write_parquet(folder / path, table.schema, table.to_batches())
 
 
 def write_embeddings(folder: Path, num_users: int, num_items: int) -> None:
     """Unit vectors and a popularity prior; the unknown id and the last item, which is untrained, have zeros."""
     draw = np.random.default_rng(4)
-    for path, size in ((artifacts.USER_EMBEDDINGS, num_users), (artifacts.ITEM_EMBEDDINGS, num_items)):
+    for path, size in ((USER_EMBEDDINGS, num_users), (ITEM_EMBEDDINGS, num_items)):
         vectors = draw.normal(size=(size + 1, 4)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors[0] = 0
-        if path == artifacts.ITEM_EMBEDDINGS:
+        if path == ITEM_EMBEDDINGS:
             vectors[-1] = 0
-        artifacts.write_array(folder / path, np.column_stack([vectors, np.ones(size + 1, np.float32)]))
+        formats.write_array(folder / path, np.column_stack([vectors, np.ones(size + 1, np.float32)]))
 
 
 def metric_rows(models: list[str], types: list[str], cutoffs: list[int]) -> list[list[str]]:
@@ -100,24 +108,24 @@ def write_tables(folder: Path, models: list[str], types: list[str], cutoffs: lis
         write_rows(folder / path, rows, columns.split(","))
 
     write(
-        artifacts.METRICS_TABLE,
+        METRICS_TABLE,
         "model,candidates,group,metric,k,users,mean,low,high",
         metric_rows(models, types, cutoffs),
     )
     differences = [
         [model, "ndcg", str(cutoffs[-1]), "9", "0.1", "0.05", "0.15", "0.0001", "0.0003"] for model in models[1:]
     ]
-    write(artifacts.DIFFERENCES_TABLE, "baseline,metric,k,users,difference,low,high,p_value,p_adjusted", differences)
+    write(DIFFERENCES_TABLE, "baseline,metric,k,users,difference,low,high,p_value,p_adjusted", differences)
     exposure = [[model, str(k), "0.5", "0.6", "7.5", "3.2", "0.7", "0.2", "0.1"] for model in models for k in cutoffs]
     exposure += [["consumed", "", "0.6", "", "6.5", "3.4", "0.6", "0.3", "0.1"]]
-    write(artifacts.EXPOSURE_TABLE, "model,k,coverage,gini,mean_popularity,novelty,head,middle,tail", exposure)
+    write(EXPOSURE_TABLE, "model,k,coverage,gini,mean_popularity,novelty,head,middle,tail", exposure)
     write(
-        artifacts.RATINGS_TABLE,
+        RATINGS_TABLE,
         "model,rmse,mae",
         [["two_tower", "1.2", "0.9"], ["global_mean", "1.5", "1.1"]] * ratings,
     )
     trials = [[model, "1", HOSTILE[0], "ndcg@20", "0.1", "True"] for model in models[1:]]
-    write(artifacts.BASELINES_TABLE, "baseline,trial,settings,metric,validation,chosen", trials)
+    write(BASELINES_TABLE, "baseline,trial,settings,metric,validation,chosen", trials)
 
 
 def fabricate(
@@ -156,7 +164,7 @@ def fabricate(
         "rows_repeated": 0,
         "users": num_users,
     }
-    artifacts.write_json(folder / artifacts.INGEST_REPORT, ingest)
+    formats.write_json(folder / INGEST_REPORT, ingest)
     refused = pa.table(
         {
             "source": pa.array(["data/raw/a.csv"] * rejected, pa.string()),
@@ -165,12 +173,12 @@ def fabricate(
             "raw": pa.array([HOSTILE[n % len(HOSTILE)] for n in range(rejected)], pa.string()),
         }
     )
-    artifacts.write_parquet(folder / artifacts.REJECTED, refused.schema, refused.to_batches())
+    formats.write_parquet(folder / REJECTED, refused.schema, refused.to_batches())
     rating = ["0.8", "0.7"] if ratings else ["", ""]
     training = [[str(epoch + 1), "1.5", rating[epoch], "0.1", rating[epoch], "0.2", "0.5"] for epoch in range(2)]
     names = "epoch,retrieval_loss,rating_loss,validation_ndcg,validation_rmse,temperature,popularity_prior"
-    write_rows(folder / artifacts.TRAINING_REPORT, training, names.split(","))
-    artifacts.write_json(folder / artifacts.METRICS, {"counts": {"users_ranked": 9, "cold_users": 2}})
+    write_rows(folder / TRAINING_REPORT, training, names.split(","))
+    formats.write_json(folder / METRICS, {"counts": {"users_ranked": 9, "cold_users": 2}})
     return folder
 
 
@@ -191,7 +199,7 @@ def made(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> str:
     """The page over fabricated inputs."""
     monkeypatch.chdir(fabricate(folder, **changes))
     report.main()
-    return artifacts.REPORT.read_text(encoding="utf-8")
+    return REPORT.read_text(encoding="utf-8")
 
 
 class Elements(HTMLParser):
@@ -254,7 +262,7 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
             OMP_NUM_THREADS=threads,
             OPENBLAS_NUM_THREADS=threads,
         )
-        pages.append((folder / artifacts.REPORT).read_bytes())
+        pages.append((folder / REPORT).read_bytes())
     assert pages[0] == pages[1]
 
 
@@ -317,16 +325,14 @@ def test_large_counts_are_written_out(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_table_without_a_column_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(fabricate(tmp_path))
-    write_rows(artifacts.RATINGS_TABLE, [["two_tower", "1.0"]], ["model", "rmse"])
+    write_rows(RATINGS_TABLE, [["two_tower", "1.0"]], ["model", "rmse"])
     with pytest.raises(StageError, match=r"ratings\.csv: expected the columns mae, found none; repro evaluate"):
         report.main()
 
 
 def test_a_cell_that_is_no_number_is_refused_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(fabricate(tmp_path))
-    write_rows(
-        artifacts.RATINGS_TABLE, [["two_tower", "1.0", "1.0"], ["other", "good", "1.0"]], ["model", "rmse", "mae"]
-    )
+    write_rows(RATINGS_TABLE, [["two_tower", "1.0", "1.0"], ["other", "good", "1.0"]], ["model", "rmse", "mae"])
     with pytest.raises(StageError, match=r"ratings\.csv: line 3: expected numbers"):
         report.main()
 
@@ -384,7 +390,7 @@ def page_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     """A page of all that there can be, and one of the least."""
     folder = fabricate(tmp_path_factory.mktemp(request.param), **(BARE if request.param == "bare" else {}))
     run(folder, sys.executable, "-m", "stages.report", PYTHONPATH=str(ROOT))
-    return folder / artifacts.REPORT
+    return folder / REPORT
 
 
 class Visit:
@@ -476,7 +482,7 @@ def test_the_theme_can_be_switched_by_keyboard(browser: Browser, page_file: Path
 
 def test_a_tooltip_shows_texts_of_others_as_text(browser: Browser, tmp_path: Path) -> None:
     run(fabricate(tmp_path), sys.executable, "-m", "stages.report", PYTHONPATH=str(ROOT))
-    visit = Visit(browser, tmp_path / artifacts.REPORT, SIZES[0], "light")
+    visit = Visit(browser, tmp_path / REPORT, SIZES[0], "light")
     page = visit.page
     page.locator("#comparison-recall .plot .mark-symbol path").last.hover()
     tooltip = page.locator("#vg-tooltip-element")

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from stages.artifacts import Part
-from stages.params import SplitParams, TrainParams
-from stages.settings import Section
-from stages.terminal import StageError
-from stages.train import check_data
+from stages import rules
+from stages.split.params import SplitParams
+from stages.train.__main__ import check_data
+from stages.train.params import TrainParams
 from tests.conftest import ROOT, run, set_params
+from towerline.artifacts.split import Interactions
+from towerline.pipeline.errors import StageError
+from towerline.pipeline.settings import Section
 
-SECTIONS: dict[str, type[Section]] = {model.section: model for model in Section.__subclasses__()}
+SECTIONS: dict[str, type[Section]] = {model.section: model for model in rules.SECTIONS}
 PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
 CONTENT: dict[str, Any] = YAML(typ="safe").load(PARAMS)
 
@@ -186,9 +188,9 @@ def test_a_file_with_the_section_of_one_stage_alone_is_enough_for_it(tmp_path: P
         TrainParams.load(tmp_path / "params.yaml")
 
 
-def part(*rows: tuple[int, int], ratings: bool = False) -> Part:
+def part(*rows: tuple[int, int], ratings: bool = False) -> Interactions:
     user, item = np.array(rows, np.int32).reshape(-1, 2).T
-    return Part(user, item, np.ones(len(rows), np.float32) if ratings else None, 9, 9)
+    return Interactions(user, item, np.ones(len(rows), np.float32) if ratings else None, 9, 9)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def part(*rows: tuple[int, int], ratings: bool = False) -> Part:
     ],
     ids=["no ratings", "no validation rows", "no known validation users"],
 )
-def test_train_says_what_its_data_cannot_serve(train: Part, validation: Part, message: str) -> None:
+def test_train_says_what_its_data_cannot_serve(train: Interactions, validation: Interactions, message: str) -> None:
     with pytest.raises(StageError, match=re.escape(message)):
         check_data(TrainParams.load(ROOT / "params.yaml"), train, validation)
 

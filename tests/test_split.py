@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import split, vocabulary
-from stages.params import SplitParams
-from stages.terminal import StageError
+from stages.split import __main__ as split
+from stages.split.params import SplitParams
+from stages.vocabulary import __main__ as vocabulary
 from tests.conftest import planted_rows, set_params
+from towerline.pipeline.errors import StageError
 
 Ingest = Callable[..., list[dict[str, Any]]]
 Row = tuple[int, int, int | None]
@@ -162,16 +163,9 @@ def test_times_that_cannot_be_parted_have_advice_that_helps(
     [
         ("ab", 0.1, "no user has two training rows, .*; name rows 'validation' in the column of ingest.columns.split"),
         ("aa", 0.1, "at 0.1; set it higher, or name rows 'validation' in the column of ingest.columns.split"),
-        (
-            "aa",
-            0.0,
-            "expected validation rows for train.early_stopping_patience 3, train.temperature null and "
-            "train.popularity_prior null, found none, since the split names none and split.validation_share is 0; set "
-            "split.validation_share above 0, or set train.early_stopping_patience to 0, train.temperature to a",
-        ),
     ],
 )
-def test_a_column_without_validation_rows_is_refused_before_training(
+def test_a_column_whose_share_leaves_no_validation_rows_is_refused(
     ingest: Ingest, users: str, share: float, message: str
 ) -> None:
     rows = [f"{user},{number},t,train" for number, user in enumerate(users)]

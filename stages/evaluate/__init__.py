@@ -1,0 +1,1 @@
+"""Model, baselines and test set -> metrics."""

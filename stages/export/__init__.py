@@ -1,0 +1,1 @@
+"""Model and vocabularies -> what an application uses."""

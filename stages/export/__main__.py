@@ -1,0 +1,177 @@
+"""Towers, vocabularies and interactions -> embeddings with their ids, what is seen, and a servable model.
+
+Row r of every array belongs to the id in row r of the Parquet file of its kind; the unknown id is not exported.
+
+Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, towers.weights.h5, model.json,
+  data/vocabulary/*.parquet, data/interactions.parquet.
+Writes: exports/, reports/export.json.
+Parameters: export.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stages.export.params import ExportParams
+from stages.export.servable import Retrieval, Vocabularies
+from towerline.artifacts.ingest import INTERACTIONS
+from towerline.artifacts.train import (
+    ITEM_EMBEDDINGS,
+    MODEL,
+    RATING_HEAD,
+    TOWER_WEIGHTS,
+    USER_EMBEDDINGS,
+    read_embeddings,
+)
+from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
+from towerline.exports import layout, manifest
+from towerline.exports.layout import EXPORT_REPORT, EXPORTS
+from towerline.index.approximate import build, load, recall
+from towerline.pipeline import formats
+from towerline.pipeline.errors import StageError
+from towerline.pipeline.terminal import run
+from towerline.ranking.scorers import Embeddings
+from towerline.ranking.top_k import rank_items
+from towerline.ranking.user_items import UserItems
+from towerline.tables import engine, expressions
+from towerline.towers.towers import Towers
+
+# Of how many users, evenly spaced, the index is asked, and for how many items.
+RECALL_USERS, RECALL_CUTOFF = 2000, 100
+
+
+def embedding_table(ids: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:
+    """The ids with a column `embedding`, a list of float32 of fixed size.
+
+    Args:
+      ids: [num_ids] rows of a vocabulary, in the order of their indices from 1.
+      embeddings: [num_ids + 1, d], row 0 being the unknown id's, which is left out.
+    """
+    known = embeddings[1:]
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(known.ravel()), known.shape[1])
+    return ids.append_column("embedding", vectors)
+
+
+def wide_table(ids: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:
+    """As embedding_table(), but with one column a dimension: dimension_0, dimension_1, and so on."""
+    for dimension in range(embeddings.shape[1]):
+        ids = ids.append_column(f"dimension_{dimension}", pa.array(embeddings[1:, dimension]))
+    return ids
+
+
+def write_embeddings(folder: Path, name: str, ids: pa.Table, embeddings: NDArray[np.float32], csv: bool) -> None:
+    table = embedding_table(ids, embeddings)
+    formats.write_parquet(folder / f"{name}.parquet", table.schema, table.to_batches())
+    formats.write_array(folder / f"{name}.npy", embeddings[1:])
+    if csv:
+        with formats.replacing(folder / f"{name}.csv") as unfinished:
+            pyarrow.csv.write_csv(wide_table(ids, embeddings), unfinished)
+
+
+def read_vocabulary(path: Path, columns: list[str]) -> pa.Table:
+    vocabulary = pq.read_table(path, columns=["index", *columns])
+    if (vocabulary["index"].to_numpy() != np.arange(1, len(vocabulary) + 1)).any():
+        raise StageError(
+            f"{path}: expected the indices 1 to {len(vocabulary)} in order, found others; repro vocabulary"
+        )
+    return vocabulary.select(columns)
+
+
+def seen_items(num_users: int) -> UserItems:
+    """The items of every user in all interactions, those of no part of the split among them, as rows from 0."""
+    with engine.session("export") as (connection, _):
+        paths = (INTERACTIONS, USER_VOCABULARY, ITEM_VOCABULARY)
+        interactions, users, items = (connection.read_parquet(path) for path in paths)
+        pairs = expressions.with_indices(interactions, users, items).select("user_index", "item_index").to_pyarrow()
+    user, item = (pairs[name].to_numpy() - np.int32(1) for name in ("user_index", "item_index"))
+    return UserItems.of_pairs(user, item, num_users - 1)
+
+
+def write_index(path: Path, embeddings: Embeddings, min_recall: float) -> float:
+    """Writes the approximate index of the items and returns its recall@100 against exact search.
+
+    Args:
+      path: the file.
+      embeddings: with the unknown ids at index 0.
+      min_recall: the least recall.
+
+    Raises:
+      StageError: the recall is lower.
+    """
+    items = embeddings.items[1:]
+    build(items).save(path)
+    num_users = len(embeddings.users) - 1
+    users = np.unique(np.linspace(1, num_users, min(num_users, RECALL_USERS)).astype(np.int32))
+    k = min(RECALL_CUTOFF, len(items))
+    exact = rank_items(embeddings, users, UserItems.none(len(users)), k) - 1
+    found = load(path, *items.shape).search(embeddings.users[users], k)
+    share = recall(found, exact)
+    if share < min_recall:
+        raise StageError(
+            f"export.index.min_recall: expected an index that finds at least {min_recall:g} of the exact first {k} "
+            f"items, found {share:.4f}; lower it, or set export.index.build to false"
+        )
+    return share
+
+
+def write_exported(
+    folder: Path,
+    users: pa.Table,
+    items: pa.Table,
+    embeddings: Embeddings,
+    seen: UserItems,
+    ratings: dict[str, NDArray[Any]],
+    csv: bool,
+) -> None:
+    """Writes all but the index, the servable model and the manifest.
+
+    Args:
+      folder: an empty folder.
+      users, items: rows of the vocabularies.
+      embeddings: with the unknown ids at index 0.
+      seen: as from seen_items().
+      ratings: the arrays of the rating head; none where the rating task was not trained.
+      csv: whether to write the embeddings as CSV, too.
+    """
+    write_embeddings(folder, layout.USERS, users, embeddings.users, csv)
+    write_embeddings(folder, layout.ITEMS, items, embeddings.items, csv)
+    formats.write_array(folder / layout.SEEN_STARTS, seen.starts)
+    formats.write_array(folder / layout.SEEN_ITEMS, seen.items)
+    known = {name: array[1:] if array.ndim else array for name, array in ratings.items()}
+    formats.write_arrays(folder / layout.RATINGS, known)
+
+
+def main() -> str:
+    params = ExportParams.load()
+    users = read_vocabulary(USER_VOCABULARY, ["user_id"])
+    items = read_vocabulary(ITEM_VOCABULARY, ["item_type", "item_id", "title"])
+    embeddings = Embeddings(
+        read_embeddings(USER_EMBEDDINGS, len(users)),
+        read_embeddings(ITEM_EMBEDDINGS, len(items)),
+    )
+    ratings = formats.read_arrays(RATING_HEAD)
+    model: dict[str, Any] = formats.read_json(MODEL)
+    temperature = model.pop("temperature")
+    towers = Towers.load(TOWER_WEIGHTS, **model)
+    seen = seen_items(len(users))
+    ids = [column.to_numpy() for column in (users["user_id"], items["item_type"], items["item_id"])]
+    report: dict[str, float] = {}
+    with formats.replacing(EXPORTS) as folder:
+        write_exported(folder, users, items, embeddings, seen, ratings, params.csv)
+        if params.index.build:
+            share = write_index(folder / layout.INDEX, embeddings, params.index.min_recall)
+            report[f"index_recall@{RECALL_CUTOFF}"] = share
+        Retrieval(towers, Vocabularies(*ids)).save(folder / layout.MODEL)
+        manifest.write(folder, len(users), len(items), embeddings.items.shape[1], temperature)
+    formats.write_json(EXPORT_REPORT, report, formats.PUBLIC_DECIMALS)
+    sizes = f"{len(users):,} users and {len(items):,} items of {embeddings.items.shape[1]} dimensions"
+    return ", ".join([sizes, *(f"{name} {value:.4f}" for name, value in report.items())])
+
+
+if __name__ == "__main__":
+    run("export", main)

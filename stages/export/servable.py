@@ -1,0 +1,231 @@
+"""The trained towers as a SavedModel that TensorFlow alone can load: ids in, embeddings or recommended ids out."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towerline.pipeline.errors import StageError
+from towerline.ranking.top_k import MARGIN, score_error
+from towerline.towers import tf
+from towerline.towers.towers import Towers
+
+_FINGERPRINT = "fingerprint.pb"
+
+# The score where fewer than k items are left, behind which there is no id: infinity is no number in JSON.
+NO_SCORE = np.finfo(np.float32).min
+
+# What a signature takes where a request leaves it out, one row for all; TensorFlow Serving reads them from the model.
+_K = tf.constant([10], tf.int32)
+_ANY_TYPE = tf.constant([""])
+_NOTHING = tf.constant([[]], tf.string, shape=[1, 0])
+
+
+class Vocabularies(NamedTuple):
+    """Ids in the order of their indices, from index 1."""
+
+    user_id: NDArray[np.object_]
+    item_type: NDArray[np.object_]
+    item_id: NDArray[np.object_]
+
+
+class Retrieval(tf.Module):
+    """Exact search over the whole catalogue.
+
+    Signatures:
+      serving_default(user_id [n], k [n or 1] int32, item_type [n or 1], excluded_item_type and excluded_item_id
+        [n or 1, any]) -> score [n, largest k] float32, item_type, item_id [n, largest k], known_user [n] bool.
+      query_embedding(user_id [n]) -> embedding [n, d + 1] float32, known [n] bool.
+      candidate_embedding(item_type, item_id [n]) -> embedding [n, d + 1] float32, known [n] bool.
+
+    Every input has a row for each user, as TensorFlow Serving's row format and its batching need it; outside of these a
+    single row is for all users. All but user_id may be left out of recommend() and of a request to TensorFlow Serving,
+    while Python's `signatures` want all inputs: k is 10, the empty item_type stands for every type, and nothing is
+    excluded. Rows of excluded items are filled up with empty ids. Items come best first, equal scores by index; behind
+    the k of a row, and where fewer are left, the score is NO_SCORE and the id empty; there are no more columns than
+    items.
+
+    Nothing that a user has seen is left out unless it is excluded. A user who is not known has index 0, the unknown id,
+    whose score is the popularity prior alone. Scores of all n users for all items, and vectors of n times k items, are
+    held at once.
+    """
+
+    def __init__(self, towers: Towers, vocabularies: Vocabularies) -> None:
+        super().__init__()
+        self.user_index = _index_table(tf.constant(list(vocabularies.user_id)), "user_index")
+        self.item_index = _index_table(
+            _item_key(tf.constant(list(vocabularies.item_type)), tf.constant(list(vocabularies.item_id))), "item_index"
+        )
+        # The towers' finished output: normalised anew in a graph, its last bits would differ from the exported files.
+        self.queries = tf.Variable(towers.query.all_embeddings(), trainable=False, name="queries")
+        self.candidates = tf.Variable(towers.candidate.all_embeddings(), trainable=False, name="candidates")
+        self.longest = float(np.linalg.norm(self.candidates.numpy().astype(np.float64), axis=1).max())
+        types, number = np.unique(vocabularies.item_type.astype(str), return_inverse=True)
+        self.type_index = _index_table(tf.constant(list(types)), "type_index")
+        # Column 0, the unknown item, is of no type, and none of a type that is not there.
+        self.type_of = tf.constant(np.concatenate([[-1], number + 1]), tf.int32)
+        self.item_type = tf.constant(["", *vocabularies.item_type])
+        self.item_id = tf.constant(["", *vocabularies.item_id])
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "user_id"),
+            tf.TensorSpec([None], tf.int32, "k"),
+            tf.TensorSpec([None], tf.string, "item_type"),
+            tf.TensorSpec([None, None], tf.string, "excluded_item_type"),
+            tf.TensorSpec([None, None], tf.string, "excluded_item_id"),
+        ]
+    )
+    def recommend(
+        self,
+        user_id: tf.Tensor,
+        k: tf.Tensor = _K,
+        item_type: tf.Tensor = _ANY_TYPE,
+        excluded_item_type: tf.Tensor = _NOTHING,
+        excluded_item_id: tf.Tensor = _NOTHING,
+    ) -> dict[str, tf.Tensor]:
+        user = self.user_index.lookup(user_id)
+        query = tf.gather(self.queries, user)
+        scores = self._shown_scores(query, item_type, excluded_item_type, excluded_item_id)
+        # Column 0, the unknown item, is none to be shown.
+        columns = tf.shape(scores)[1]
+        k = tf.broadcast_to(tf.clip_by_value(k, 0, columns - 1), tf.shape(user))
+        width = tf.reduce_max(tf.concat([k, [0]], axis=0))
+        score, item = self._best(query, scores, width)
+        there = tf.logical_and(tf.range(width) < k[:, None], score > -np.inf)
+        item = tf.where(there, item, 0)
+        return {
+            "score": tf.where(there, score, NO_SCORE),
+            "item_type": tf.gather(self.item_type, item),
+            "item_id": tf.gather(self.item_id, item),
+            "known_user": user > 0,
+        }
+
+    def _shown_scores(
+        self, query: tf.Tensor, item_type: tf.Tensor, excluded_item_type: tf.Tensor, excluded_item_id: tf.Tensor
+    ) -> tf.Tensor:
+        """[n, items] float32 scores, -inf for what must not be shown."""
+        scores = tf.matmul(query, self.candidates, transpose_b=True)
+        rows = tf.shape(query)[0]
+        wanted = self.type_index.lookup(item_type)[:, None]
+        shown = tf.logical_or(tf.equal(item_type, "")[:, None], tf.equal(self.type_of, wanted))
+        scores = tf.where(shown, scores, -np.inf)
+        excluded = self.item_index.lookup(_item_key(excluded_item_type, excluded_item_id))
+        return _masked(scores, tf.broadcast_to(excluded, [rows, tf.shape(excluded)[1]]))
+
+    def _best(self, query: tf.Tensor, scores: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """[n, width] exact float32 scores and int32 items, best first, equal scores by index; -inf and 0 for none."""
+        asked = tf.minimum(width + MARGIN, tf.shape(scores)[1])
+        found, item = tf.math.top_k(scores, asked)
+        score, item = _rescored(query, tf.gather(self.candidates, item), found, item)
+        # As in serving/ranking.py: what was not found is worse than the width-th unless this is within two errors.
+        lengths = tf.norm(tf.cast(query, tf.float64), axis=1)
+        error = (
+            2 * score_error(query.shape[1]) * self.longest * lengths + 8 * query.shape[1] * np.finfo(np.float32).tiny
+        )
+        least, last = score[:, -1], score[:, tf.maximum(width, 1) - 1]
+        near = tf.logical_and(least > -np.inf, tf.cast(last, tf.float64) <= tf.cast(least, tf.float64) + error)
+        unsure = tf.where(tf.logical_and(near, asked < tf.shape(scores)[1]))
+        if tf.size(unsure) > 0:
+            row = unsure[:, 0]
+            exact_score, exact_item = self._best_of_all(tf.gather(query, row), tf.gather(scores, row), asked)
+            score = tf.tensor_scatter_nd_update(score, unsure, exact_score)
+            item = tf.tensor_scatter_nd_update(item, unsure, exact_item)
+        return score[:, :width], item[:, :width]
+
+    def _best_of_all(self, query: tf.Tensor, scores: tf.Tensor, asked: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As _best(), with all scores summed in float64."""
+        exact = tf.matmul(tf.cast(query, tf.float64), tf.cast(self.candidates, tf.float64), transpose_b=True)
+        score, item = tf.math.top_k(tf.where(scores > -np.inf, tf.cast(exact, tf.float32), -np.inf), asked)
+        return score, tf.where(score > -np.inf, item, 0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")])
+    def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        user = self.user_index.lookup(user_id)
+        return {"embedding": tf.gather(self.queries, user), "known": user > 0}
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, "item_type"), tf.TensorSpec([None], tf.string, "item_id")]
+    )
+    def candidate_embedding(self, item_type: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        item = self.item_index.lookup(_item_key(item_type, item_id))
+        return {"embedding": tf.gather(self.candidates, item), "known": item > 0}
+
+    def save(self, folder: Path) -> None:
+        """Writes the SavedModel without its fingerprint, a random number that loading does not need.
+
+        Raises:
+          StageError: TensorFlow could not write, as where the disk is full.
+        """
+        signatures: dict[str, Any] = {
+            "serving_default": self.recommend,
+            "query_embedding": self.query_embedding,
+            "candidate_embedding": self.candidate_embedding,
+        }
+        try:
+            with _temporary_files_beside(folder):
+                tf.saved_model.save(self, str(folder), signatures=signatures)
+        except tf.errors.OpError as error:
+            # "{{function_node ...}} file; what the operating system said [Op:SaveV2]"
+            reason = str(error.message).partition(" [Op:")[0].rpartition("; ")[2]
+            raise StageError(f"{folder}: expected to write the SavedModel, found: {reason}") from None
+        (folder / _FINGERPRINT).unlink(missing_ok=True)
+
+
+@contextmanager
+def _temporary_files_beside(path: Path) -> Iterator[None]:
+    """Keeps AutoGraph's temporary files beside a path: a killed run leaves none in the system's temporary folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix=".unfinished.", dir=path.parent) as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+
+def _item_key(item_type: tf.Tensor, item_id: tf.Tensor) -> tf.Tensor:
+    """Type and id as one text; the type's length in front tells where it ends, whatever the two hold."""
+    return tf.strings.join([tf.strings.as_string(tf.strings.length(item_type)), ":", item_type, item_id])
+
+
+def _index_table(keys: tf.Tensor, name: str) -> Any:
+    """A table from a key to its index from 1, 0 for a key it does not have."""
+    index = tf.range(1, tf.size(keys) + 1, dtype=tf.int32)
+    initializer = tf.lookup.KeyValueTensorInitializer(keys, index)
+    return tf.lookup.StaticHashTable(initializer, default_value=0, name=name)
+
+
+def _masked(scores: tf.Tensor, excluded: tf.Tensor) -> tf.Tensor:
+    """[n, items] scores with -inf in column 0 and at each row's [n, any] excluded columns."""
+    row = tf.range(tf.shape(scores)[0])[:, None]
+    excluded = tf.concat([tf.zeros_like(row), excluded], axis=1)
+    place = tf.stack([tf.broadcast_to(row, tf.shape(excluded)), excluded], axis=2)
+    return tf.tensor_scatter_nd_update(scores, place, tf.fill(tf.shape(excluded), np.float32(-np.inf)))
+
+
+def _rescored(
+    query: tf.Tensor, candidates: tf.Tensor, found: tf.Tensor, item: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scores summed in float64, and the items in their order, equal ones by index; the rest is 0 with -inf.
+
+    Float32 sums differ in their last bits between libraries and batches; these do not.
+
+    Args:
+      query: [n, d] float32.
+      candidates: [n, found, d] float32 vectors of the items found.
+      found: [n, found] float32 scores, -inf for what must not be shown.
+      item: [n, found] int32.
+    """
+    exact = tf.einsum("nd,nfd->nf", tf.cast(query, tf.float64), tf.cast(candidates, tf.float64))
+    score = tf.where(found > -np.inf, tf.cast(exact, tf.float32), -np.inf)
+    by_index = tf.argsort(item, axis=1)
+    score, item = tf.gather(score, by_index, batch_dims=1), tf.gather(item, by_index, batch_dims=1)
+    best = tf.argsort(score, axis=1, direction="DESCENDING", stable=True)
+    score, item = tf.gather(score, best, batch_dims=1), tf.gather(item, best, batch_dims=1)
+    return score, tf.where(score > -np.inf, item, 0)

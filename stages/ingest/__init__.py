@@ -1,0 +1,1 @@
+"""Raw files -> checked interactions and items."""

@@ -1,1 +1,0 @@
-"""Exact ranking and its quality: arrays in, arrays out; no files, no TensorFlow."""

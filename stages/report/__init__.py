@@ -1,0 +1,1 @@
+"""Everything that was measured -> one HTML page."""

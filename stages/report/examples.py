@@ -1,0 +1,137 @@
+"""Which users and items the report shows, what is near them, and where items lie on a map: arrays in, arrays out."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from towerline.ranking.scorers import Embeddings
+from towerline.ranking.top_k import rank_items
+from towerline.ranking.user_items import UserItems
+
+MAP_SEED = 0
+# t-SNE looks at three times as many neighbours as its perplexity.
+PERPLEXITY = 30
+FEWEST_ON_MAP = 5
+
+
+class Neighbours(NamedTuple):
+    """The nearest of some ids, by cosine.
+
+    Attributes:
+      ids: [queries, count] int32, nearest first, 0 where there are no more.
+      cosine: [queries, count] float32, 0 where ids is.
+    """
+
+    ids: NDArray[np.int32]
+    cosine: NDArray[np.float32]
+
+
+def taste(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[ids, d] vectors of length 1, or 0 for an untrained id: embeddings without their popularity prior."""
+    return np.ascontiguousarray(embeddings[:, :-1])
+
+
+def trained(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """[ids] whether each of the vectors from taste() was trained."""
+    known: NDArray[np.bool_] = (vectors != 0).any(axis=1)
+    return known
+
+
+def users_across_activity(activity: NDArray[np.int64], preferred: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
+    """Users from the least to the most active, in even steps of the logarithm.
+
+    Args:
+      activity: [num_users + 1] items seen; a user with none is not chosen.
+      preferred: [num_users + 1] users to choose from; the others only make up the number.
+      count: how many at most.
+
+    Returns:
+      [at most count] int32 user indices by activity, then index.
+    """
+    active = activity > 0
+    first, others = np.flatnonzero(active & preferred), np.flatnonzero(active & ~preferred)
+    pool = np.concatenate([first, others[: max(0, count - len(first))]])
+    if not len(pool):
+        return np.zeros(0, np.int32)
+    level = np.log(activity[pool])
+    chosen: list[int] = []
+    for wanted in np.linspace(level.min(), level.max(), min(count, len(pool))):
+        distance = np.abs(level - wanted)
+        distance[chosen] = np.inf
+        chosen.append(int(distance.argmin()))
+    users = pool[chosen].astype(np.int32)
+    return users[np.lexsort((users, activity[users]))]
+
+
+def most_popular_items(rows: NDArray[np.int64], candidates: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
+    """[at most count] int32 candidates by number of train rows, equal ones by index."""
+    order = np.argsort(-rows, kind="stable")
+    return order[candidates[order]][:count].astype(np.int32)
+
+
+def well_known_items(
+    rows: NDArray[np.int64], candidates: NDArray[np.bool_], kind: NDArray[np.int64], count: int
+) -> NDArray[np.int32]:
+    """The most popular items, each type's in turn, so that no type is left out.
+
+    Args:
+      rows: [num_items + 1] train rows of each item.
+      candidates: [num_items + 1] which items to choose from.
+      kind: [num_items + 1] the type's number.
+      count: how many at most.
+
+    Returns:
+      [at most count] int32 item indices: the first of every type, the second of every type, and so on.
+    """
+    order = most_popular_items(rows, candidates, len(rows))
+    by_kind = order[np.argsort(kind[order], kind="stable")]
+    starts = np.flatnonzero(np.diff(kind[by_kind], prepend=-1))
+    sizes = np.diff(starts, append=len(by_kind))
+    turn = np.arange(len(by_kind)) - np.repeat(starts, sizes)
+    return by_kind[np.lexsort((by_kind, -rows[by_kind], turn))][:count]
+
+
+def nearest(vectors: NDArray[np.float32], ids: NDArray[np.int32], count: int) -> Neighbours:
+    """The nearest trained ids of some, themselves left out.
+
+    Args:
+      vectors: [num_ids + 1, d] from taste().
+      ids: [ids] int32.
+      count: how many neighbours each.
+    """
+    known = np.flatnonzero(trained(vectors)).astype(np.int32)
+    itself = UserItems.of_pairs(np.arange(len(ids), dtype=np.int32), ids, len(ids) - 1)
+    index = rank_items(Embeddings(vectors, vectors), ids, itself, count, known)
+    cosine = np.einsum("id,ind->in", vectors[ids], vectors[index])
+    return Neighbours(index, np.where(index > 0, cosine, 0).astype(np.float32))
+
+
+def item_map(vectors: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    """[items, 2] places by t-SNE, rounded to two digits; None where there are too few different items for a map.
+
+    One thread makes all sums, so that their order is always the same.
+    """
+    num_different = len(np.unique(vectors, axis=0))
+    if num_different < FEWEST_ON_MAP:
+        return None
+    perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
+    with threadpool_limits(limits=1):
+        embed = TSNE(perplexity=perplexity, init="pca", random_state=MAP_SEED)
+        places: NDArray[np.float64] = embed.fit_transform(vectors.astype(np.float64)).astype(np.float64)
+    return np.round(places, 2) + 0.0
+
+
+def apart(places: NDArray[np.float64], count: int) -> list[int]:
+    """Positions of the first places that keep their distance from one another, for labels that do not overlap."""
+    extent = np.ptp(places, axis=0) + 1e-9
+    chosen: list[int] = []
+    for position in range(len(places)):
+        distance = np.abs(places[chosen] - places[position]) / extent
+        if not (distance < (0.17, 0.05)).all(axis=1).any():
+            chosen.append(position)
+        if len(chosen) == count:
+            break
+    return chosen

@@ -1,0 +1,37 @@
+"""All sections of params.yaml together, and the rules between them.
+
+Section.load() imports this module where it is there. A stage may refuse to run because of it, and writes nothing that
+depends on it, so no stage lists it in dvc.yaml.
+"""
+
+from stages.baselines.params import BaselinesParams
+from stages.evaluate.params import EvaluateParams
+from stages.export.params import ExportParams
+from stages.ingest.params import IngestParams
+from stages.split.params import SplitParams
+from stages.train.params import TrainParams
+from towerline.pipeline.settings import rule_between
+
+SECTIONS = (IngestParams, SplitParams, TrainParams, BaselinesParams, EvaluateParams, ExportParams)
+
+
+@rule_between(IngestParams, SplitParams)
+def _split_has_its_column(ingest: IngestParams, split: SplitParams) -> None:
+    needed = split.needed_column
+    if needed is not None and needed not in ingest.columns.roles():
+        raise ValueError(split.without_column("null"))
+
+
+@rule_between(IngestParams, TrainParams)
+def _rating_task_has_ratings(ingest: IngestParams, train: TrainParams) -> None:
+    if train.rating_weight and ingest.columns.rating is None:
+        raise ValueError(
+            f"train.rating_weight: expected 0 where ingest.columns.rating is null, found {train.rating_weight:g}; set "
+            "it to 0, or name the ratings' column in ingest.columns.rating"
+        )
+
+
+@rule_between(SplitParams, TrainParams)
+def _validation_part_is_there(split: SplitParams, train: TrainParams) -> None:
+    if split.has_sizes and not split.validation and not split.validation_share:
+        train.check_without_validation("split.validation and split.validation_share are 0")

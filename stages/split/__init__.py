@@ -1,0 +1,1 @@
+"""Interactions -> training, validation and test set."""

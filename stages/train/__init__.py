@@ -1,0 +1,1 @@
+"""Training and validation set -> the two-tower model."""

@@ -1,0 +1,153 @@
+"""What one training step sees, as index arrays: prepared in NumPy, so that the step itself looks nothing up."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towerline.artifacts.split import Interactions
+from towerline.ranking.user_items import UserItems
+
+# Candidates are drawn in proportion to popularity to this power: rare items still come up, popular ones more often.
+SAMPLING_POWER = 0.4
+# The log popularity's weight in the loss: what the prior will add when serving, the towers need not learn.
+POPULARITY_IN_LOSS = 0.5
+# Stands for the zero count of an item without training rows in the logarithm of its popularity.
+UNSEEN_COUNT = 0.5
+
+
+class Batch(NamedTuple):
+    """Some users, some items, and the (user, item) pairs of the train part among them.
+
+    Attributes:
+      users: [users] int32 indices, each once.
+      items: [items] int32 indices, each once; the sampled candidates come first.
+      pair_user: [pairs] int32 positions in `users`.
+      pair_item: [pairs] int32 positions in `items`.
+      rating: [pairs] float32 standardised ratings; zeros where there are none.
+      log_weight: [candidates] float32, what is added to a sampled candidate's logit.
+      masked: [masked, 2] int32 (position in `users`, candidate) of sampled candidates that are the user's own items.
+    """
+
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    pair_user: NDArray[np.int32]
+    pair_item: NDArray[np.int32]
+    rating: NDArray[np.float32]
+    log_weight: NDArray[np.float32]
+    masked: NDArray[np.int32]
+
+
+def log_popularity(item_index: NDArray[np.int32], num_items: int) -> NDArray[np.float32]:
+    """[num_items + 1] log of each item's share of the training rows, at most 0; an unseen item counts as half a row."""
+    counts = np.bincount(item_index, minlength=num_items + 1).astype(np.float64)
+    return np.log(np.maximum(counts, UNSEEN_COUNT) / len(item_index)).astype(np.float32)
+
+
+def inclusion_probabilities(counts: NDArray[np.int64], candidates: int) -> NDArray[np.float64]:
+    """The probability of each item to be drawn, in proportion to counts^SAMPLING_POWER and at most 1.
+
+    Args:
+      counts: [num_items + 1] training rows of each item; an item without any is never drawn.
+      candidates: how many are drawn on average, at least 1; all that have rows where they are fewer.
+    """
+    weight: NDArray[np.float64] = np.where(counts > 0, np.maximum(counts, 1) ** SAMPLING_POWER, 0.0)
+    wanted = min(candidates, int((counts > 0).sum()))
+    probability: NDArray[np.float64] = weight * (wanted / weight.sum())
+    while probability.max() > 1:
+        # What is above 1 goes to those below.
+        certain = probability >= 1
+        rest = weight[~certain].sum()
+        probability[certain] = 1
+        probability[~certain] = weight[~certain] * ((wanted - certain.sum()) / rest if rest > 0 else 0)
+    return probability
+
+
+class UserBatches:
+    """Batches of users with all their items, against one set of sampled candidates that the batch shares.
+
+    Candidates are drawn independently of each other with inclusion_probabilities(); their log_weight is
+    POPULARITY_IN_LOSS * log popularity less the log of that probability: a sum over them stands for one over all items.
+    """
+
+    def __init__(self, train: Interactions, rating: NDArray[np.float32], batch_size: int, candidates: int) -> None:
+        """
+        Args:
+          train: the train part, no pair twice.
+          rating: [rows] float32 standardised ratings of its rows.
+          batch_size: users a batch.
+          candidates: sampled candidates a batch, on average.
+        """
+        self.history = UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
+        self.rating = rating[np.lexsort((train.item_index, train.user_index))]
+        self.active = np.flatnonzero(self.history.counts()).astype(np.int32)
+        self.batch_size = batch_size
+        counts = np.bincount(train.item_index, minlength=train.num_items + 1)
+        self.probability = inclusion_probabilities(counts, candidates)
+        popularity = log_popularity(train.item_index, train.num_items)
+        with np.errstate(divide="ignore"):
+            self.log_weight = (POPULARITY_IN_LOSS * popularity - np.log(self.probability)).astype(np.float32)
+
+    def __len__(self) -> int:
+        return -(-len(self.active) // self.batch_size)
+
+    def epoch(self, random: np.random.Generator) -> Iterator[Batch]:
+        """All users once, in a random order."""
+        order = random.permutation(self.active)
+        for start in range(0, len(order), self.batch_size):
+            yield self._batch(order[start : start + self.batch_size], random)
+
+    def _batch(self, users: NDArray[np.int32], random: np.random.Generator) -> Batch:
+        own = self.history.of_users(users)
+        pair_user = own.rows().astype(np.int32)
+        candidates = np.flatnonzero(random.random(len(self.probability)) < self.probability).astype(np.int32)
+        position = np.full(len(self.probability), -1, np.int32)
+        position[candidates] = np.arange(len(candidates), dtype=np.int32)
+        wanted = np.zeros(len(self.probability), np.bool_)
+        wanted[own.items] = True
+        others = np.flatnonzero(wanted & (position < 0)).astype(np.int32)
+        position[others] = np.arange(len(candidates), len(candidates) + len(others), dtype=np.int32)
+        pair_item = position[own.items]
+        masked = np.flatnonzero(pair_item < len(candidates))
+        return Batch(
+            users,
+            np.concatenate([candidates, others]),
+            pair_user,
+            pair_item,
+            self.rating[self.history.positions(users)],
+            self.log_weight[candidates],
+            np.stack([pair_user[masked], pair_item[masked]], axis=1),
+        )
+
+
+class PairBatches:
+    """Batches of rows of the train part, in a random order; there are no candidates but the rows' own items."""
+
+    def __init__(self, train: Interactions, rating: NDArray[np.float32], batch_size: int) -> None:
+        """
+        Args:
+          train, rating: as UserBatches.
+          batch_size: rows a batch.
+        """
+        self.train, self.rating, self.batch_size = train, rating, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.rating) // self.batch_size)
+
+    def epoch(self, random: np.random.Generator) -> Iterator[Batch]:
+        """All rows once, in a random order."""
+        order = random.permutation(len(self.rating))
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            users, pair_user = np.unique(self.train.user_index[rows], return_inverse=True)
+            items, pair_item = np.unique(self.train.item_index[rows], return_inverse=True)
+            yield Batch(
+                users,
+                items,
+                pair_user.astype(np.int32),
+                pair_item.astype(np.int32),
+                self.rating[rows],
+                np.zeros(0, np.float32),
+                np.zeros((0, 2), np.int32),
+            )

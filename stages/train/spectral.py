@@ -1,0 +1,54 @@
+"""Where training starts: the leading singular vectors of who has what."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
+
+from towerline.ranking.user_items import UserItems
+
+POWER_ITERATIONS = 2
+# Length of the random part that rows get in place of singular vectors beyond the matrix' rank.
+NOISE = 0.1
+
+
+def spectral_start(
+    rows: UserItems, num_items: int, dimension: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """User and item vectors from the truncated SVD of the degree-normalised interaction matrix.
+
+    D_u^-1/2 R D_i^-1/2 ~ U S V^T (the spectral view of collaborative filtering, as in GF-CF, Shen et al. 2021), by a
+    randomised SVD (Halko, Martinsson and Tropp 2011); user vectors are the rows of U S, item vectors those of V S, each
+    of length 1, so that cosines are those of the low-rank approximation.
+
+    Args:
+      rows: row u holds the items of user u in the train part.
+      num_items: size of the vocabulary, the unknown id not counted.
+      dimension: of the vectors; may be above the rank of the matrix.
+      seed: of the random projection.
+
+    Returns:
+      [num_users + 1, dimension] and [num_items + 1, dimension] float32; rows without interactions are of no use.
+    """
+    counts = rows.counts()
+    matrix = rows.matrix(num_items + 1)
+    item_counts = np.bincount(rows.items, minlength=num_items + 1)
+    scale = (np.maximum(counts, 1) ** -0.5).astype(np.float32), (np.maximum(item_counts, 1) ** -0.5).astype(np.float32)
+    matrix.data *= scale[0][rows.rows()] * scale[1][rows.items]
+    rank = min(dimension, min(matrix.shape) - 1)
+    # The last bits depend on the number of BLAS threads, and two that share a core take 13 times as long as one.
+    with threadpool_limits(limits=1, user_api="blas"):
+        left, strength, right = randomized_svd(
+            matrix, rank, n_iter=POWER_ITERATIONS, power_iteration_normalizer="QR", random_state=seed
+        )
+    random = np.random.default_rng(seed)
+    return _unit_rows(left * strength, dimension, random), _unit_rows(right.T * strength, dimension, random)
+
+
+def _unit_rows(vectors: NDArray[np.float32], dimension: int, random: np.random.Generator) -> NDArray[np.float32]:
+    rows, rank = vectors.shape
+    unit = np.zeros((rows, dimension), np.float32)
+    unit[:, :rank] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    if rank < dimension:
+        unit[:, rank:] = NOISE * (dimension - rank) ** -0.5 * random.standard_normal((rows, dimension - rank))
+    return unit

@@ -1,0 +1,112 @@
+"""Retrieval losses as tasks in the sense of TensorFlow Recommenders."""
+
+from typing import Any
+
+from towerline.towers import tf, tfrs
+from towerline.towers.products import inner_products, matmul
+
+
+@tf.custom_gradient
+def log_partition(
+    query: tf.Tensor, candidates: tf.Tensor, log_weight: tf.Tensor, masked: tf.Tensor
+) -> tuple[tf.Tensor, Any]:
+    """Logarithm of the sum over candidates j of exp(query . candidate_j + log_weight_j), masked ones left out.
+
+    The gradient is written out, since the weights of the forward pass are all it needs: a query's is the average of the
+    candidates under the softmax, and a masked candidate has exactly none.
+
+    Args:
+      query: [queries, d] float32.
+      candidates: [candidates, d] float32.
+      log_weight: [candidates] float32, which has no gradient.
+      masked: [masked, 2] int32 pairs (query, candidate).
+
+    Returns:
+      [queries] float32; 0 for a query all of whose candidates are masked.
+    """
+    logits = matmul(query, candidates, transpose_right=True) + log_weight
+    logits = tf.tensor_scatter_nd_update(logits, masked, tf.fill([tf.shape(masked)[0]], logits.dtype.min))
+    peak = tf.reduce_max(logits, axis=1, keepdims=True)
+    peak = tf.maximum(peak, logits.dtype.min / 2)
+    weights = tf.exp(logits - peak)
+    total = tf.reduce_sum(weights, axis=1, keepdims=True)
+    found = tf.where(total > 0, peak + tf.math.log(total), 0)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None, None]:
+        scale = tf.math.divide_no_nan(upstream[:, None], total)
+        of_query = scale * matmul(weights, candidates)
+        of_candidates = matmul(weights, scale * query, transpose_left=True)
+        return of_query, of_candidates, None, None
+
+    return tf.squeeze(found, axis=1), gradient
+
+
+class GroupedSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
+    """Sampled softmax over a batch of users, each with all their items at once.
+
+    loss = sum over users u of [ n_u * log sum_j exp(cos(u, j) / t + w_j) - sum over u's items i of cos(u, i) / t ]
+           divided by sum over users of n_u
+
+    with j over the candidates that the batch shares, u's own items among them left out, and w_j what corrects candidate
+    j for how it was sampled. It is the multinomial likelihood of Liang et al. (2018, Mult-VAE) with the sampled softmax
+    of Bengio and Senécal (2003) and, as in the decoupled contrastive loss of Yeh et al. (2022), no positive in the
+    denominator. One row of logits serves all items of a user, where in-batch softmax makes one for each of them.
+    """
+
+    def __init__(self, temperature: Any) -> None:
+        """
+        Args:
+          temperature: what cosines are divided by, a number or a variable.
+        """
+        super().__init__(name="grouped_softmax")
+        self.temperature = temperature
+
+    def call(
+        self,
+        query: tf.Tensor,
+        candidates: tf.Tensor,
+        positives: tf.Tensor,
+        num_positives: tf.Tensor,
+        log_weight: tf.Tensor,
+        masked: tf.Tensor,
+    ) -> tf.Tensor:
+        """The mean loss over the batch's (user, item) pairs.
+
+        Args:
+          query: [users, d] unit vectors.
+          candidates: [candidates, d] unit vectors.
+          positives: [users, d] sums of the unit vectors of each user's items.
+          num_positives: [users] float32 numbers of these items.
+          log_weight, masked: as in log_partition().
+        """
+        sharp = query / self.temperature
+        negative = log_partition(sharp, candidates, log_weight, masked)
+        positive = tf.reduce_sum(sharp * positives, axis=1)
+        # A plain division's gradient would be an approximate reciprocal.
+        return tf.math.divide_no_nan(tf.reduce_sum(num_positives * negative - positive), tf.reduce_sum(num_positives))
+
+
+class InBatchSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
+    """TensorFlow Recommenders' Retrieval (Yi et al. 2019) as a mean, accidental hits removed, with products of ours."""
+
+    def __init__(self, temperature: Any) -> None:
+        """
+        Args:
+          temperature: what cosines are divided by, a number or a variable.
+        """
+        super().__init__(name="in_batch_softmax")
+        self.temperature = temperature
+        self.loss = tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction="sum_over_batch_size")
+
+    def call(self, query: tf.Tensor, candidates: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tensor:
+        """The mean loss over the batch's rows.
+
+        Args:
+          query: [rows, d] unit vectors of the rows' users.
+          candidates: [rows, d] unit vectors of the rows' items, each the positive of its row and a negative of others.
+          candidate_ids: [rows] int32, by which other rows with the same item are found.
+        """
+        scores = inner_products(query, candidates) / self.temperature
+        labels = tf.eye(tf.shape(scores)[0])
+        scores = tfrs.layers.loss.RemoveAccidentalHits()(labels, scores, candidate_ids)
+        return self.loss(y_true=labels, y_pred=scores)

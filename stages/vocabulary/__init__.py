@@ -1,0 +1,1 @@
+"""Interactions and items -> numbered users and items."""

@@ -1,0 +1,206 @@
+"""The commands of the README and of docs/, over the default data: they print what the pages show."""
+
+import json
+import re
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+from pgvector.psycopg import register_vector
+
+import towerline
+from tests.conftest import DOCUMENTS, README, Server, blocks, commit_all, copy_project, run
+
+K = 10
+
+
+def comparable(text: str, figures: bool) -> str:
+    """The text without what differs between two runs: names of experiments, and, on request, figures."""
+    text = re.sub(r"'\w+-\w+'", "'name'", re.sub(r"\b[0-9a-f]{7} \[\w+-\w+\] *", "name ", text))
+    text = re.sub(r" +", " ", re.sub(r"-{3,}", "---", re.sub(r" +$", "", text, flags=re.MULTILINE)))
+    return text if figures else re.sub(r"-?\d[\d.,]*", "#", text)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The committed project in a repository of its own, after the README's two commands."""
+    folder = copy_project(tmp_path_factory.mktemp("readme"))
+    commit_all(folder)
+    install, repro = blocks("bash", "<!-- pipeline -->")[0].splitlines()
+    assert install.endswith("pip install -q --require-hashes -r requirements.txt")
+    (folder / "printed.txt").write_text(run(folder, "bash", "-ec", repro).stdout, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def figures(project: Path) -> bool:
+    """Whether the pipeline gave the committed bytes, so that figures can be compared digit by digit."""
+    return "byte for byte" in run(project, sys.executable, ".ci/verify", check=False).stdout
+
+
+def check_printed(shown: str, printed: str, figures: bool) -> None:
+    printed = comparable(printed, figures)
+    for passage in comparable(shown, figures).split("...\n"):
+        assert passage in printed
+
+
+def test_the_two_commands_give_the_committed_result(project: Path, figures: bool) -> None:
+    assert figures, run(project, sys.executable, ".ci/verify", check=False).stderr
+    check_printed(blocks("text", "<!-- pipeline -->")[0], (project / "printed.txt").read_text(), figures)
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    model, popular = metrics["two_tower"], metrics["most_popular"]
+    for name in ("recall@20", "ndcg@20"):
+        assert model[name] > 1.15 * popular[name]
+    table = pd.read_csv(project / "reports/tables/metrics.csv")
+    chosen = table[(table.candidates == "everything") & (table.group == "all") & (table.k == 20)]
+    for name in ("two_tower", "ease", "ials", "item_knn", "most_popular"):
+        rows = [chosen[(chosen.model == name) & (chosen.metric == metric)].iloc[0] for metric in ("recall", "ndcg")]
+        cells = [f"{row['mean']:.4f} ({row.low:.4f} to {row.high:.4f})" for row in rows]
+        assert comparable(f"| {name} | {cells[0]} | {cells[1]} |", figures) in comparable(README, figures)
+
+
+def test_the_export_is_used_as_shown(project: Path, figures: bool) -> None:
+    section = DOCUMENTS[DOCUMENTS.index("## On the command line") : DOCUMENTS.index("## TensorFlow Serving")]
+    used = re.findall(r"^```(bash|python)\n(.*?)^```\n\n```text\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    assert [language for language, *_ in used] == ["bash", "bash", "bash", "python"]
+    used.append(("python", blocks("python", "<!-- first use -->")[0], blocks("text", "<!-- first use -->")[0]))
+    for language, code, shown in used:
+        command = ["bash", "-ec", code] if language == "bash" else [sys.executable, "-c", code]
+        done = run(project, *command)
+        # Elsewhere other items may be the best.
+        if figures:
+            lines = (
+                done.stdout + "\n".join(line for line in done.stderr.splitlines() if line.startswith("towerline "))
+            ).splitlines()
+            assert sorted(shown.splitlines()) == sorted(lines)
+
+
+def test_releases_are_made_and_taken_back_as_shown(project: Path, figures: bool) -> None:
+    without_times = partial(re.sub, r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "time")
+    for marker, language in (("<!-- release -->", "bash"), ("<!-- reload -->", "python")):
+        code, shown = blocks(language, marker)[0], blocks("text", marker)[0]
+        done = run(project, *(["bash", "-ec"] if language == "bash" else [sys.executable, "-c"]), code)
+        if figures:
+            assert without_times(done.stdout) == without_times(shown)
+    run(project, "dvc", "exp", "remove", "--all-commits")
+    run(project, "git", "checkout", "-q", ".")
+    run(project, "dvc", "checkout", "-q")
+
+
+# Runs with TensorFlow alone.
+EMBEDDINGS = """
+import numpy as np, pyarrow.parquet as pq, tensorflow as tf
+ask = tf.saved_model.load("exports/retrieval/1").signatures
+users = pq.read_table("exports/user_embeddings.parquet").column("user_id").to_pylist()
+items = pq.read_table("exports/item_embeddings.parquet").select(["item_type", "item_id"]).to_pydict()
+np.save("asked_users.npy", ask["query_embedding"](user_id=tf.constant(users))["embedding"].numpy())
+np.save("asked_items.npy", ask["candidate_embedding"](
+    item_type=tf.constant(items["item_type"]), item_id=tf.constant(items["item_id"]))["embedding"].numpy())
+"""
+
+
+def test_every_vector_is_the_same_in_every_file_in_the_model_and_in_postgresql(
+    project: Path, server: Server, figures: bool
+) -> None:
+    server.run("CREATE DATABASE app")
+    server.run("CREATE EXTENSION vector", dbname="app")
+    command = blocks("bash", "<!-- publish -->")[0]
+    done = run(project, "bash", "-ec", command, PGHOST=server.host, PGUSER="postgres", PGDATABASE="app")
+    if figures:
+        assert done.stdout == blocks("text", "<!-- publish -->")[0]
+    run(project, sys.executable, "-c", EMBEDDINGS)
+    recommender = towerline.open(project / "exports")
+    exported = recommender.exported
+    with server.connect(dbname="app") as connection:
+        register_vector(connection)
+        users = connection.execute("SELECT user_id, embedding FROM towerline.users").fetchall()
+        items = connection.execute("SELECT item_type, item_id, embedding FROM towerline.items").fetchall()
+    published = {tuple(ids): vector.to_numpy() for *ids, vector in [*users, *items]}
+    item_keys = list(zip(exported.item_types.to_pylist(), exported.item_ids.to_pylist(), strict=True))
+    assert len(published) == len(exported.user_ids) + len(item_keys) == 27_060
+    assert {("movie", "0375611"), ("movie", "0002844")} <= published.keys()
+    for name, keys in (("user", [(one,) for one in exported.user_ids.to_pylist()]), ("item", item_keys)):
+        array = np.load(project / f"exports/{name}_embeddings.npy")
+        column = pq.read_table(project / f"exports/{name}_embeddings.parquet")["embedding"].combine_chunks()
+        assert np.asarray(column.values).tobytes() == array.tobytes()
+        assert np.load(project / f"asked_{name}s.npy").tobytes() == array.tobytes()
+        assert np.stack([published[key] for key in keys]).tobytes() == array.tobytes()
+
+
+def test_postgresql_answers_as_serving_does(project: Path, server: Server, figures: bool) -> None:
+    """Behind the test that publishes."""
+    similar, recommended, unseen = blocks("sql", "<!-- queries -->")
+    recommender = towerline.open(project / "exports")
+    trained = np.asarray(recommender.exported.user_embeddings)[:, :-1].any(axis=1)
+    users = [recommender.exported.user_ids[int(row)].as_py() for row in np.flatnonzero(trained)[::50]]
+    with server.connect(dbname="app") as connection:
+        connection.execute("SET hnsw.ef_search = 200")
+        cursor = psycopg.RawCursor(connection)
+
+        def asked(query: str, *parameters: str | int) -> list[tuple[Any, ...]]:
+            return cursor.execute(query.encode(), parameters).fetchall()
+
+        shown = [asked(similar, "42", 3), asked(recommended, "42", 3), asked(unseen, "42", "movie", 3)]
+        found = {
+            "similar": [asked(similar, user, K) for user in users],
+            "recommended": [asked(recommended, user, K) for user in users],
+            "unseen": [asked(unseen, user, "movie", K) for user in users],
+        }
+    expected: dict[str, list[list[Any]]] = {
+        "similar": [*recommender.similar_users_batch(users, K)],
+        "recommended": [*recommender.recommend_batch(users, K, exclude_seen=False)],
+        "unseen": [*recommender.recommend_batch(users, K, item_type="movie")],
+    }
+    for name, answers in found.items():
+        same = [
+            np.allclose([row[-1] for row in rows], [one[-1 if name == "similar" else 3] for one in best], atol=1e-5)
+            for rows, best in zip(answers, expected[name], strict=True)
+        ]
+        # All ranks of nearly all users; the index misses some. Users with the same films are as near as each other.
+        assert np.mean(same) > 0.9
+    for name, column in (("recommended", 1), ("unseen", 0)):
+        lists = [[row[column] for row in rows] for rows in found[name]]
+        ids = [[one.item_id for one in best] for best in expected[name]]
+        assert np.mean([one == other for one, other in zip(lists, ids, strict=True)]) > 0.9
+    if figures:
+        text = "\n\n".join("\n".join(" ".join([*row[:-1], f"{row[-1]:.4f}"]) for row in rows) for rows in shown)
+        assert text + "\n" == blocks("text", "<!-- rows -->")[0]
+
+
+def test_an_index_is_built_and_measured_as_shown(project: Path, figures: bool) -> None:
+    done = run(project, "bash", "-ec", blocks("bash", "<!-- index -->")[0])
+    check_printed(blocks("text", "<!-- index -->")[0], done.stdout, figures)
+    run(project, "dvc", "exp", "remove", "--all-commits")
+    run(project, "git", "checkout", "-q", ".")
+
+
+def test_one_change_is_run_and_compared_as_shown(project: Path, figures: bool) -> None:
+    section = "<!-- experiment -->"
+    for command, shown in zip(blocks("bash", section)[:2], blocks("text", section)[:2], strict=True):
+        check_printed(shown, run(project, "bash", "-ec", command).stdout, figures)
+    run(project, "bash", "-ec", blocks("bash", section)[2])
+    refused = blocks("text", section)[2].splitlines()
+    for change, line in zip(("train.temperature=warm", "+train.temprature=0.1"), refused, strict=True):
+        run(project, "git", "checkout", "-q", ".")
+        done = run(project, "dvc", "exp", "run", "-S", change, check=False)
+        assert line in done.stderr.splitlines()
+    run(project, "git", "checkout", "-q", ".")
+    misspelt = run(project, "dvc", "exp", "run", "-S", "train.temprature=0.1", check=False)
+    assert "Key 'temprature' is not in struct" in misspelt.stderr
+
+
+def test_the_notebooks_settings_give_what_the_table_says(project: Path) -> None:
+    run(project, "git", "checkout", "-q", ".")
+    run(project, "bash", "-ec", blocks("bash", "<!-- notebook -->")[0])
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    run(project, "git", "checkout", "-q", ".")
+    model, popular = metrics["two_tower"], metrics["most_popular"]
+    line = next(line for line in DOCUMENTS.splitlines() if line.startswith("| the notebook's settings"))
+    shown = [float(cell) for cell in re.findall(r"\| (\d\.\d+)", line)]
+    assert shown == pytest.approx([model["recall@20"], popular["recall@20"], model["rating_rmse"]], abs=0.005)

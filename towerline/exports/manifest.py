@@ -1,0 +1,141 @@
+"""The manifest of an export: what it holds, and the name, size and digest of each of its files.
+
+It is written last. Its version is a digest of all else in it, and so of every byte of the other files.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from towerline.exports import layout
+from towerline.pipeline import formats
+from towerline.pipeline.errors import StageError
+
+VERSION_DIGITS = 12
+
+
+class File(NamedTuple):
+    """A file of an export.
+
+    Attributes:
+      size: in bytes.
+      sha256: of its content, in hexadecimal digits.
+    """
+
+    size: int
+    sha256: str
+
+
+class Manifest(NamedTuple):
+    """What an export holds.
+
+    Attributes:
+      version: VERSION_DIGITS hexadecimal digits that stand for everything below.
+      users, items: how many of them.
+      dimension: of the vectors, the popularity prior's included.
+      temperature: that the model was trained with.
+      files: the files by their names within the folder, the manifest's own left out.
+    """
+
+    version: str
+    users: int
+    items: int
+    dimension: int
+    temperature: float
+    files: Mapping[str, File]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files.values())
+
+
+def write(folder: Path, users: int, items: int, dimension: int, temperature: float) -> Manifest:
+    """Writes the manifest of the files that a folder holds; arguments as Manifest's attributes."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    content: dict[str, Any] = {
+        "users": users,
+        "items": items,
+        "dimension": dimension,
+        # As it is read again.
+        "temperature": round(temperature, formats.DECIMALS),
+        "files": {path.relative_to(folder).as_posix(): _file(path)._asdict() for path in paths},
+    }
+    formats.write_json(folder / layout.MANIFEST, {"version": _version(content), **content})
+    return read(folder)
+
+
+def read(folder: Path) -> Manifest:
+    """Reads the manifest of an export.
+
+    Raises:
+      StageError: it is missing or damaged, or names a file outside the folder.
+    """
+    path = folder / layout.MANIFEST
+    if not path.is_file():
+        raise StageError(f"{folder}: expected what the stage export writes, found no {path.name}; run dvc repro")
+    try:
+        content = formats.read_json(path)
+        version = content.pop("version")
+        files = {name: File(**file) for name, file in content["files"].items()}
+        found = Manifest(version, **{**content, "files": files})
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        raise StageError(
+            f"{path}: expected the manifest that this release of Towerline writes, found something else; run dvc repro"
+        ) from None
+    if version != _version(content):
+        raise StageError(
+            f"{path}: expected content of the version {_version(content)}, found {version!r}; run dvc repro"
+        )
+    for name in files:
+        parts = PurePosixPath(name).parts
+        if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name:
+            raise StageError(f"{path}: expected names of files in the folder, found {name!r}; run dvc repro")
+    return found
+
+
+def check_sizes(folder: Path, manifest: Manifest) -> None:
+    """Compares the files' sizes.
+
+    Raises:
+      StageError: a file is missing or of another size.
+    """
+    for name, file in manifest.files.items():
+        path = folder / name
+        size = path.stat().st_size if path.is_file() else None
+        if size != file.size:
+            found = "none" if size is None else f"{size:,}"
+            raise StageError(f"{path}: expected a file of {file.size:,} bytes, found {found}")
+
+
+def check_digest(path: Path, file: File, sha256: str) -> None:
+    """Compares a digest of the content that was read.
+
+    Raises:
+      StageError: the content is another.
+    """
+    if sha256 != file.sha256:
+        raise StageError(f"{path}: expected content of the digest {file.sha256[:12]}, found {sha256[:12]}")
+
+
+def check(folder: Path, manifest: Manifest) -> None:
+    """Compares sizes and digests of all files.
+
+    Raises:
+      StageError: a file is missing, or its content is another.
+    """
+    check_sizes(folder, manifest)
+    for name, file in manifest.files.items():
+        check_digest(folder / name, file, _file(folder / name).sha256)
+
+
+def _file(path: Path) -> File:
+    with path.open("rb") as file:
+        return File(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _version(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:VERSION_DIGITS]

@@ -1,0 +1,1 @@
+"""Approximate search for the largest inner products."""

@@ -1,0 +1,1 @@
+"""Ranking and rating metrics: arrays in, arrays out."""

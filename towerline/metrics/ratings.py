@@ -1,0 +1,134 @@
+"""Predicted ratings from embeddings and biases, and their errors."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towerline.artifacts.split import Interactions
+
+# Alternating least squares of the biases is at its minimum long before.
+BIAS_SWEEPS = 30
+# What is tried on the validation part; the first where there is none.
+BIAS_REGULARIZATIONS = (5.0, 0.5, 2.0, 20.0)
+
+
+class RatingModel(NamedTuple):
+    """rating(u, i) = offset + user_bias[u] + item_bias[i] + scale * cosine(u, i).
+
+    The biased matrix factorisation of Koren, Bell and Volinsky (2009). An id without training rows has a bias of 0 and
+    a zero vector, so a pair of two of them is predicted the offset, the mean of the training ratings.
+
+    Attributes:
+      offset: [] float32, in the unit of the ratings, as all others.
+      scale: [] float32.
+      user_bias: [num_users + 1] float32.
+      item_bias: [num_items + 1] float32.
+    """
+
+    offset: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    user_bias: NDArray[np.float32]
+    item_bias: NDArray[np.float32]
+
+    def predict(
+        self,
+        user_index: NDArray[np.int32],
+        item_index: NDArray[np.int32],
+        user_embeddings: NDArray[np.float32],
+        item_embeddings: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """[rows] float32 ratings of the pairs; not clipped to the range of the data.
+
+        Args:
+          user_index, item_index: [rows] int32.
+          user_embeddings, item_embeddings: [num_users + 1, d + 1] and [num_items + 1, d + 1] float32 as train writes
+            them: unit vectors, and a last dimension that has no part in the cosine.
+        """
+        users, items = user_embeddings[user_index, :-1], item_embeddings[item_index, :-1]
+        cosine = np.einsum("rd,rd->r", users, items)
+        predicted: NDArray[np.float32] = self.by_biases(user_index, item_index) + self.scale * cosine
+        return predicted
+
+    def by_biases(self, user_index: NDArray[np.int32], item_index: NDArray[np.int32]) -> NDArray[np.float32]:
+        """[rows] float32 ratings of the pairs without the part that is the embeddings'."""
+        biases: NDArray[np.float32] = self.offset + self.user_bias[user_index] + self.item_bias[item_index]
+        return biases
+
+
+def mean_rating(train: Interactions) -> RatingModel:
+    """The mean training rating for every pair."""
+    nothing = (np.zeros(train.num_users + 1), np.zeros(train.num_items + 1))
+    return _rating_model(_ratings(train).mean(dtype=np.float64), *nothing)
+
+
+def rating_biases(train: Interactions, regularization: float) -> RatingModel:
+    """The mean training rating, and a bias for each user and item.
+
+    The biases minimise sum of (rating - mean - user bias - item bias)^2 + regularization * (sum of squared biases), the
+    baseline predictor of Koren, Bell and Volinsky (2009), by alternating least squares.
+
+    Args:
+      train: the train part, with ratings.
+      regularization: above 0; as many ratings of the mean as each user and item is given.
+    """
+    rating = _ratings(train)
+    mean = rating.mean(dtype=np.float64)
+    rest = rating - mean
+    biases = [np.zeros(train.num_users + 1), np.zeros(train.num_items + 1)]
+    index = [train.user_index, train.item_index]
+    for _ in range(BIAS_SWEEPS):
+        for side, other in ((1, 0), (0, 1)):
+            left = np.bincount(index[side], rest - biases[other][index[other]], len(biases[side]))
+            counts = np.bincount(index[side], minlength=len(biases[side]))
+            biases[side] = left / (counts + regularization)
+    return _rating_model(mean, *biases)
+
+
+class BiasTrial(NamedTuple):
+    """Biases and how well they predict the validation part.
+
+    Attributes:
+      regularization: that they were fitted with.
+      model: the biases.
+      rmse: on the validation part; None where there is none.
+    """
+
+    regularization: float
+    model: RatingModel
+    rmse: float | None
+
+
+def bias_trials(train: Interactions, validation: Interactions) -> tuple[list[BiasTrial], BiasTrial]:
+    """rating_biases() with every one of BIAS_REGULARIZATIONS, and the best; with the first alone without validation.
+
+    Args:
+      train, validation: parts of the split, with ratings; the latter may be empty.
+    """
+    trials = []
+    for regularization in BIAS_REGULARIZATIONS if len(validation.user_index) else BIAS_REGULARIZATIONS[:1]:
+        model = rating_biases(train, regularization)
+        predicted = model.by_biases(validation.user_index, validation.item_index)
+        rmse = root_mean_squared_error(predicted, _ratings(validation)) if len(predicted) else None
+        trials.append(BiasTrial(regularization, model, rmse))
+    return trials, min(trials, key=lambda trial: trial.rmse or 0.0)
+
+
+def _ratings(train: Interactions) -> NDArray[np.float32]:
+    if train.rating is None:
+        raise ValueError("expected ratings in the train part, found none")
+    return train.rating
+
+
+def _rating_model(mean: np.float64, user_bias: NDArray[np.float64], item_bias: NDArray[np.float64]) -> RatingModel:
+    return RatingModel(*(np.asarray(number, np.float32) for number in (mean, 0.0, user_bias, item_bias)))
+
+
+def root_mean_squared_error(predicted: NDArray[np.float32], rating: NDArray[np.float32]) -> float:
+    """sqrt(mean((predicted - rating)^2)) over all rows, in the unit of the ratings."""
+    return float(np.sqrt(np.mean((predicted.astype(np.float64) - rating) ** 2)))
+
+
+def mean_absolute_error(predicted: NDArray[np.float32], rating: NDArray[np.float32]) -> float:
+    """mean(|predicted - rating|) over all rows, in the unit of the ratings."""
+    return float(np.mean(np.abs(predicted.astype(np.float64) - rating)))

@@ -1,0 +1,1 @@
+"""What every stage uses: settings, file formats, errors, terminal and environment."""

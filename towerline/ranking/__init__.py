@@ -1,0 +1,1 @@
+"""Interactions by user, scorers and exact top-k: arrays in, arrays out."""

@@ -1,0 +1,123 @@
+"""What gives every user a score for every item: embeddings, item-item weights, or chance."""
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from towerline.ranking.user_items import UserItems
+
+# Items whose scores are asked for: indices in ascending order, or all with slice(None).
+Columns = NDArray[np.int32] | slice
+
+
+class Scorer(Protocol):
+    """Scores of some users for some items; the larger, the sooner an item is shown."""
+
+    @property
+    def num_columns(self) -> int:
+        """How many items have a score, the unknown item at index 0 among them."""
+
+    def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
+        """[users, columns] float32, without NaN, new memory that the caller may write to."""
+
+
+class Embeddings(NamedTuple):
+    """Inner products of user and item embeddings.
+
+    Attributes:
+      users: [num_users + 1, d] float32.
+      items: [num_items + 1, d] float32.
+    """
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+
+    @property
+    def num_columns(self) -> int:
+        return len(self.items)
+
+    def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
+        return self.users[users] @ self.items[columns].T
+
+
+class ItemWeights(NamedTuple):
+    """The sum, over the items in a user's history, of their weights towards an item.
+
+    Attributes:
+      weights: [num_items + 1, num_items + 1] float32, dense or sparse; row j is what j in a history adds to each.
+      history: the items of every user in the train part.
+    """
+
+    weights: "NDArray[np.float32] | sparse.csr_array"
+    history: UserItems
+
+    @property
+    def num_columns(self) -> int:
+        return int(self.weights.shape[1])
+
+    def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
+        found = self.history.of_users(users).matrix(self.num_columns) @ self.weights[:, columns]
+        return found.toarray() if sparse.issparse(found) else np.asarray(found)
+
+
+class Chance(NamedTuple):
+    """A uniformly random order of the items for each user, the same whatever is asked for beside it.
+
+    The score is the finaliser of SplitMix64 (Steele, Lea and Flood 2014) over seed, user and item.
+
+    Attributes:
+      seed: [] int64.
+      columns: [] int64 number of items, the unknown item among them.
+    """
+
+    seed: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+    @property
+    def num_columns(self) -> int:
+        return int(self.columns)
+
+    def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
+        items = np.arange(self.num_columns, dtype=np.uint64)[columns]
+        of_user = _mixed(users.astype(np.uint64) + (np.uint64(self.seed) << np.uint64(32)))
+        # The upper 24 bits: as many as float32 tells apart.
+        return (_mixed(of_user[:, None] + items) >> np.uint64(40)).astype(np.float32)
+
+
+def arrays_of(scorer: Scorer) -> dict[str, NDArray[Any]]:
+    """What scorer_of() needs to make the scorer again, the history of ItemWeights apart."""
+    if isinstance(scorer, ItemWeights):
+        weights = scorer.weights
+        if isinstance(weights, np.ndarray):
+            return {"weights": weights}
+        return {name: getattr(weights, name) for name in ("data", "indices", "indptr")}
+    if isinstance(scorer, Embeddings | Chance):
+        return scorer._asdict()
+    raise TypeError(f"expected Embeddings, ItemWeights or Chance, found {type(scorer).__name__}")
+
+
+def scorer_of(arrays: dict[str, NDArray[Any]], history: UserItems) -> Scorer:
+    """The scorer of the arrays that arrays_of() made of it.
+
+    Args:
+      arrays: name -> array.
+      history: the items of every user in the train part.
+    """
+    if "weights" in arrays:
+        return ItemWeights(arrays["weights"], history)
+    if "indptr" in arrays:
+        size = len(arrays["indptr"]) - 1
+        parts = (arrays["data"], arrays["indices"], arrays["indptr"])
+        return ItemWeights(sparse.csr_array(parts, shape=(size, size)), history)
+    return Chance(**arrays) if "seed" in arrays else Embeddings(**arrays)
+
+
+def _mixed(number: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """[...] uint64 whose bits each depend on all bits of the number."""
+    with np.errstate(over="ignore"):
+        mixed = (number + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -1,0 +1,261 @@
+"""The command line: questions to an export or a release, releases in a folder, and versions in PostgreSQL."""
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import pyarrow as pa
+
+from towerline.pipeline.terminal import errors_of_one_line, progress
+from towerline.serving import open as open_export
+from towerline.serving import output, releases
+from towerline.serving.answers import Skipped, Unknown
+from towerline.serving.bulk import writable, write_recommendations
+from towerline.serving.errors import ServingError
+
+EXIT_CODES = """\
+Ids stand together, and behind -- where one of them begins with a hyphen.
+exit codes: 0 answered; 1 not possible (no export, no connection, a file that cannot be written, ...);
+2 the command line is wrong; 3 an id is unknown; 130 interrupted; 141 nobody reads the output any more"""
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(
+        prog="python -m towerline",
+        description="Use what the stage export wrote.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_questions(commands)
+    _add_releases(commands)
+    _add_postgres(commands)
+    return whole
+
+
+def _exports() -> argparse.ArgumentParser:
+    """The option of all that reads an export."""
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument(
+        "--exports", type=Path, default=Path("exports"), help="folder of an export or of releases (default exports)"
+    )
+    return parent
+
+
+def _add_questions(commands: Any) -> None:
+    asked = argparse.ArgumentParser(add_help=False, parents=[_exports()])
+    asked.add_argument("--k", type=_positive, default=10, help="how many are shown (default 10)")
+    asked.add_argument("--json", action="store_true", help="one JSON object a line, one line a question")
+    shown = argparse.ArgumentParser(add_help=False)
+    shown.add_argument("--type", help="only items of this type")
+    shown.add_argument("--include-seen", action="store_true", help="show what somebody has already, too")
+    skipped, popular = (argparse.ArgumentParser(add_help=False) for _ in range(2))
+    for parent, choices in ((skipped, get_args(Skipped)), (popular, get_args(Unknown))):
+        parent.add_argument("--unknown", choices=choices, default="error", help="what unknown ids get (default error)")
+
+    recommend = commands.add_parser("recommend", parents=[asked, shown, popular], help="items for users")
+    recommend.add_argument("user_id", nargs="*")
+    recommend.add_argument("--all", action="store_true", help="for all users, into the Parquet file --out")
+    recommend.add_argument("--out", type=Path, help="with --all: the file, one row a user and item")
+    recommend.set_defaults(run=_recommend)
+
+    users = commands.add_parser("similar-users", parents=[asked, skipped], help="users with the taste of a user")
+    users.add_argument("user_id", nargs="+")
+    users.set_defaults(run=_similar_users)
+
+    items = commands.add_parser("similar-items", parents=[asked, skipped], help="items near an item")
+    items.add_argument("item", nargs="+", metavar="TYPE ID", help="an item, or several")
+    items.set_defaults(run=_similar_items)
+
+    history = commands.add_parser(
+        "history", parents=[asked, shown, popular], help="items for somebody new, from what they have"
+    )
+    history.add_argument("item", nargs="+", metavar="TYPE ID", help="what they have")
+    history.set_defaults(run=_history)
+
+
+def _add_releases(commands: Any) -> None:
+    make = commands.add_parser("release", help="an export to a folder of releases, and make it live there")
+    make.add_argument(
+        "source", type=Path, nargs="?", default=Path("exports"), metavar="EXPORTS", help="default exports"
+    )
+    make.add_argument("--to", type=Path, required=True, metavar="RELEASES", help="folder of releases")
+    make.add_argument(
+        "--keep", type=_positive, help="how many versions to keep there, the live one counted (default all)"
+    )
+    make.set_defaults(run=_release)
+
+    back = commands.add_parser("rollback", help="to the release that was live before")
+    back.add_argument("--in", dest="releases", type=Path, required=True, metavar="RELEASES", help="folder of releases")
+    back.add_argument("--version", help="to this version instead")
+    back.set_defaults(run=_rollback)
+
+    every = commands.add_parser("releases", help="list the releases of a folder")
+    every.add_argument("releases", type=Path, metavar="RELEASES")
+    every.add_argument("--json", action="store_true", help="one JSON object")
+    every.set_defaults(run=_releases)
+
+    verify = commands.add_parser("verify", help="compare the digests of an export, a release, or all of a folder")
+    verify.add_argument("folder", type=Path, nargs="?", default=Path("exports"), help="default exports")
+    verify.set_defaults(run=_verify)
+
+
+def _add_postgres(commands: Any) -> None:
+    postgres = commands.add_parser("postgres", help="publish to PostgreSQL with pgvector, and roll back there")
+    database = argparse.ArgumentParser(add_help=False)
+    database.add_argument(
+        "--dsn", help="connection string or URI without a password (default: PGHOST, PGSERVICE and so on)"
+    )
+    database.add_argument("--schema", default="towerline", help="of views and tables (default recommender)")
+    database.add_argument("--users", default="users", help="view of the users (default users)")
+    database.add_argument("--items", default="items", help="view of the items (default items)")
+    within = postgres.add_subparsers(dest="within", required=True, metavar="COMMAND")
+    publish = within.add_parser("publish", parents=[_exports(), database], help="an export or the live release")
+    publish.set_defaults(run=_publish)
+    back = within.add_parser("rollback", parents=[database], help="to what was published before")
+    back.set_defaults(run=_rollback_postgres)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
+    return int(text)
+
+
+class Answer(NamedTuple):
+    """What is shown for a question.
+
+    Attributes:
+      question: names of what was asked for, and what it was.
+      rows: the answer, best first, all of one type.
+    """
+
+    question: dict[str, object]
+    rows: Sequence[NamedTuple]
+
+
+def _recommend(arguments: argparse.Namespace) -> Sequence[Answer | str]:
+    if arguments.all != (arguments.out is not None) or arguments.all == bool(arguments.user_id):
+        raise UsageError("expected ids of users, or --all and --out FILE")
+    if arguments.all and (arguments.json or arguments.unknown != "error"):
+        raise UsageError("expected neither --json nor --unknown with --all, whose answer is the file")
+    if arguments.all:
+        # Who names a file that cannot be written hears of it before the export is opened.
+        writable(arguments.out, arguments.exports)
+        # Arrow's own pool keeps some 60 MB that it will not need again.
+        pa.set_memory_pool(pa.system_memory_pool())
+    recommender = open_export(arguments.exports)
+    if arguments.all:
+        num_users = len(recommender.exported.user_ids)
+        with progress(what="recommending", unit="user", total=num_users, scale=True) as bar:
+            rows = write_recommendations(
+                recommender, arguments.out, arguments.k, arguments.type, not arguments.include_seen, bar.update
+            )
+        return [f"{arguments.out}: {rows:,} rows for {num_users:,} users"]
+    answers = recommender.recommend_batch(
+        arguments.user_id,
+        arguments.k,
+        item_type=arguments.type,
+        exclude_seen=not arguments.include_seen,
+        unknown=arguments.unknown,
+    )
+    return [Answer({"user_id": user}, rows) for user, rows in zip(arguments.user_id, answers, strict=True)]
+
+
+def _similar_users(arguments: argparse.Namespace) -> Sequence[Answer]:
+    recommender = open_export(arguments.exports)
+    answers = recommender.similar_users_batch(arguments.user_id, arguments.k, unknown=arguments.unknown)
+    return [Answer({"user_id": user}, rows) for user, rows in zip(arguments.user_id, answers, strict=True)]
+
+
+def _similar_items(arguments: argparse.Namespace) -> Sequence[Answer]:
+    items = _items(arguments)
+    answers = open_export(arguments.exports).similar_items_batch(items, arguments.k, unknown=arguments.unknown)
+    return [
+        Answer({"item_type": kind, "item_id": item}, rows) for (kind, item), rows in zip(items, answers, strict=True)
+    ]
+
+
+def _history(arguments: argparse.Namespace) -> Sequence[Answer]:
+    items = _items(arguments)
+    recommender = open_export(arguments.exports)
+    rows = recommender.recommend_for_history(
+        items,
+        arguments.k,
+        item_type=arguments.type,
+        exclude_seen=not arguments.include_seen,
+        unknown=arguments.unknown,
+    )
+    for item in dict.fromkeys(recommender.unknown_items(items)):
+        output.note(f"towerline history: left out, since the export does not hold it: {' '.join(map(repr, item))}")
+    return [Answer({"history": items}, rows)]
+
+
+def _release(arguments: argparse.Namespace) -> Sequence[str]:
+    with progress(what="releasing", unit="B", scale=True) as bar:
+        return [releases.release(arguments.source, arguments.to, arguments.keep, bar.update)]
+
+
+def _rollback(arguments: argparse.Namespace) -> Sequence[str]:
+    return [releases.rollback(arguments.releases, arguments.version)]
+
+
+def _releases(arguments: argparse.Namespace) -> Sequence[Answer]:
+    return [Answer({"releases": str(arguments.releases)}, releases.listed(arguments.releases))]
+
+
+def _verify(arguments: argparse.Namespace) -> Sequence[str]:
+    return releases.verify(arguments.folder)
+
+
+def _publish(arguments: argparse.Namespace) -> Sequence[str]:
+    # Who asks no database does not wait for its driver.
+    from towerline.serving.postgres.names import Names
+    from towerline.serving.postgres.publishing import publish
+
+    names = Names(arguments.schema, arguments.users, arguments.items)
+    exported = open_export(arguments.exports).exported
+    rows = len(exported.user_ids) + len(exported.item_ids)
+    with progress(what="publishing", unit="row", total=rows, scale=True) as bar:
+        return [publish(arguments.dsn, exported, names, bar.update)]
+
+
+def _rollback_postgres(arguments: argparse.Namespace) -> Sequence[str]:
+    from towerline.serving.postgres.names import Names
+    from towerline.serving.postgres.publishing import rollback
+
+    return [rollback(arguments.dsn, Names(arguments.schema, arguments.users, arguments.items))]
+
+
+def _items(arguments: argparse.Namespace) -> list[tuple[str, str]]:
+    words = arguments.item
+    if len(words) % 2:
+        raise UsageError(f"expected pairs of a type and an id, found {len(words)} words")
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+class UsageError(ServingError):
+    """A command line that asks for nothing that there is."""
+
+    exit_code = 2
+
+
+def main() -> None:
+    """Runs the command line."""
+    arguments = parser().parse_args()
+    show = output.json_line if getattr(arguments, "json", False) else output.table
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # JSON is UTF-8; a terminal that cannot show a letter gets its number.
+        encoding = "utf-8" if show is output.json_line else None
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
+    command = " ".join(filter(None, ["towerline", arguments.command, getattr(arguments, "within", None)]))
+    with errors_of_one_line(command):
+        for answer in arguments.run(arguments):
+            if isinstance(answer, str):
+                output.line(answer)
+            else:
+                show(answer.question, answer.rows)
+        sys.stdout.flush()

@@ -1,0 +1,58 @@
+"""What can go wrong when the export is used, each told in one line."""
+
+import os
+from collections.abc import Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import ClassVar
+
+from towerline.pipeline.errors import CommandError
+
+Id = str | tuple[str, str]
+
+
+class ServingError(CommandError):
+    """A question that cannot be answered."""
+
+
+class UnknownIdError(ServingError, LookupError):
+    """An id that the export does not hold.
+
+    Attributes:
+      unknown: the id, or the (type, id) of the item.
+      closest: the known ids, or (type, id) of items, that are written most like it, the closest first.
+    """
+
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, expected: str, unknown: Id, closest: Sequence[Id]) -> None:
+        # All that it is made of, so that it can be sent to another process.
+        super().__init__(expected, unknown, closest)
+        self.expected, self.unknown, self.closest = expected, unknown, closest
+
+    def __str__(self) -> str:
+        words = [self.unknown] if isinstance(self.unknown, str) else self.unknown
+        closest = ", ".join(one if isinstance(one, str) else " ".join(one) for one in self.closest)
+        hint = f"; closest known: {closest}" if closest else ""
+        return f"expected {self.expected}, found {' '.join(repr(str(word)) for word in words)}{hint}"
+
+
+def check_positive(name: str, value: object) -> None:
+    """Checks an argument that counts something; NumPy's whole numbers pass, True does not.
+
+    Raises:
+      ServingError: it is no whole number of at least 1.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ServingError(f"{name}: expected a whole number of at least 1, found {value!r}")
+
+
+def folder_path(folder: object) -> Path:
+    """An argument that names a folder, as a path.
+
+    Raises:
+      ServingError: it is neither text nor a path.
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise ServingError(f"expected the path of a folder, found {folder!r}, of type {type(folder).__name__}")
+    return Path(folder)

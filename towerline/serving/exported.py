@@ -1,0 +1,288 @@
+"""What `export` wrote, opened: ids, vectors, what is seen, the rating model; what is open stays whole.
+
+A release is mapped: it is never written again, so that its pages can be read when they are needed. A plain export,
+which DVC deletes and fills again and into which files may be copied, is read into memory, and the digest of every file
+that is read is compared with the manifest: what is open is one export, or nothing is.
+"""
+
+import hashlib
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from towerline.exports import layout, manifest
+from towerline.exports.manifest import Manifest
+from towerline.metrics.ratings import RatingModel
+from towerline.pipeline import formats
+from towerline.pipeline.errors import StageError
+from towerline.ranking.user_items import UserItems
+from towerline.serving import pointer
+from towerline.serving.errors import ServingError
+
+if TYPE_CHECKING:
+    from towerline.index.approximate import Index
+
+
+class Exported(NamedTuple):
+    """One model; row r of every array belongs to the id in row r, and no row is an unknown id's.
+
+    Attributes:
+      version: a digest of all that the export holds, 12 hexadecimal digits.
+      temperature: that the model was trained with.
+      user_ids: [users] text in byte order.
+      item_types, item_ids: [items] text, in byte order of (type, id).
+      titles: [items] text, null where an item has none.
+      user_embeddings: [users, d] float32: a unit vector, or zeros for an id without training rows, and a 1.
+      item_embeddings: [items, d] float32: a unit vector, or zeros, and the item's popularity prior.
+      seen: the rows of the items that each user has, in any part of the data.
+      ratings: the rating model; None where the model was trained without the rating task.
+      item_index: finds items approximately; None where the export has none, and all search is exact.
+    """
+
+    version: str
+    temperature: float
+    user_ids: pa.StringArray
+    item_types: pa.StringArray
+    item_ids: pa.StringArray
+    titles: pa.StringArray
+    user_embeddings: NDArray[np.float32]
+    item_embeddings: NDArray[np.float32]
+    seen: UserItems
+    ratings: RatingModel | None
+    item_index: "Index | None"
+
+    def seen_by(self, users: NDArray[np.int32]) -> UserItems:
+        """The rows of the items that the given users have, row r those of users[r].
+
+        Raises:
+          ServingError: the file is damaged.
+        """
+        found = self.seen.of_users(users)
+        self.check_rows(found.items)
+        return found
+
+    def check_rows(self, items: NDArray[np.int32]) -> None:
+        """Checks what is read of seen.items, which is not read as a whole when a release is opened.
+
+        Raises:
+          ServingError: one of them is no row of an item.
+        """
+        if len(items) and (items.min() < 0 or items.max() >= len(self.item_ids)):
+            raise ServingError(
+                f"{layout.SEEN_ITEMS} of version {self.version}: expected rows of {len(self.item_ids)} "
+                f"items, found {items.min()} to {items.max()}; run python -m towerline verify on the open folder"
+            )
+
+
+# How often the live release is looked up again where it has been removed while it was opened.
+LOOK_UPS = 20
+
+
+def read(folder: Path) -> Exported:
+    """Opens the live release of a folder of releases, one release, or an export.
+
+    Raises:
+      ServingError: the folder is none of these, or its files are not those of its manifest.
+    """
+    for _ in range(LOOK_UPS):
+        live = pointer.read(folder)
+        try:
+            return _opened(folder if live is None else folder / live.live)
+        except ServingError:
+            # A release may remove the one that was live before while it is opened.
+            if live is None or pointer.read(folder) == live:
+                raise
+    raise ServingError(f"{folder}: expected a live release, found another one {LOOK_UPS} times; open it again")
+
+
+def live_version(folder: Path) -> str:
+    """The version that read() would open.
+
+    Raises:
+      ServingError: there is none.
+    """
+    live = pointer.read(folder)
+    if live is not None:
+        return live.live
+    try:
+        return manifest.read(folder).version
+    except StageError as error:
+        raise ServingError(str(error)) from None
+
+
+def is_release(folder: Path, version: str) -> bool:
+    """Whether a folder is a release, whose files are never written again."""
+    place = folder.resolve()
+    return place.name == version and (place.parent / pointer.NAME).is_file()
+
+
+class _Files(Protocol):
+    """Where the content of an export's files comes from."""
+
+    def array(self, name: str) -> NDArray[Any]:
+        """The array of a .npy file, read-only."""
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """The arrays of a .npz file."""
+
+    def table(self, name: str, columns: list[str]) -> pa.Table:
+        """Columns of a Parquet file."""
+
+    def index(self, name: str, num_items: int, dimension: int) -> "Index":
+        """The index of the items."""
+
+
+class _Mapped:
+    """Files that are never written again: arrays and index are mapped."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def array(self, name: str) -> NDArray[Any]:
+        return np.asarray(np.load(self._folder / name, mmap_mode="r", allow_pickle=False))
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        return formats.read_arrays(self._folder / name)
+
+    def table(self, name: str, columns: list[str]) -> pa.Table:
+        return _table(self._folder / name, columns)
+
+    def index(self, name: str, num_items: int, dimension: int) -> "Index":
+        # Who has no index does not wait for its library.
+        from towerline.index.approximate import load
+
+        return load(self._folder / name, num_items, dimension)
+
+
+class _Held:
+    """Files that anybody may write to: each is read whole, once, and what was read is compared with the manifest."""
+
+    def __init__(self, folder: Path, content: Manifest) -> None:
+        self._folder, self._manifest = folder, content
+
+    def _content(self, name: str) -> bytes:
+        content = (self._folder / name).read_bytes()
+        file = self._manifest.files[name]
+        manifest.check_digest(self._folder / name, file, hashlib.sha256(content).hexdigest())
+        return content
+
+    def array(self, name: str) -> NDArray[Any]:
+        content = self._content(name)
+        file = io.BytesIO(content)
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, by_column, dtype = read_header(file)
+        # The bytes themselves, so that a large array is not held twice.
+        array = np.frombuffer(content, dtype, math.prod(shape), file.tell())
+        return array.reshape(shape, order="F" if by_column else "C")
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        with np.load(io.BytesIO(self._content(name)), allow_pickle=False) as file:
+            return dict(file)
+
+    def table(self, name: str, columns: list[str]) -> pa.Table:
+        return _table(pa.BufferReader(self._content(name)), columns)
+
+    def index(self, name: str, num_items: int, dimension: int) -> "Index":
+        from towerline.index.approximate import load
+
+        return load(self._folder / name, num_items, dimension, self._content(name))
+
+
+def _opened(folder: Path) -> Exported:
+    """Opens one release, or an export."""
+    try:
+        content = manifest.read(folder)
+    except StageError as error:
+        raise ServingError(str(error)) from None
+    released = is_release(folder, content.version)
+    try:
+        manifest.check_sizes(folder, content)
+        files = _Mapped(folder) if released else _Held(folder, content)
+        found = _exported(files, content)
+        _check_shapes(content, found)
+    # Damaged files end in whatever the libraries raise, tokenize.TokenError by a header of NumPy's for one.
+    except Exception as error:
+        reason = " ".join(str(error).split()).removesuffix("; repro export") or type(error).__name__
+        mended = "release the export again" if released else "run dvc repro --force export"
+        raise ServingError(
+            f"{folder}: expected the files of version {content.version}, all as they were written, found that this is "
+            f"not so ({reason}); if somebody writes to the folder now, open it again, else {mended}; "
+            f"python -m towerline verify {folder} compares all files"
+        ) from None
+    return found
+
+
+def _exported(files: _Files, content: Manifest) -> Exported:
+    users = files.table(f"{layout.USERS}.parquet", ["user_id"])
+    items = files.table(f"{layout.ITEMS}.parquet", ["item_type", "item_id", "title"])
+    ratings = files.arrays(layout.RATINGS)
+    indexed = layout.INDEX in content.files
+    return Exported(
+        version=content.version,
+        temperature=content.temperature,
+        user_ids=_column(users, "user_id"),
+        item_types=_column(items, "item_type"),
+        item_ids=_column(items, "item_id"),
+        titles=_column(items, "title", nulls=True),
+        user_embeddings=files.array(f"{layout.USERS}.npy"),
+        item_embeddings=files.array(f"{layout.ITEMS}.npy"),
+        seen=UserItems(files.array(layout.SEEN_STARTS), files.array(layout.SEEN_ITEMS)),
+        ratings=RatingModel(**ratings) if ratings else None,
+        item_index=files.index(layout.INDEX, content.items, content.dimension) if indexed else None,
+    )
+
+
+def _table(source: Any, columns: list[str]) -> pa.Table:
+    # pyarrow.parquet.read_table() imports pandas, which takes longer than all the rest of the first answer.
+    with pq.ParquetFile(source) as file:
+        return file.read(columns=columns)
+
+
+def _column(table: pa.Table, name: str, nulls: bool = False) -> pa.StringArray:
+    column = table[name].combine_chunks()
+    # UTF-8 is looked at here, and not when a letter of it is shown.
+    column.validate(full=True)
+    if not pa.types.is_string(column.type) or (column.null_count and not nulls):
+        raise StageError(f"{name}: expected text in all rows, found {column.type} with {column.null_count} nulls")
+    return column
+
+
+def _check_shapes(content: Manifest, found: Exported) -> None:
+    """Compares types and the numbers of rows and dimensions.
+
+    Raises:
+      StageError: the files do not belong together.
+    """
+    for array, dtype, axes in (
+        (found.user_embeddings, np.float32, 2),
+        (found.item_embeddings, np.float32, 2),
+        (found.seen.starts, np.int64, 1),
+        (found.seen.items, np.int32, 1),
+    ):
+        if array.dtype != dtype or array.ndim != axes:
+            raise StageError(f"an array of {array.ndim} axes of {array.dtype}, expected {axes} of {np.dtype(dtype)}")
+    if found.seen.starts[:1].any() or (np.diff(found.seen.starts) < 0).any():
+        raise StageError(f"{layout.SEEN_STARTS} does not ascend from 0")
+    if len(found.seen.items) != found.seen.starts[-1]:
+        raise StageError(
+            f"{layout.SEEN_STARTS} declares {found.seen.starts[-1]} items, {layout.SEEN_ITEMS} "
+            f"has {len(found.seen.items)}"
+        )
+    sizes = {
+        "users": [len(found.user_ids), len(found.user_embeddings), len(found.seen.starts) - 1],
+        "items": [len(found.item_ids), len(found.item_embeddings)],
+        "dimension": [found.user_embeddings.shape[1], found.item_embeddings.shape[1]],
+    }
+    if found.ratings is not None:
+        sizes["users"].append(len(found.ratings.user_bias))
+        sizes["items"].append(len(found.ratings.item_bias))
+    for name, counts in sizes.items():
+        if set(counts) != {getattr(content, name)}:
+            raise StageError(f"{getattr(content, name)} {name} in the manifest, {tuple(counts)} in the files")

@@ -1,0 +1,150 @@
+"""The tables of one version: made, filled over COPY in blocks of rows, indexed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
+from typing import Any, LiteralString
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import Connection, sql
+from psycopg.rows import TupleRow
+
+from towerline.serving.errors import ServingError
+from towerline.serving.exported import Exported
+from towerline.serving.postgres.names import Names
+
+# The most that pgvector's HNSW index takes of the type vector.
+MAX_DIMENSION = 2000
+BLOCK_ROWS = 8192
+
+_USERS: LiteralString = """
+CREATE TABLE {table} (
+    user_id text NOT NULL,
+    embedding vector({dimension}) NOT NULL,
+    seen integer[] NOT NULL,
+    model_version text NOT NULL
+)
+"""
+_ITEMS: LiteralString = """
+CREATE TABLE {table} (
+    item_row integer NOT NULL,
+    item_type text NOT NULL,
+    item_id text NOT NULL,
+    title text,
+    embedding vector({dimension}) NOT NULL,
+    model_version text NOT NULL
+)
+"""
+_USER_TYPES = ["text", "vector", "int4[]", "text"]
+_ITEM_TYPES = ["int4", "text", "text", "text", "vector", "text"]
+
+_Rows = list[tuple[Any, ...]]
+
+
+def check(exported: Exported) -> None:
+    """Looks at what PostgreSQL would refuse before anything is sent.
+
+    Raises:
+      ServingError: vectors are too long for an index, or a text holds a NUL character.
+    """
+    dimension = exported.user_embeddings.shape[1]
+    if dimension > MAX_DIMENSION:
+        raise ServingError(
+            f"expected vectors of at most {MAX_DIMENSION:,} dimensions, the most that pgvector indexes, "
+            f"found {dimension:,}; train with a smaller train.embedding_dimension"
+        )
+    for name in ("user_ids", "item_types", "item_ids", "titles"):
+        _check_text(name, getattr(exported, name))
+
+
+def _check_text(name: str, column: pa.StringArray) -> None:
+    with_nul = pc.fill_null(pc.match_substring(column, "\0"), False)
+    row = pc.index(with_nul, True).as_py()
+    if row >= 0:
+        raise ServingError(
+            f"{name}, row {row}: expected text without NUL characters, which PostgreSQL cannot hold, "
+            f"found {column[row].as_py()!r}; change it in the raw data"
+        )
+
+
+def create_tables(
+    connection: Connection[TupleRow], names: Names, exported: Exported, progressed: Callable[[int], object]
+) -> None:
+    """Makes, fills and indexes the tables of a version.
+
+    Args:
+      connection: within a transaction, pgvector in its search path.
+      progressed: called with the number of rows sent since its last call.
+    """
+    users, items = (names.table(view, exported.version) for view in (names.users, names.items))
+    dimension = sql.Literal(exported.user_embeddings.shape[1])
+    connection.execute(sql.SQL(_USERS).format(table=users, dimension=dimension))
+    connection.execute(sql.SQL(_ITEMS).format(table=items, dimension=dimension))
+    _copy(connection, users, _USER_TYPES, _user_rows(exported), progressed)
+    _copy(connection, items, _ITEM_TYPES, _item_rows(exported), progressed)
+    _index(connection, users, "ADD PRIMARY KEY (user_id)")
+    _index(connection, items, "ADD PRIMARY KEY (item_type, item_id), ADD UNIQUE (item_row)")
+
+
+def _user_rows(exported: Exported) -> Iterator[_Rows]:
+    starts, items = exported.seen
+    for rows in _blocks(len(exported.user_ids)):
+        borders = starts[rows.start : rows.stop + 1].tolist()
+        of_block = np.asarray(items[borders[0] : borders[-1]])
+        exported.check_rows(of_block)
+        seen = of_block.tolist()
+        yield [
+            (user_id, vector, seen[start - borders[0] : stop - borders[0]], exported.version)
+            for user_id, vector, start, stop in zip(
+                exported.user_ids[rows].to_pylist(),
+                np.array(exported.user_embeddings[rows]),
+                borders,
+                borders[1:],
+                strict=False,
+            )
+        ]
+
+
+def _item_rows(exported: Exported) -> Iterator[_Rows]:
+    for rows in _blocks(len(exported.item_ids)):
+        texts = (column[rows].to_pylist() for column in (exported.item_types, exported.item_ids, exported.titles))
+        vectors = np.array(exported.item_embeddings[rows])
+        numbers = range(rows.start, rows.stop)
+        yield list(zip(numbers, *texts, vectors, repeat(exported.version), strict=False))
+
+
+def _blocks(num_rows: int) -> Iterator[slice]:
+    for start in range(0, num_rows, BLOCK_ROWS):
+        yield slice(start, min(start + BLOCK_ROWS, num_rows))
+
+
+def _copy(
+    connection: Connection[TupleRow],
+    table: sql.Identifier,
+    types: Sequence[str],
+    blocks: Iterator[_Rows],
+    progressed: Callable[[int], object],
+) -> None:
+    # Frozen rows are seen by transactions that began before this one ends, too: else they would find an empty table
+    # behind the new view.
+    statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary, FREEZE)").format(table)
+    with connection.cursor().copy(statement) as copy:
+        copy.set_types(types)
+        for block in blocks:
+            # psycopg's own loop in C encodes rows faster than the server takes them.
+            for row in block:
+                copy.write_row(row)
+            progressed(len(block))
+
+
+def _index(connection: Connection[TupleRow], table: sql.Identifier, keys: LiteralString) -> None:
+    parts = {"table": table, "keys": sql.SQL(keys)}
+    for statement in (
+        sql.SQL("ALTER TABLE {table} {keys}"),
+        # Twice pgvector's default: of MovieTweetings' users the index finds 99.1 % of the nearest 20 instead of 98.0
+        # (ef_search 200), for a seventh more of the time where memory is short, and half as much again where it is not.
+        sql.SQL("CREATE INDEX ON {table} USING hnsw (embedding vector_ip_ops) WITH (ef_construction = 128)"),
+        sql.SQL("ANALYZE {table}"),
+    ):
+        connection.execute(statement.format(**parts))

@@ -1,0 +1,264 @@
+"""The best items for queries, with their scores: arrays in, arrays out.
+
+What is found with float32 is scored again in float64, rounded to float32, and ordered by score, equal scores by row. An
+error bound of float32 sums says whether anything else could belong to the best; if so, more is scored again. An answer
+therefore does not depend on how many queries are asked at once, on the library that multiplies, or on the processor.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towerline.exports import layout
+from towerline.ranking.blocks import BLOCK_SCORES, in_blocks
+from towerline.ranking.scorers import Columns
+from towerline.ranking.top_k import MARGIN, rank_items, score_error
+from towerline.ranking.user_items import UserItems
+from towerline.serving.errors import ServingError
+
+if TYPE_CHECKING:
+    from towerline.index.approximate import Index
+
+# Who excludes more items than this is not answered by an index, which would have to find them all first.
+MOST_EXCLUDED = 1000
+# Arrays of one float32 a query, candidate and dimension that scoring holds at once: in float64 both, and their product.
+ARRAYS_HELD = 6
+# How many times as many more than k are asked for where it is not certain that nothing was missed.
+GROWTH = 8
+
+
+class Candidates(NamedTuple):
+    """What may be shown.
+
+    Attributes:
+      vectors: [candidates, d] float32.
+      rows: [candidates] int32 ascending, the rows of these in the export.
+      longest: the length of the longest vector or more, as from longest(); None where it has to be computed.
+    """
+
+    vectors: NDArray[np.float32]
+    rows: NDArray[np.int32]
+    longest: float | None = None
+
+
+class Best(NamedTuple):
+    """What is shown, best first.
+
+    Attributes:
+      rows: [queries, k] int32 rows in the export, -1 where fewer than k candidates are left.
+      scores: [queries, k] float32, -inf there.
+    """
+
+    rows: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def nothing(cls, num_queries: int, k: int) -> "Best":
+        """Answers without a candidate."""
+        return cls(np.full((num_queries, k), -1, np.int32), np.full((num_queries, k), -np.inf, np.float32))
+
+
+class _InnerProducts(NamedTuple):
+    """Scorer of vectors without the row of an unknown item: column c is candidate c - 1."""
+
+    queries: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+
+    @property
+    def num_columns(self) -> int:
+        return len(self.vectors) + 1
+
+    def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
+        found = np.empty((len(users), self.num_columns), np.float32)
+        found[:, 0] = -np.inf
+        np.matmul(self.queries[users], self.vectors.T, out=found[:, 1:])
+        return found[:, columns]
+
+
+def best_items(queries: NDArray[np.float32], candidates: Candidates, excluded: UserItems, k: int) -> Best:
+    """The k candidates with the largest inner product, exactly.
+
+    Args:
+      queries: [queries, d] float32.
+      candidates: what may be shown.
+      excluded: row r holds the rows in the export that query r must not be shown.
+      k: at least 1.
+    """
+    best = Best.nothing(len(queries), k)
+    if not len(candidates.rows):
+        return best
+    scorer = _InnerProducts(queries, candidates.vectors)
+    columns = _columns(excluded, candidates.rows)
+    error = 2 * _score_errors(queries, candidates)
+    left = np.arange(len(queries), dtype=np.int32)
+    margin = MARGIN
+    while len(left):
+        asked = min(k + margin, len(candidates.rows))
+        found = rank_items(scorer, left, columns.of_users(left), asked) - 1
+        answer, least = rescored(queries[left], candidates, found, k)
+        best.rows[left], best.scores[left] = answer
+        # What was not found has a float32 score of at most the least that was, and both are off by one error.
+        certain = (least == -np.inf) | (least + error[left] < answer.scores[:, -1])
+        left = left[~certain & (asked < len(candidates.rows))]
+        margin *= GROWTH
+    return best
+
+
+def longest(vectors: NDArray[np.float32]) -> float:
+    """The length of the longest of [any, d] float32 vectors, or slightly more; 0 for none."""
+    # A thousandth more than the error of this sum of squares.
+    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max(initial=0))) * 1.001
+
+
+def _score_errors(queries: NDArray[np.float32], candidates: Candidates) -> NDArray[np.float64]:
+    """[queries] float64: how far the float32 score of a candidate can be from its exact one."""
+    length = longest(candidates.vectors) if candidates.longest is None else candidates.longest
+    dimension = queries.shape[1]
+    lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
+    # Products below the smallest normal number may be lost.
+    errors: NDArray[np.float64] = score_error(dimension) * length * lengths + 4 * dimension * np.finfo(np.float32).tiny
+    return errors
+
+
+def best_of_index(
+    queries: NDArray[np.float32], index: "Index", candidates: Candidates, excluded: UserItems, k: int
+) -> Best:
+    """As best_items(), among what an approximate index finds.
+
+    Args:
+      queries: [queries, d] float32.
+      index: of all the candidates.
+      candidates, excluded, k: as in best_items().
+    """
+    few = np.flatnonzero(excluded.counts() <= MOST_EXCLUDED).astype(np.int32)
+    found = _found(queries[few], index, len(candidates.rows), excluded.of_users(few), k + MARGIN)
+    # Where the lists that were looked into hold too little, and for those who exclude much: search of everything.
+    enough = (found >= 0).sum(axis=1) >= k
+    best = Best.nothing(len(queries), k)
+    others = np.setdiff1d(np.arange(len(queries), dtype=np.int32), few[enough])
+    for rows, answer in (
+        (few[enough], rescored(queries[few[enough]], candidates, found[enough], k)[0]),
+        (others, best_items(queries[others], candidates, excluded.of_users(others), k)),
+    ):
+        best.rows[rows], best.scores[rows] = answer
+    return best
+
+
+def _found(
+    queries: NDArray[np.float32], index: "Index", num_items: int, excluded: UserItems, wanted: int
+) -> NDArray[np.int32]:
+    """[queries, wanted] int32 rows that the index finds beside the excluded ones, -1 for none.
+
+    How far it looks depends on `wanted` alone, not on what others of the batch exclude.
+
+    Raises:
+      ServingError: the index finds what is no row, since its file is damaged.
+    """
+    width = min(num_items, wanted + int(excluded.counts().max(initial=0)))
+    found = index.search(queries, width, index.probes_of(wanted))
+    if found.min(initial=-1) < -1 or found.max(initial=-1) >= num_items:
+        raise ServingError(
+            f"{layout.INDEX}: expected an index of {num_items} items, found it to hold others; run "
+            "python -m towerline verify on the folder that is open"
+        )
+    own = np.arange(len(queries))[:, None] * num_items
+    found[np.isin(own + found, excluded.rows() * num_items + excluded.items)] = -1
+    kept = np.argsort(found < 0, axis=1, kind="stable")[:, :wanted]
+    return np.take_along_axis(found, kept, axis=1)
+
+
+def rescored(
+    queries: NDArray[np.float32], candidates: Candidates, found: NDArray[np.int32], k: int
+) -> tuple[Best, NDArray[np.float32]]:
+    """Returns the k best of what was found for each query, and the least score of what was found.
+
+    Args:
+      queries: [queries, d] float32.
+      candidates: what may be shown.
+      found: [queries, any] int32 positions among the candidates, -1 for none.
+      k: at least 1.
+
+    Returns:
+      The best, and [queries] float32 least scores, -inf where a -1 was among the positions.
+    """
+
+    def of_block(start: int, stop: int) -> tuple[Best, NDArray[np.float32]]:
+        position = np.maximum(found[start:stop], 0)
+        scores = _inner_products_at(queries[start:stop], candidates.vectors, position)
+        scores[found[start:stop] < 0] = -np.inf
+        best = _ordered(position, scores, k)
+        rows = np.where(best.scores > -np.inf, candidates.rows[best.rows], np.int32(-1))
+        return Best(rows, best.scores), scores.min(axis=1)
+
+    blocks = in_blocks(of_block, len(queries), ARRAYS_HELD * found.shape[1] * queries.shape[1])
+    shown = Best.nothing(len(queries), k)
+    if not blocks:
+        return shown, np.zeros(0, np.float32)
+    shown.rows[:, : found.shape[1]] = np.concatenate([best.rows for best, _ in blocks])
+    shown.scores[:, : found.shape[1]] = np.concatenate([best.scores for best, _ in blocks])
+    return shown, np.concatenate([least for _, least in blocks])
+
+
+def pair_scores(
+    queries: NDArray[np.float32], vectors: NDArray[np.float32], rows: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """[queries, any] float32 inner products, summed in float64, of each query with the vectors in its row of `rows`."""
+
+    def of_block(start: int, stop: int) -> NDArray[np.float32]:
+        return _inner_products(queries[start:stop], vectors[rows[start:stop]])
+
+    blocks = in_blocks(of_block, len(queries), ARRAYS_HELD * max(1, rows.shape[1]) * queries.shape[1])
+    return np.concatenate([np.zeros((0, rows.shape[1]), np.float32), *blocks])
+
+
+def _inner_products(queries: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[queries, any] float32, summed in float64, of [queries, d] and [queries, any, d]."""
+    found: NDArray[np.float64] = np.einsum("qd,qcd->qc", queries.astype(np.float64), vectors.astype(np.float64))
+    return found.astype(np.float32)
+
+
+def _inner_products_at(
+    queries: NDArray[np.float32], vectors: NDArray[np.float32], position: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """[queries, any] float32, summed in float64, of each query with the vectors at its row of positions.
+
+    Long rows of positions are cut into pieces, so that memory does not grow with them.
+    """
+    step = max(1, BLOCK_SCORES // (ARRAYS_HELD * len(queries) * queries.shape[1]))
+    pieces = [position[:, start : start + step] for start in range(0, position.shape[1], step)]
+    return np.concatenate([_inner_products(queries, vectors[piece]) for piece in pieces], axis=1)
+
+
+def _ordered(position: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Best:
+    """The first k of each row: the largest scores first, equal ones by position.
+
+    A sort of whole numbers, several times faster than one of pairs: the score's bits, turned so that they ascend as it
+    descends, in front of the position's.
+    """
+    key = (~_ascending((scores + np.float32(0)).view(np.int32))).astype(np.int64) << 32 | position
+    key = np.sort(key, axis=1)[:, :k]
+    bits = _ascending((~(key >> 32)).astype(np.int32))
+    return Best((key & 0xFFFFFFFF).astype(np.int32), bits.view(np.float32))
+
+
+def _ascending(bits: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The bits of floats as integers of the same order, and back: below 0 a float's bits ascend as it descends."""
+    return np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits)
+
+
+def excluding(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:
+    """The excluded rows of each query, and the same [any] int32 rows for each of them."""
+    if not len(rows):
+        return excluded
+    num_queries = len(excluded.starts) - 1
+    query = np.concatenate([excluded.rows(), np.repeat(np.arange(num_queries), len(rows))]).astype(np.int32)
+    return UserItems.of_pairs(query, np.concatenate([excluded.items, np.tile(rows, num_queries)]), num_queries - 1)
+
+
+def _columns(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:
+    """Excluded rows as columns of the scorer; those of rows that are no candidates as column 0, which is none's."""
+    position = np.searchsorted(rows, excluded.items)
+    there = position < len(rows)
+    there[there] = rows[position[there]] == excluded.items[there]
+    return UserItems(excluded.starts, np.where(there, position + 1, 0).astype(np.int32))

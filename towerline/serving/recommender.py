@@ -1,0 +1,408 @@
+"""Who likes what, and who is like whom: the questions that an export answers."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towerline.ranking.blocks import in_blocks
+from towerline.ranking.user_items import UserItems
+from towerline.serving.answers import ItemKey, Recommendation, SimilarItem, SimilarUser, Skipped, Unknown
+from towerline.serving.errors import ServingError, check_positive
+from towerline.serving.exported import Exported, live_version, read
+from towerline.serving.fold_in import folded_in
+from towerline.serving.ids import Item, Items, Users, listed, listed_items, listed_users
+from towerline.serving.ranking import (
+    ARRAYS_HELD,
+    Best,
+    Candidates,
+    best_items,
+    best_of_index,
+    excluding,
+    longest,
+    pair_scores,
+)
+
+
+class Recommender:
+    """Answers from one export; safe to use from several threads, since nothing in it changes.
+
+    While it answers, the process's BLAS works with one thread; where answers of several threads overlap, that may stay.
+
+    Every answer is exact, best first, equal scores by (type, id); where the export has an index, what is recommended of
+    the whole catalogue is what the index finds, with exact scores. Each method that takes one user or item has a batch
+    form, which gives the same answers for many at once, and faster; only the scores for a history may differ in their
+    last digit.
+
+    An id that the export does not hold raises UnknownIdError. With unknown="skip" its answer is an empty list, or NaN
+    among scores and ratings, and the other ids of the batch have their answers. Where something is recommended,
+    unknown="popular" answers with what most users have. Unknown items of a history are left out, and only a history
+    without any known item is an unknown id. unknown_users() and unknown_items() tell which ids are unknown.
+
+    Ids and items may come in any iterable, which is read once, and answers are in the order in which it yields them, a
+    set's own order for a set. A k below 1 and arguments of another kind raise ServingError.
+    """
+
+    def __init__(self, exported: Exported, folder: Path | None = None) -> None:
+        """
+        Args:
+          exported: an open export.
+          folder: what reload() looks at; None where there is nothing to look at.
+        """
+        self.exported = exported
+        self.folder = folder
+        self.users = Users(exported.user_ids)
+        self.items = Items(exported.item_types, exported.item_ids)
+
+    @property
+    def version(self) -> str:
+        """The version of the export that answers."""
+        return self.exported.version
+
+    def reload(self) -> "Recommender":
+        """Returns what answers from the folder as it is now: this object where its version is live still, else another.
+
+        This object does not change: answers under way, and questions of one request that belong together, finish on the
+        version that they began with. Its files are let go of with the last reference to it.
+
+        Raises:
+          ServingError: the folder cannot be opened now; this object answers as before.
+        """
+        if self.folder is None:
+            raise ServingError("reload: expected what towerline.open() returned, found one without a folder")
+        if live_version(self.folder) == self.version:
+            return self
+        return Recommender(read(self.folder), self.folder)
+
+    def recommend(
+        self,
+        user_id: str,
+        k: int = 10,
+        *,
+        item_type: str | None = None,
+        exclude_seen: bool = True,
+        allow: Iterable[ItemKey] | None = None,
+        deny: Iterable[ItemKey] | None = None,
+        unknown: Unknown = "error",
+    ) -> list[Recommendation]:
+        """The k best items for a user; fewer where fewer are left.
+
+        Args:
+          user_id: the user.
+          k: how many, at least 1.
+          item_type: only items of this type.
+          exclude_seen: leave out what the user has in any part of the data.
+          allow: only these (type, id) items; None for all.
+          deny: none of these; None for no such list, and what the export does not hold is no matter.
+          unknown: what somebody unknown is shown: "error" raises UnknownIdError, "skip" shows nothing, "popular" shows
+            what most users have.
+        """
+        return self.recommend_batch(
+            [user_id], k, item_type=item_type, exclude_seen=exclude_seen, allow=allow, deny=deny, unknown=unknown
+        )[0]
+
+    def recommend_batch(
+        self,
+        user_ids: Iterable[str],
+        k: int = 10,
+        *,
+        item_type: str | None = None,
+        exclude_seen: bool = True,
+        allow: Iterable[ItemKey] | None = None,
+        deny: Iterable[ItemKey] | None = None,
+        unknown: Unknown = "error",
+    ) -> list[list[Recommendation]]:
+        """As recommend(), for several users."""
+        rows = self._user_rows(user_ids, unknown, get_args(Unknown))
+        seen = self.exported.seen_by(rows[rows >= 0]) if exclude_seen else None
+        queries = self.exported.user_embeddings[rows[rows >= 0]]
+        return self._recommended(queries, seen, rows >= 0, k, item_type, allow, deny, unknown)
+
+    def recommend_for_history(
+        self,
+        items: Iterable[ItemKey],
+        k: int = 10,
+        *,
+        item_type: str | None = None,
+        exclude_seen: bool = True,
+        allow: Iterable[ItemKey] | None = None,
+        deny: Iterable[ItemKey] | None = None,
+        unknown: Unknown = "error",
+    ) -> list[Recommendation]:
+        """The k best items for somebody who was not in the data, from the items they have; see folded_in().
+
+        Args:
+          items: the (type, id) items they have, each counted once, unknown ones left out; without any, the popularity
+            prior decides alone.
+          k, item_type, allow, deny: as in recommend().
+          exclude_seen: leave these items out.
+          unknown: as in recommend(), for somebody of whose items none is known.
+        """
+        return self.recommend_for_history_batch(
+            [items], k, item_type=item_type, exclude_seen=exclude_seen, allow=allow, deny=deny, unknown=unknown
+        )[0]
+
+    def recommend_for_history_batch(
+        self,
+        histories: Iterable[Iterable[ItemKey]],
+        k: int = 10,
+        *,
+        item_type: str | None = None,
+        exclude_seen: bool = True,
+        allow: Iterable[ItemKey] | None = None,
+        deny: Iterable[ItemKey] | None = None,
+        unknown: Unknown = "error",
+    ) -> list[list[Recommendation]]:
+        """As recommend_for_history(), for several people."""
+        _check_unknown(unknown, get_args(Unknown))
+        checked = [listed_items(items) for items in listed(histories, "histories")]
+        found = [self.items.find(items) for items in checked]
+        answered = np.array([not len(rows) or (rows >= 0).any() for rows in found], bool)
+        if unknown == "error":
+            # Raises where an item of a history without known ones is looked up.
+            for items, known in zip(checked, answered, strict=True):
+                if not known:
+                    self.items.rows(items)
+        rows = [of_person[of_person >= 0] for of_person, known in zip(found, answered, strict=True) if known]
+        person = np.repeat(np.arange(len(rows), dtype=np.int32), [len(of_person) for of_person in rows])
+        history = UserItems.of_pairs(person, np.concatenate([np.zeros(0, np.int32), *rows]), len(rows) - 1)
+        queries = folded_in(history, self.exported.item_embeddings, self.exported.temperature)
+        excluded = history if exclude_seen else None
+        return self._recommended(queries, excluded, answered, k, item_type, allow, deny, unknown)
+
+    def unknown_users(self, user_ids: Iterable[str]) -> list[str]:
+        """The ids among these that the export does not hold, in their order."""
+        ids = listed_users(user_ids)
+        return [one for one, row in zip(ids, self.users.find(ids), strict=True) if row < 0]
+
+    def unknown_items(self, items: Iterable[ItemKey]) -> list[Item]:
+        """The (type, id) items among these that the export does not hold, in their order."""
+        keys = listed_items(items)
+        return [one for one, row in zip(keys, self.items.find(keys), strict=True) if row < 0]
+
+    def similar_users(self, user_id: str, k: int = 10, *, unknown: Skipped = "error") -> list[SimilarUser]:
+        """The k users whose taste is nearest, the user left out; only cosines above 0."""
+        return self.similar_users_batch([user_id], k, unknown=unknown)[0]
+
+    def similar_users_batch(
+        self, user_ids: Iterable[str], k: int = 10, *, unknown: Skipped = "error"
+    ) -> list[list[SimilarUser]]:
+        """As similar_users(), for several users."""
+        rows = self._user_rows(user_ids, unknown)
+        best = self._nearest(self.exported.user_embeddings, self._longest_user, rows, k)
+        ids = self.exported.user_ids
+        return [[SimilarUser(ids[row].as_py(), score) for row, score in answer] for answer in _answers(best)]
+
+    def similar_items(
+        self, item_type: str, item_id: str, k: int = 10, *, unknown: Skipped = "error"
+    ) -> list[SimilarItem]:
+        """The k items, of any type, whose vectors are nearest, the item left out; only cosines above 0."""
+        return self.similar_items_batch([(item_type, item_id)], k, unknown=unknown)[0]
+
+    def similar_items_batch(
+        self, items: Iterable[ItemKey], k: int = 10, *, unknown: Skipped = "error"
+    ) -> list[list[SimilarItem]]:
+        """As similar_items(), for several items."""
+        rows = self._item_rows(items, unknown)
+        best = self._nearest(self.exported.item_embeddings, self._longest_item, rows, k)
+        return [[SimilarItem(*self._described(row), score) for row, score in answer] for answer in _answers(best)]
+
+    def score(self, user_id: str, items: Iterable[ItemKey], *, unknown: Skipped = "error") -> NDArray[np.float32]:
+        """[items] float32: the cosine of user and item plus the item's popularity prior."""
+        scores: NDArray[np.float32] = self.score_batch([user_id], items, unknown=unknown)[0]
+        return scores
+
+    def score_batch(
+        self, user_ids: Iterable[str], items: Iterable[ItemKey], *, unknown: Skipped = "error"
+    ) -> NDArray[np.float32]:
+        """[users, items] float32, as score()."""
+        vectors = self.exported.user_embeddings, self.exported.item_embeddings
+
+        def scores(users: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+            return pair_scores(vectors[0][users], vectors[1], np.broadcast_to(rows, (len(users), len(rows))))
+
+        return _of_known(scores, self._user_rows(user_ids, unknown), self._item_rows(items, unknown))
+
+    def predict_rating(
+        self, user_id: str, items: Iterable[ItemKey], *, unknown: Skipped = "error"
+    ) -> NDArray[np.float32]:
+        """[items] float32 ratings in the unit of the data, not clipped to its range.
+
+        Raises:
+          ServingError: the model was trained without the rating task.
+        """
+        ratings: NDArray[np.float32] = self.predict_rating_batch([user_id], items, unknown=unknown)[0]
+        return ratings
+
+    def predict_rating_batch(
+        self, user_ids: Iterable[str], items: Iterable[ItemKey], *, unknown: Skipped = "error"
+    ) -> NDArray[np.float32]:
+        """[users, items] float32, as predict_rating()."""
+        model = self.exported.ratings
+        if model is None:
+            raise ServingError(
+                "predict_rating: expected a model with the rating task, found one without; set train.rating_weight "
+                "above 0 and run dvc repro"
+            )
+        vectors = self.exported.user_embeddings, self.exported.item_embeddings
+
+        def ratings(users: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+            def of_block(start: int, stop: int) -> NDArray[np.float32]:
+                user, item = (index.ravel() for index in np.meshgrid(users[start:stop], rows, indexing="ij"))
+                return model.predict(user, item, *vectors).reshape(stop - start, len(rows))
+
+            blocks = in_blocks(of_block, len(users), ARRAYS_HELD * max(1, len(rows)) * vectors[0].shape[1])
+            return np.concatenate([np.zeros((0, len(rows)), np.float32), *blocks])
+
+        return _of_known(ratings, self._user_rows(user_ids, unknown), self._item_rows(items, unknown))
+
+    def _user_rows(
+        self, user_ids: Iterable[str], unknown: str, allowed: Sequence[str] = get_args(Skipped)
+    ) -> NDArray[np.int32]:
+        """[queries] int32 rows, -1 for an unknown user where that is no error."""
+        _check_unknown(unknown, allowed)
+        ids = listed_users(user_ids)
+        return self.users.rows(ids) if unknown == "error" else self.users.find(ids)
+
+    def _item_rows(self, items: Iterable[ItemKey], unknown: str) -> NDArray[np.int32]:
+        """[queries] int32 rows, -1 for an unknown item where that is no error."""
+        _check_unknown(unknown, get_args(Skipped))
+        keys = listed_items(items)
+        return self.items.rows(keys) if unknown == "error" else self.items.find(keys)
+
+    def _recommended(
+        self,
+        queries: NDArray[np.float32],
+        seen: UserItems | None,
+        answered: NDArray[np.bool_],
+        k: int,
+        item_type: str | None,
+        allow: Iterable[ItemKey] | None,
+        deny: Iterable[ItemKey] | None,
+        unknown: Unknown,
+    ) -> list[list[Recommendation]]:
+        """Answers to the query vectors, and among them those to somebody unknown.
+
+        Args:
+          queries: [known, d] float32.
+          seen: row r holds what query r must not be shown; None for nothing.
+          answered: [asked] bool, whether there is a query; known of them are True.
+          k, item_type, allow, deny, unknown: as in recommend().
+        """
+        candidates, denied = self.candidates(item_type, allow), self._denied(deny)
+        excluded = excluding(UserItems.none(len(queries)) if seen is None else seen, denied)
+        answers = iter(self._recommendations(self.best(queries, candidates, excluded, k), "model"))
+        if len(queries) == len(answered):
+            return list(answers)
+        other = self._popular(candidates, denied, k) if unknown == "popular" else []
+        return [next(answers) if known else list(other) for known in answered]
+
+    def best(self, queries: NDArray[np.float32], candidates: Candidates | None, excluded: UserItems, k: int) -> Best:
+        """The k best rows for query vectors; candidates None stands for the whole catalogue."""
+        check_positive("k", k)
+        # More columns than there are candidates would hold nothing.
+        k = min(int(k), len((candidates or self._all_items).rows))
+        if candidates is None and self.exported.item_index is not None:
+            return best_of_index(queries, self.exported.item_index, self._all_items, excluded, k)
+        return best_items(queries, candidates or self._all_items, excluded, k)
+
+    @cached_property
+    def _all_items(self) -> Candidates:
+        rows = np.arange(len(self.exported.item_ids), dtype=np.int32)
+        return Candidates(self.exported.item_embeddings, rows, self._longest_item)
+
+    @cached_property
+    def _longest_item(self) -> float:
+        return longest(self.exported.item_embeddings)
+
+    @cached_property
+    def _longest_user(self) -> float:
+        return longest(self.exported.user_embeddings)
+
+    def candidates(self, item_type: str | None, allow: Iterable[ItemKey] | None = None) -> Candidates | None:
+        """What a type and a list of items allow; None for all."""
+        vectors = self.exported.item_embeddings
+        of_type = range(len(vectors)) if item_type is None else self.items.of_type(item_type)
+        if allow is not None:
+            rows = np.unique(self.items.rows(listed_items(allow)))
+            rows = rows[(rows >= of_type.start) & (rows < of_type.stop)]
+            return Candidates(vectors[rows], rows, self._longest_item)
+        if item_type is None:
+            return None
+        return Candidates(vectors[of_type.start : of_type.stop], np.array(of_type, np.int32), self._longest_item)
+
+    def _denied(self, deny: Iterable[ItemKey] | None) -> NDArray[np.int32]:
+        """The rows of what must not be shown; what is not there cannot be shown anyway."""
+        rows = self.items.find([] if deny is None else listed_items(deny))
+        return np.unique(rows[rows >= 0])
+
+    @cached_property
+    def _num_users_of(self) -> NDArray[np.float32]:
+        items = self.exported.seen.items
+        self.exported.check_rows(items)
+        return np.bincount(items, minlength=len(self.exported.item_ids)).astype(np.float32)
+
+    def _popular(self, candidates: Candidates | None, denied: NDArray[np.int32], k: int) -> list[Recommendation]:
+        """What most users have, in any part of the data."""
+        rows = (candidates or self._all_items).rows
+        popularity = Candidates(self._num_users_of[rows, None], rows)
+        best = self.best(np.ones((1, 1), np.float32), popularity, excluding(UserItems.none(1), denied), k)
+        return self._recommendations(best, "popularity")[0]
+
+    def _nearest(self, embeddings: NDArray[np.float32], length: float, rows: NDArray[np.int32], k: int) -> Best:
+        """The k nearest rows by cosine, each row's own left out; none where the cosine is not above 0.
+
+        Args:
+          embeddings: [any, d] float32.
+          length: that of the longest embedding or more.
+          rows: [queries] int32, -1 for an unknown one, to which nothing is near.
+          k: at least 1.
+        """
+        taste = Candidates(embeddings[:, :-1], np.arange(len(embeddings), dtype=np.int32), length)
+        known = np.flatnonzero(rows >= 0)
+        # To an untrained row, which is zeros, all are equally near.
+        trained = known[taste.vectors[rows[known]].any(axis=1)]
+        own = UserItems(np.arange(len(trained) + 1), rows[trained])
+        found = self.best(taste.vectors[rows[trained]], taste, own, k)
+        best = Best.nothing(len(rows), found.rows.shape[1])
+        best.rows[trained] = np.where(found.scores > 0, found.rows, -1)
+        best.scores[trained] = found.scores
+        return best
+
+    def _recommendations(self, best: Best, source: Literal["model", "popularity"]) -> list[list[Recommendation]]:
+        return [
+            [Recommendation(*self._described(row), score, source) for row, score in answer] for answer in _answers(best)
+        ]
+
+    def _described(self, row: int) -> tuple[str, str, str | None]:
+        exported = self.exported
+        return tuple(column[row].as_py() for column in (exported.item_types, exported.item_ids, exported.titles))
+
+
+def _check_unknown(unknown: str, allowed: Sequence[str]) -> None:
+    if unknown not in allowed:
+        raise ServingError(f"unknown: expected {' or '.join(map(repr, allowed))}, found {unknown!r}")
+
+
+def _of_known(
+    values: Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]],
+    users: NDArray[np.int32],
+    items: NDArray[np.int32],
+) -> NDArray[np.float32]:
+    """[users, items] float32 values of the rows, NaN where one of them is -1."""
+    if (users >= 0).all() and (items >= 0).all():
+        return values(users, items)
+    found = np.full((len(users), len(items)), np.nan, np.float32)
+    found[np.ix_(users >= 0, items >= 0)] = values(users[users >= 0], items[items >= 0])
+    return found
+
+
+def _answers(best: Best) -> list[list[tuple[int, float]]]:
+    """Each query's rows and scores, without what is missing."""
+    return [
+        [(row, score) for row, score in zip(rows, scores, strict=True) if row >= 0]
+        for rows, scores in zip(best.rows.tolist(), best.scores.tolist(), strict=True)
+    ]

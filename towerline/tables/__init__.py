@@ -1,0 +1,1 @@
+"""Tables as Ibis expressions on DuckDB."""

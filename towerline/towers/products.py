@@ -1,0 +1,59 @@
+"""Matrix products and lengths whose last bits are the same on every processor.
+
+TensorFlow's own matrix product sums in blocks that depend on the sizes of the processor's caches, with kernels made for
+its vector extensions. NumPy's is OpenBLAS', whose kernel and blocks are fixed by the environment (see stages/__init__).
+TensorFlow's 1/x and 1/sqrt(x) start from approximations that AMD and Intel tabulate differently, while square root and
+division are exact to the last bit. In a graph TensorFlow would turn x / sqrt(y) back into x * 1/sqrt(y): not where
+something stands between the two, nor in divide_no_nan.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towerline.towers import tf
+
+# The least length that a vector is divided by: the zero vector stays as it is.
+_SHORTEST = 1e-6
+
+
+def matmul(left: tf.Tensor, right: tf.Tensor, transpose_left: bool = False, transpose_right: bool = False) -> tf.Tensor:
+    """NumPy's product of two float32 matrices, either of them transposed first; it has no gradient of its own."""
+
+    def product(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = (one.T if transpose_left else one) @ (other.T if transpose_right else other)
+        return found
+
+    # Not stateful: what has the same inputs has the same output, and may be left out where nobody needs it.
+    found = tf.numpy_function(product, [left, right], tf.float32, stateful=False)
+    found.set_shape([left.shape[1 if transpose_left else 0], right.shape[0 if transpose_right else 1]])
+    return found
+
+
+@tf.custom_gradient
+def inner_products(query: tf.Tensor, candidates: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    """[queries, candidates] inner products of [queries, d] and [candidates, d] float32."""
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return matmul(upstream, candidates), matmul(upstream, query, transpose_left=True)
+
+    return matmul(query, candidates, transpose_right=True), gradient
+
+
+@tf.custom_gradient
+def unit(vectors: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    """[rows, d] float32 vectors over their lengths; the zero vector stays as it is."""
+    length = tf.maximum(tf.sqrt(tf.reduce_sum(tf.square(vectors), axis=1, keepdims=True)), _SHORTEST)
+    found = vectors / length
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        # What is left of the gradient at a right angle to the vector.
+        return (upstream - found * tf.reduce_sum(found * upstream, axis=1, keepdims=True)) / length
+
+    return found, gradient
+
+
+def over_root(numerator: tf.Tensor, square: tf.Tensor) -> tf.Tensor:
+    """[...] float32 numerator / sqrt(square), the numerator a number or of the same shape; square is above 0."""
+    return tf.math.divide_no_nan(numerator, tf.sqrt(square))

@@ -1,0 +1,75 @@
+"""The query and the candidate tower: an index in, an embedding out."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towerline.towers import tf
+from towerline.towers.products import unit
+
+
+def embeddings(vectors: tf.Tensor, extra: tf.Tensor) -> NDArray[np.float32]:
+    """[rows, dimension + 1] float32: the unit vectors, or zero vectors, of the rows, and the extra dimension."""
+    found: NDArray[np.float32] = tf.concat([unit(tf.convert_to_tensor(vectors)), extra[:, None]], axis=1).numpy()
+    return found
+
+
+class Tower(tf.keras.Model):
+    """Id lookup, embedding, L2 normalisation, and one more dimension for what the score needs beside the cosine.
+
+    The extra dimension is 1 for a query and the popularity prior for a candidate, so that the inner product of the two
+    towers' outputs is the cosine plus the prior, and a search for the largest score stays a plain inner product search.
+    The zero vector, which stands for an id without training rows, is left as it is: its score is the prior alone.
+
+    Attributes:
+      embedding: [num_ids, dimension] float32, before normalisation; row 0 is the unknown id.
+      extra: [num_ids] float32, not trained.
+    """
+
+    def __init__(self, num_ids: int, dimension: int, name: str) -> None:
+        super().__init__(name=name)
+        self.embedding = self.add_weight(
+            name="embedding",
+            shape=[num_ids, dimension],
+            initializer="zeros",
+        )
+        self.extra = self.add_weight(name="extra", shape=[num_ids], initializer="ones", trainable=False)
+
+    def start_from(self, vectors: NDArray[np.float32], index: NDArray[np.int64]) -> None:
+        """Takes over the [num_ids, dimension] vectors, and zero vectors for all ids but those at `index`.
+
+        No gradient will move what is at zero: these are the ids without training rows.
+        """
+        known = np.zeros((len(vectors), 1), np.float32)
+        known[index] = 1
+        self.embedding.assign(vectors * known)
+
+    def directions(self, index: tf.Tensor) -> tf.Tensor:
+        """[batch, dimension] unit vectors, or zero vectors, of [batch] int32 indices."""
+        return unit(tf.gather(self.embedding, index))
+
+    def all_embeddings(self) -> NDArray[np.float32]:
+        """[num_ids, dimension + 1] float32, of every index, as they are exported and searched."""
+        return embeddings(self.embedding, self.extra)
+
+
+class Towers(tf.keras.Model):
+    """Both towers as one piece that can be saved and rebuilt without the tasks they were trained on."""
+
+    def __init__(self, num_users: int, num_items: int, dimension: int) -> None:
+        """
+        Args:
+          num_users, num_items: sizes of the vocabularies, the unknown id not counted.
+          dimension: of the embeddings, without the extra dimension.
+        """
+        super().__init__(name="towers")
+        self.query = Tower(num_users + 1, dimension, name="query")
+        self.candidate = Tower(num_items + 1, dimension, name="candidate")
+        self.built = True
+
+    @classmethod
+    def load(cls, weights: Path, num_users: int, num_items: int, dimension: int) -> "Towers":
+        towers = cls(num_users, num_items, dimension)
+        towers.load_weights(weights)
+        return towers
