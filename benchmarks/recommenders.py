@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from stages.baselines.models import most_popular
 from stages.train.fitting import fit
 from stages.train.params import TrainParams
 from towerline.artifacts.split import Interactions
-from towerline.ranking.scorers import Embeddings
+from towerline.ranking.scorers import Embeddings, most_popular
 from towerline.towers import tf
 
 # Chosen on Gowalla's validation part.

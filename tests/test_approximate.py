@@ -138,7 +138,7 @@ def test_lists_that_hold_too_few_items_are_no_reason_for_serving_to_find_none() 
     counts = draw.choice([0, 3, 200, 900, 1_500, 1_995, 2_000], size=len(queries))
     rows = [np.sort(draw.choice(2_000, size=count, replace=False)) for count in counts]
     user = np.repeat(np.arange(len(queries), dtype=np.int32), counts)
-    excluded = UserItems.of_pairs(user, np.concatenate(rows).astype(np.int32), len(queries) - 1)
+    excluded = UserItems.of_pairs(user, np.concatenate(rows).astype(np.int32), num_rows=len(queries))
     candidates = Candidates(items, np.arange(2_000, dtype=np.int32))
     together = best_of_index(queries, index, candidates, excluded, 20)
     wanted = best_items(queries, candidates, excluded, 20)

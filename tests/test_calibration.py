@@ -24,9 +24,10 @@ def drawn_choices(temperature: float, prior: float, users: int = 1500, items: in
     # Gumbel noise: the order of drawing without replacement.
     order = np.argsort(-(logits + draw.gumbel(size=logits.shape)), axis=1).astype(np.int32)
     user = np.arange(users, dtype=np.int32)
-    excluded = UserItems.of_pairs(np.repeat(user, 2), draw.permuted(order[:, 1:], axis=1)[:, :2].ravel(), users - 1)
+    taken = draw.permuted(order[:, 1:], axis=1)[:, :2].ravel()
+    excluded = UserItems.of_pairs(np.repeat(user, 2), taken, num_rows=users)
     free = np.array([row[~np.isin(row, excluded.of_users(user[r : r + 1]).items)][:1] for r, row in enumerate(order)])
-    return (*vectors, log_popularity, UserItems.of_pairs(user, free.ravel(), users - 1), excluded)  # type: ignore[return-value]
+    return (*vectors, log_popularity, UserItems.of_pairs(user, free.ravel(), num_rows=users), excluded)  # type: ignore[return-value]
 
 
 def negative_log_likelihood(weights: NDArray[np.float64], case: Case) -> float:

@@ -12,16 +12,20 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from stages.baselines import models as baselines
+from stages.evaluate.data import Data
 from stages.evaluate.evaluation import (
-    ALL,
     COLD_USERS,
     EVERYTHING,
+    ITEM_TYPE,
+    OVERALL,
     WITHIN_TYPE,
-    Data,
     Evaluation,
     Slice,
     activity_groups,
     evaluated,
+)
+from stages.evaluate.evaluation import (
+    ITEMS as TEST_ITEMS,
 )
 from stages.evaluate.exposure import exposure, gini, popularity_groups
 from stages.evaluate.uncertainty import bootstrap_interval, holm, paired_p_values
@@ -30,7 +34,7 @@ from towerline.artifacts.split import Interactions
 from towerline.metrics.ranking import rank_metrics
 from towerline.metrics.ratings import mean_rating, rating_biases
 from towerline.ranking import blocks
-from towerline.ranking.scorers import Chance, Embeddings, ItemWeights, Scorer, arrays_of, scorer_of
+from towerline.ranking.scorers import Chance, Embeddings, ItemWeights, Scorer, arrays_of, most_popular, scorer_of
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 
@@ -52,7 +56,7 @@ def planted(seed: int = 0) -> tuple[Interactions, Interactions]:
 
 
 def history_of(train: Interactions) -> UserItems:
-    return UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
+    return UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1)
 
 
 def data_of(
@@ -63,8 +67,8 @@ def data_of(
     return Data.of_parts(train, nothing, test, kinds, repeats)
 
 
-def mean(evaluation: Evaluation, metric: str, candidates: str = EVERYTHING, group: str = ALL) -> float:
-    return float(evaluation.values[Slice(candidates, group)][metric].mean())
+def mean(evaluation: Evaluation, metric: str, k: int, part: Slice = OVERALL) -> float:
+    return float(evaluation.values[part][metric, k].mean())
 
 
 SCORERS: dict[str, Any] = {
@@ -79,7 +83,7 @@ def test_personal_baselines_find_the_planted_groups(name: str) -> None:
     train, test = planted()
     scorer = SCORERS[name](history_of(train))
     # A group has 10 items: what is not train is test, and all of it is among the first 10.
-    assert mean(evaluated(scorer, data_of(train, test), [10], False), "recall@10") == 1.0
+    assert mean(evaluated(scorer, data_of(train, test), [10], False), "recall", 10) == 1.0
 
 
 def test_item_knn_is_the_cosine_of_columns_cut_to_the_nearest() -> None:
@@ -128,7 +132,7 @@ def test_a_random_order_has_the_recall_that_counting_gives() -> None:
     left = ITEMS - data.warm.activity
     for k in (1, 5, 10):
         draws = [
-            mean(evaluated(Chance(np.asarray(seed), np.asarray(ITEMS + 1)), data, [k], False), f"recall@{k}")
+            mean(evaluated(Chance(np.asarray(seed), np.asarray(ITEMS + 1)), data, [k], False), "recall", k)
             for seed in range(200)
         ]
         error = np.std(draws) / len(draws) ** 0.5
@@ -197,8 +201,8 @@ def test_order_of_users_labels_of_items_and_size_of_blocks_change_no_metric(seed
         data = data_of(relabelled(train, user, item), relabelled(test, user, item), moved_kinds)
         after = evaluated(moved, data, [3, 10], True)
     # Popularity groups break ties by index, so they are not among what has to stay.
-    slices = [one for one in before.values if not one.group.startswith("items=")]
-    assert {Slice(WITHIN_TYPE, "item_type=book"), Slice(EVERYTHING, ALL)} < set(slices)
+    slices = [one for one in before.values if one.by != TEST_ITEMS]
+    assert {Slice(WITHIN_TYPE, ITEM_TYPE, "book"), OVERALL} < set(slices)
     for one in slices:
         for metric, values in before.values[one].items():
             np.testing.assert_allclose(np.sort(values), np.sort(after.values[one][metric]), atol=1e-12)
@@ -214,8 +218,8 @@ def test_test_items_that_were_seen_are_never_found_unless_repeats_are_wanted() -
         USERS,
         ITEMS,
     )
-    assert mean(evaluated(scorer, data_of(both, test), [10], False), "recall@10") == 0.0
-    assert mean(evaluated(scorer, data_of(both, test, repeats=True), [10], False), "recall@10") > 0.9
+    assert mean(evaluated(scorer, data_of(both, test), [10], False), "recall", 10) == 0.0
+    assert mean(evaluated(scorer, data_of(both, test, repeats=True), [10], False), "recall", 10) > 0.9
 
 
 def test_an_item_nobody_wants_moves_nothing_but_coverage() -> None:
@@ -228,8 +232,8 @@ def test_an_item_nobody_wants_moves_nothing_but_coverage() -> None:
     before = evaluated(scorer, data_of(train, test), [5], False)
     after = evaluated(unwanted, data_of(larger[0], larger[1], np.array(["", *["film"] * (ITEMS + 1)])), [5], False)
     assert (before.shown == after.shown).all()
-    for metric, values in before.values[Slice(EVERYTHING, ALL)].items():
-        assert (values == after.values[Slice(EVERYTHING, ALL)][metric]).all()
+    for metric, values in before.values[OVERALL].items():
+        assert (values == after.values[OVERALL][metric]).all()
     first, second = (exposure(before.shown, one, USERS) for one in (counts, np.append(counts, 0)))
     assert second.coverage == pytest.approx(first.coverage * ITEMS / (ITEMS + 1))
     assert second.novelty == first.novelty
@@ -243,27 +247,27 @@ def test_within_a_type_the_other_types_do_not_stand_before() -> None:
     items = np.where(kinds == "film", 100, -np.arange(ITEMS + 1)).astype(np.float32)
     scorer = Embeddings(np.ones((USERS + 1, 1), np.float32), items[:, None])
     found = evaluated(scorer, data_of(train, test, kinds), [2, 3], True)
-    assert mean(found, "recall@3", EVERYTHING, "item_type=book") == 0.0
+    assert mean(found, "recall", 3, Slice(EVERYTHING, ITEM_TYPE, "book")) == 0.0
     # User 1 is shown 2 and 3, user 2 is shown 1 and 3: what they had is left out.
-    assert mean(found, "recall@2", WITHIN_TYPE, "item_type=book") == 0.5
-    assert mean(found, "recall@3", WITHIN_TYPE, "item_type=book") == 1.0
+    assert mean(found, "recall", 2, Slice(WITHIN_TYPE, ITEM_TYPE, "book")) == 0.5
+    assert mean(found, "recall", 3, Slice(WITHIN_TYPE, ITEM_TYPE, "book")) == 1.0
 
 
 def test_cold_users_and_cold_items_are_reported_apart() -> None:
     train = part(np.array([[1, 1], [1, 2], [2, 2], [3, 3]], np.int32))
     test = part(np.array([[1, 3], [2, 4], [4, 2], [2, 1]], np.int32))
     data = data_of(train, test)
-    popular = baselines.most_popular(train.item_index, USERS, ITEMS)
+    popular = most_popular(train.item_index, USERS, ITEMS)
     found = evaluated(popular, data, [2], False)
-    assert data.counts() == {
+    assert dict(data.counts()) == {
         "users_ranked": 2,
         "cold_users": 1,
         "users_without_test_items": USERS - 3,
         "test_rows": 4,
         "test_rows_of_items_without_training_rows": 1,
     }
-    assert mean(found, "recall@2", group=COLD_USERS) == 1.0
-    assert found.values[Slice(EVERYTHING, "items=cold")] == {"recall@2": np.array([0.0])}
+    assert mean(found, "recall", 2, part=Slice(EVERYTHING, COLD_USERS)) == 1.0
+    assert found.values[Slice(EVERYTHING, TEST_ITEMS, "cold")] == {("recall", 2): np.array([0.0])}
 
 
 # Exposure and uncertainty.
@@ -347,9 +351,9 @@ def test_popularity_on_movielens_is_what_ten_lines_of_pandas_find() -> None:
     train, test = (Interactions(user[cut], item[cut], None, *sizes) for cut in (slice(80_000), slice(80_000, None)))
     kinds = np.array(["", *["film"] * sizes[1]])
     data = Data.of_parts(train, Interactions(user[:0], item[:0], None, *sizes), test, kinds, repeats=False)
-    popular = baselines.most_popular(train.item_index, *sizes)
+    popular = most_popular(train.item_index, *sizes)
     ranked = rank_items(popular, data.warm.users, data.warm.excluded, 20)
-    found = rank_metrics(ranked, data.warm.relevant, [20])["recall@20"].mean()
+    found = rank_metrics(ranked, data.warm.relevant, [20])["recall", 20].mean()
 
     frame = pd.DataFrame({"user": user, "item": item})
     learnt, held_out = frame[:80_000], frame[80_000:]

@@ -82,7 +82,7 @@ def made(users: int = 300, items: int = 200, dimension: int = 9, seed: int = 1, 
     item_vectors[: items // 10] = np.zeros(dimension)
     kinds = ["film" if row % 3 == 0 else "book" for row in range(items)]
     pairs = draw.integers(0, items, (users - 1, seen)).astype(np.int32)
-    rows = UserItems.of_pairs(np.repeat(np.arange(1, users, dtype=np.int32), seen), pairs.ravel(), users - 1)
+    rows = UserItems.of_pairs(np.repeat(np.arange(1, users, dtype=np.int32), seen), pairs.ravel(), num_rows=users)
     # What publishing does not read is None.
     return Exported._make([None] * len(Exported._fields))._replace(
         version=f"{seed:012x}",
@@ -274,7 +274,7 @@ def test_somebody_who_has_seen_much_is_recommended_as_many_by_default(asked: Ask
     items = np.concatenate([np.tile(np.arange(3), 50), best]).astype(np.int32)
     publish(
         server.dsn(),
-        exported._replace(seen=UserItems.of_pairs(np.concatenate([others, own]), items, 49)),
+        exported._replace(seen=UserItems.of_pairs(np.concatenate([others, own]), items, num_rows=50)),
         Names("much"),
     )
     query = RECOMMENDED_UNSEEN_ITEMS_OF_TYPE.replace("towerline.", "much.")

@@ -48,7 +48,7 @@ def make_export(folder: Path, seed: int, size: int = 0) -> Path:
 
     embeddings = Embeddings(vectors(USERS, np.ones(USERS + 1)), vectors(ITEMS, draw.random(ITEMS + 1)))
     pairs = draw.permutation(USERS * ITEMS)[: 10 * USERS]
-    seen = UserItems.of_pairs((pairs // ITEMS).astype(np.int32), (pairs % ITEMS).astype(np.int32), USERS - 1)
+    seen = UserItems.of_pairs((pairs // ITEMS).astype(np.int32), (pairs % ITEMS).astype(np.int32), num_rows=USERS)
     users = pa.table({"user_id": [f"u{row:03d}" for row in range(USERS)]})
     items = pa.table(
         {

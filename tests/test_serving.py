@@ -406,7 +406,7 @@ def test_a_folded_in_vector_is_a_step_up_the_likelihood_of_the_history() -> None
     items[29] = 0
     prior = draw.normal(size=30) / 5
     exported = np.column_stack([items, prior]).astype(np.float32)
-    history = UserItems.of_pairs(np.array([0, 0, 2, 3], np.int32), np.array([4, 9, 11, 29], np.int32), 3)
+    history = UserItems.of_pairs(np.array([0, 0, 2, 3], np.int32), np.array([4, 9, 11, 29], np.int32), num_rows=4)
     found = folded_in(history, exported, temperature=0.3)
     assert found.dtype == np.float32
     for row, own in enumerate([[4, 9], [], [11], [29]]):

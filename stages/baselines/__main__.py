@@ -29,7 +29,7 @@ from towerline.metrics.ratings import RatingModel, bias_trials, mean_rating
 from towerline.metrics.validation import HeldOut
 from towerline.pipeline import formats
 from towerline.pipeline.terminal import progress, run
-from towerline.ranking.scorers import Chance, ItemWeights, Scorer, arrays_of
+from towerline.ranking.scorers import Chance, ItemWeights, Scorer, arrays_of, most_popular
 from towerline.ranking.user_items import UserItems
 
 Model = TypeVar("Model")
@@ -133,7 +133,7 @@ class Parts(NamedTuple):
     @classmethod
     def read(cls) -> "Parts":
         train, validation = map(read_interactions, (TRAIN, VALIDATION))
-        history = UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
+        history = UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1)
         names = pq.read_table(ITEM_VOCABULARY, columns=["item_type"])["item_type"].to_pylist()
         types, number = np.unique(names, return_inverse=True)
         item_type = np.concatenate([number[:1], number])
@@ -154,7 +154,7 @@ def simple_ones(params: BaselinesParams, parts: Parts) -> dict[str, Scorer]:
     if params.random:
         found["random"] = Chance(np.asarray(params.seed), np.asarray(train.num_items + 1))
     if params.most_popular:
-        found["most_popular"] = baselines.most_popular(train.item_index, train.num_users, train.num_items)
+        found["most_popular"] = most_popular(train.item_index, train.num_users, train.num_items)
     if params.most_popular_of_type and parts.num_types > 1:
         found["most_popular_of_type"] = baselines.most_popular_of_type(train, parts.item_type, parts.num_types)
     return found
@@ -211,7 +211,7 @@ def save(models: Mapping[str, Any], trials: list[Trial]) -> None:
     with formats.replacing(BASELINES) as folder:
         folder.mkdir()
         for name, model in models.items():
-            arrays = model._asdict() if isinstance(model, RatingModel) else arrays_of(model)
+            arrays = model.arrays() if isinstance(model, RatingModel) else arrays_of(model)
             formats.write_arrays(folder / f"{name}.npz", arrays)
     rows = [["" if value is None else value for value in trial] for trial in trials]
     formats.write_csv(BASELINES_TABLE, TABLE_HEADER, rows)

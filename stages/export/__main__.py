@@ -89,7 +89,7 @@ def seen_items(num_users: int) -> UserItems:
         interactions, users, items = (connection.read_parquet(path) for path in paths)
         pairs = expressions.with_indices(interactions, users, items).select("user_index", "item_index").to_pyarrow()
     user, item = (pairs[name].to_numpy() - np.int32(1) for name in ("user_index", "item_index"))
-    return UserItems.of_pairs(user, item, num_users - 1)
+    return UserItems.of_pairs(user, item, num_rows=num_users)
 
 
 def write_index(path: Path, embeddings: Embeddings, min_recall: float) -> float:

@@ -103,7 +103,7 @@ def nearest(vectors: NDArray[np.float32], ids: NDArray[np.int32], count: int) ->
       count: how many neighbours each.
     """
     known = np.flatnonzero(trained(vectors)).astype(np.int32)
-    itself = UserItems.of_pairs(np.arange(len(ids), dtype=np.int32), ids, len(ids) - 1)
+    itself = UserItems.of_pairs(np.arange(len(ids), dtype=np.int32), ids, num_rows=len(ids))
     index = rank_items(Embeddings(vectors, vectors), ids, itself, count, known)
     cosine = np.einsum("id,ind->in", vectors[ids], vectors[index])
     return Neighbours(index, np.where(index > 0, cosine, 0).astype(np.float32))

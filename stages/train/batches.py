@@ -79,7 +79,7 @@ class UserBatches:
           batch_size: users a batch.
           candidates: sampled candidates a batch, on average.
         """
-        self.history = UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
+        self.history = UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1)
         self.rating = rating[np.lexsort((train.item_index, train.user_index))]
         self.active = np.flatnonzero(self.history.counts()).astype(np.int32)
         self.batch_size = batch_size

@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 
 from towerline.ranking.user_items import UserItems
 
+# The name of a metric and its cutoff k, and the values of the queries.
+Metric = tuple[str, int]
+Values = dict[Metric, NDArray[np.float64]]
+
 
 def hits(ranked: NDArray[np.int32], relevant: UserItems) -> NDArray[np.bool_]:
     """Whether each ranked item is one of its query's held-out items.
@@ -120,23 +124,23 @@ def _first(hit: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
     return hit[:, :k]
 
 
-def rank_metrics(ranked: NDArray[np.int32], relevant: UserItems, cutoffs: list[int]) -> dict[str, NDArray[np.float64]]:
-    """All metrics of each query, named like recall@20, at every cutoff in turn.
+def rank_metrics(ranked: NDArray[np.int32], relevant: UserItems, cutoffs: list[int]) -> Values:
+    """All metrics of each query at every cutoff in turn.
 
     Args:
       ranked, relevant: as in hits().
       cutoffs: each from 1 to num_ranked.
 
     Returns:
-      metric -> [num_queries].
+      (metric, k), such as ("recall", 20) -> [num_queries] float64.
     """
     hit, num_relevant = hits(ranked, relevant), relevant.counts()
-    values: dict[str, NDArray[np.float64]] = {}
+    values: Values = {}
     for k in cutoffs:
-        values[f"recall@{k}"] = recall_at_k(hit, num_relevant, k)
-        values[f"precision@{k}"] = precision_at_k(hit, k)
-        values[f"ndcg@{k}"] = ndcg_at_k(hit, num_relevant, k)
-        values[f"mrr@{k}"] = reciprocal_rank_at_k(hit, k)
-        values[f"map@{k}"] = average_precision_at_k(hit, num_relevant, k)
-        values[f"hit_rate@{k}"] = hit_rate_at_k(hit, k)
+        values["recall", k] = recall_at_k(hit, num_relevant, k)
+        values["precision", k] = precision_at_k(hit, k)
+        values["ndcg", k] = ndcg_at_k(hit, num_relevant, k)
+        values["mrr", k] = reciprocal_rank_at_k(hit, k)
+        values["map", k] = average_precision_at_k(hit, num_relevant, k)
+        values["hit_rate", k] = hit_rate_at_k(hit, k)
     return values

@@ -1,11 +1,12 @@
 """Predicted ratings from embeddings and biases, and their errors."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
+from towerline.ranking.scorers import KIND, Kind
 
 # Alternating least squares of the biases is at its minimum long before.
 BIAS_SWEEPS = 30
@@ -54,6 +55,15 @@ class RatingModel(NamedTuple):
         """[rows] float32 ratings of the pairs without the part that is the embeddings'."""
         biases: NDArray[np.float32] = self.offset + self.user_bias[user_index] + self.item_bias[item_index]
         return biases
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays that the file of a baseline keeps: its kind and its fields."""
+        return {KIND: np.array(Kind.RATING_MODEL.value), **self._asdict()}
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, NDArray[Any]]) -> "RatingModel":
+        """The model that arrays() made the arrays of."""
+        return cls(**{name: array for name, array in arrays.items() if name != KIND})
 
 
 def mean_rating(train: Interactions) -> RatingModel:

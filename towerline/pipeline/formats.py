@@ -96,10 +96,11 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         return dict(file)
 
 
-def write_json(path: Path, content: Mapping[str, Any], decimals: int = DECIMALS) -> None:
-    """Writes JSON with sorted keys and rounded floats; raises ValueError for NaN and infinity."""
+def write_json(path: Path, content: Mapping[str, Any], decimals: int = DECIMALS, sort_keys: bool = True) -> None:
+    """Writes JSON with rounded floats; raises ValueError for NaN and infinity."""
+    rounded = _rounded(content, decimals)
     with replacing(path) as unfinished:
-        text = json.dumps(_rounded(content, decimals), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(rounded, sort_keys=sort_keys, indent=2, ensure_ascii=False, allow_nan=False)
         unfinished.write_text(text + "\n", encoding="utf-8")
 
 

@@ -1,5 +1,6 @@
 """What gives every user a score for every item: embeddings, item-item weights, or chance."""
 
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -47,7 +48,7 @@ class ItemWeights(NamedTuple):
 
     Attributes:
       weights: [num_items + 1, num_items + 1] float32, dense or sparse; row j is what j in a history adds to each.
-      history: the items of every user in the train part.
+      history: the items of every user in the training set.
     """
 
     weights: "NDArray[np.float32] | sparse.csr_array"
@@ -86,32 +87,74 @@ class Chance(NamedTuple):
         return (_mixed(of_user[:, None] + items) >> np.uint64(40)).astype(np.float32)
 
 
+def most_popular(item_index: NDArray[np.int32], num_users: int, num_items: int) -> Embeddings:
+    """Embeddings of one dimension whose inner product is the item's number of training rows.
+
+    Args:
+      item_index: [rows] int32 items of the training rows.
+      num_users, num_items: sizes of the vocabularies, the unknown id not counted.
+
+    Returns:
+      [num_users + 1, 1] ones and [num_items + 1, 1] counts, float32, exact up to 2^24 rows per item.
+    """
+    counts = np.bincount(item_index, minlength=num_items + 1).astype(np.float32)
+    return Embeddings(np.ones((num_users + 1, 1), np.float32), counts[:, None])
+
+
+class Kind(StrEnum):
+    """What the arrays in the file of a baseline are; the file has it as the array KIND."""
+
+    EMBEDDINGS = "embeddings"
+    DENSE_WEIGHTS = "dense_item_weights"
+    SPARSE_WEIGHTS = "sparse_item_weights"
+    CHANCE = "chance"
+    # towerline.metrics.ratings.RatingModel, which predicts ratings and ranks nothing.
+    RATING_MODEL = "rating_model"
+
+
+KIND = "kind"
+_SPARSE_FIELDS = ("data", "indices", "indptr")
+
+
 def arrays_of(scorer: Scorer) -> dict[str, NDArray[Any]]:
-    """What scorer_of() needs to make the scorer again, the history of ItemWeights apart."""
-    if isinstance(scorer, ItemWeights):
-        weights = scorer.weights
-        if isinstance(weights, np.ndarray):
-            return {"weights": weights}
-        return {name: getattr(weights, name) for name in ("data", "indices", "indptr")}
-    if isinstance(scorer, Embeddings | Chance):
-        return scorer._asdict()
+    """The arrays that a file keeps of a scorer: its kind and its fields, except for the history of ItemWeights."""
+    match scorer:
+        case ItemWeights(np.ndarray() as weights):
+            return {KIND: np.array(Kind.DENSE_WEIGHTS.value), "weights": weights}
+        case ItemWeights(weights):
+            fields = {name: getattr(weights, name) for name in _SPARSE_FIELDS}
+            return {KIND: np.array(Kind.SPARSE_WEIGHTS.value), **fields}
+        case Embeddings():
+            return {KIND: np.array(Kind.EMBEDDINGS.value), **scorer._asdict()}
+        case Chance():
+            return {KIND: np.array(Kind.CHANCE.value), **scorer._asdict()}
     raise TypeError(f"expected Embeddings, ItemWeights or Chance, found {type(scorer).__name__}")
 
 
 def scorer_of(arrays: dict[str, NDArray[Any]], history: UserItems) -> Scorer:
-    """The scorer of the arrays that arrays_of() made of it.
+    """The scorer that arrays_of() made the arrays of.
 
     Args:
       arrays: name -> array.
-      history: the items of every user in the train part.
+      history: the items of every user in the training set.
+
+    Raises:
+      ValueError: the arrays are of no kind of scorer.
     """
-    if "weights" in arrays:
-        return ItemWeights(arrays["weights"], history)
-    if "indptr" in arrays:
-        size = len(arrays["indptr"]) - 1
-        parts = (arrays["data"], arrays["indices"], arrays["indptr"])
-        return ItemWeights(sparse.csr_array(parts, shape=(size, size)), history)
-    return Chance(**arrays) if "seed" in arrays else Embeddings(**arrays)
+    fields = {name: array for name, array in arrays.items() if name != KIND}
+    match str(arrays.get(KIND)):
+        case Kind.EMBEDDINGS:
+            return Embeddings(**fields)
+        case Kind.DENSE_WEIGHTS:
+            return ItemWeights(fields["weights"], history)
+        case Kind.SPARSE_WEIGHTS:
+            size = len(fields["indptr"]) - 1
+            parts = tuple(fields[name] for name in _SPARSE_FIELDS)
+            return ItemWeights(sparse.csr_array(parts, shape=(size, size)), history)
+        case Kind.CHANCE:
+            return Chance(**fields)
+        case kind:
+            raise ValueError(f"expected arrays of a scorer, found the kind {kind}")
 
 
 def _mixed(number: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -11,7 +11,7 @@ class UserItems(NamedTuple):
     """Items by user: those of user u are items[starts[u] : starts[u + 1]], ascending and each once.
 
     Attributes:
-      starts: [num_users + 2] int64; user indices run from 0, the unknown user.
+      starts: [num_rows + 1] int64; rows of user indices run from 0, the unknown user.
       items: [pairs] int32 item indices.
     """
 
@@ -19,14 +19,19 @@ class UserItems(NamedTuple):
     items: NDArray[np.int32]
 
     @classmethod
-    def of_pairs(cls, user_index: NDArray[np.int32], item_index: NDArray[np.int32], num_users: int) -> "UserItems":
-        """Builds the rows from pairs in any order; a pair that stands there twice counts once."""
-        if not len(user_index):
-            return cls.none(num_users + 1)
+    def of_pairs(cls, row: NDArray[np.int32], item_index: NDArray[np.int32], *, num_rows: int) -> "UserItems":
+        """Builds the rows from pairs in any order; a pair that stands there twice counts once.
+
+        Args:
+          row, item_index: [pairs] int32.
+          num_rows: number of rows, above all of `row`; for rows of user indices one more than there are users.
+        """
+        if not len(row):
+            return cls.none(num_rows)
         width = int(item_index.max()) + 1
-        pairs = np.sort(user_index.astype(np.int64) * width + item_index)
+        pairs = np.sort(row.astype(np.int64) * width + item_index)
         pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
-        counts = np.bincount(pairs // width, minlength=num_users + 1)
+        counts = np.bincount(pairs // width, minlength=num_rows)
         return cls(np.concatenate([[0], np.cumsum(counts)]), (pairs % width).astype(np.int32))
 
     @classmethod
@@ -35,7 +40,7 @@ class UserItems(NamedTuple):
         return cls(np.zeros(num_rows + 1, np.int64), np.zeros(0, np.int32))
 
     def counts(self) -> NDArray[np.int64]:
-        """[num_users + 1] number of items of each user."""
+        """[num_rows] number of items of each row."""
         return np.diff(self.starts)
 
     def of_users(self, users: NDArray[np.int32]) -> "UserItems":

@@ -253,7 +253,7 @@ def excluding(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:
         return excluded
     num_queries = len(excluded.starts) - 1
     query = np.concatenate([excluded.rows(), np.repeat(np.arange(num_queries), len(rows))]).astype(np.int32)
-    return UserItems.of_pairs(query, np.concatenate([excluded.items, np.tile(rows, num_queries)]), num_queries - 1)
+    return UserItems.of_pairs(query, np.concatenate([excluded.items, np.tile(rows, num_queries)]), num_rows=num_queries)
 
 
 def _columns(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:

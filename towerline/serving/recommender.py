@@ -168,7 +168,7 @@ class Recommender:
                     self.items.rows(items)
         rows = [of_person[of_person >= 0] for of_person, known in zip(found, answered, strict=True) if known]
         person = np.repeat(np.arange(len(rows), dtype=np.int32), [len(of_person) for of_person in rows])
-        history = UserItems.of_pairs(person, np.concatenate([np.zeros(0, np.int32), *rows]), len(rows) - 1)
+        history = UserItems.of_pairs(person, np.concatenate([np.zeros(0, np.int32), *rows]), num_rows=len(rows))
         queries = folded_in(history, self.exported.item_embeddings, self.exported.temperature)
         excluded = history if exclude_seen else None
         return self._recommended(queries, excluded, answered, k, item_type, allow, deny, unknown)

@@ -1,0 +1,169 @@
+"""The data that scorers are measured on: users with test items, the items they are not shown, and groups of items."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stages.evaluate.exposure import GROUPS, popularity_groups
+from towerline.artifacts.evaluate import CountRow
+from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
+from towerline.artifacts.vocabulary import ITEM_VOCABULARY
+from towerline.pipeline.errors import StageError
+from towerline.ranking.user_items import UserItems
+
+# The group of items without training rows, beside the groups by popularity.
+COLD_ITEMS = "cold"
+
+
+class Queries(NamedTuple):
+    """Users with their test items, and the items that they are not shown.
+
+    Attributes:
+      users: [queries] int32 user indices.
+      relevant: their test items, by query.
+      excluded: their training and validation items, by query; none where repeated consumption is evaluated.
+      activity: [queries] int64 number of their training and validation items.
+    """
+
+    users: NDArray[np.int32]
+    relevant: UserItems
+    excluded: UserItems
+    activity: NDArray[np.int64]
+
+    @classmethod
+    def of_users(cls, users: NDArray[np.int32], relevant: UserItems, seen: UserItems, repeats: bool) -> "Queries":
+        """The queries of some users.
+
+        Args:
+          users: [queries] int32.
+          relevant, seen: row u holds the test items, and the training and validation items, of user u.
+          repeats: true if seen items may be shown.
+        """
+        excluded = UserItems.none(len(users)) if repeats else seen.of_users(users)
+        return cls(users, relevant.of_users(users), excluded, seen.counts()[users])
+
+    def of_items(self, of_item: NDArray[np.bool_]) -> tuple[NDArray[np.int32], "Queries"]:
+        """The queries with test items for which of_item is true, restricted to these test items.
+
+        Args:
+          of_item: [num_items + 1] bool.
+
+        Returns:
+          [chosen] int32 rows of the queries that are left, and these queries.
+        """
+        rows = self.relevant.rows()
+        keep = of_item[self.relevant.items]
+        relevant = UserItems.of_pairs(rows[keep].astype(np.int32), self.relevant.items[keep], num_rows=len(self.users))
+        chosen = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
+        return chosen, Queries(
+            self.users[chosen], relevant.of_users(chosen), self.excluded.of_users(chosen), self.activity[chosen]
+        )
+
+
+class Data(NamedTuple):
+    """The data that scorers are measured on.
+
+    Attributes:
+      train, test: the training and the test set.
+      warm, cold: the users with test items, those with and those without training rows.
+      item_type: [num_items + 1] text; the unknown item's is empty.
+    """
+
+    train: Interactions
+    test: Interactions
+    warm: Queries
+    cold: Queries
+    item_type: NDArray[np.str_]
+
+    @classmethod
+    def of_parts(
+        cls,
+        train: Interactions,
+        validation: Interactions,
+        test: Interactions,
+        item_type: NDArray[np.str_],
+        repeats: bool,
+    ) -> "Data":
+        """The data of a split.
+
+        Args:
+          train, validation, test: the split.
+          item_type: [num_items + 1] text.
+          repeats: true if items of the training and validation set may be shown.
+        """
+        relevant = UserItems.of_pairs(test.user_index, test.item_index, num_rows=test.num_users + 1)
+        seen = UserItems.of_pairs(
+            np.concatenate([train.user_index, validation.user_index]),
+            np.concatenate([train.item_index, validation.item_index]),
+            num_rows=train.num_users + 1,
+        )
+        trained = np.bincount(train.user_index, minlength=train.num_users + 1) > 0
+        tested = relevant.counts() > 0
+        warm, cold = (
+            Queries.of_users(np.flatnonzero(tested & known).astype(np.int32), relevant, seen, repeats)
+            for known in (trained, ~trained)
+        )
+        return cls(train, test, warm, cold, item_type)
+
+    def item_counts(self) -> NDArray[np.int64]:
+        """[num_items + 1] int64 number of training rows of each item."""
+        return np.bincount(self.train.item_index, minlength=self.train.num_items + 1)
+
+    def num_train_users(self) -> int:
+        """The number of users with training rows."""
+        return len(np.unique(self.train.user_index))
+
+    def types(self) -> list[str]:
+        """The item types where there are several of them, else none."""
+        types = [str(kind) for kind in np.unique(self.item_type[1:])]
+        return types if len(types) > 1 else []
+
+    def item_groups(self) -> dict[str, NDArray[np.bool_]]:
+        """Popularity group, or COLD_ITEMS -> [num_items + 1] bool, true for the items of the group."""
+        counts = self.item_counts()
+        group = np.where(counts > 0, popularity_groups(counts), len(GROUPS))
+        return {name: group == number for number, name in enumerate([*GROUPS, COLD_ITEMS])}
+
+    def counts(self) -> list[CountRow]:
+        """The numbers of users and of test rows, with those that the metrics leave out."""
+        cold_items = self.item_counts()[self.test.item_index] == 0
+        warm, cold = len(self.warm.users), len(self.cold.users)
+        return [
+            CountRow("users_ranked", warm),
+            CountRow("cold_users", cold),
+            CountRow("users_without_test_items", self.train.num_users - warm - cold),
+            CountRow("test_rows", len(self.test.user_index)),
+            CountRow("test_rows_of_items_without_training_rows", int(cold_items.sum())),
+        ]
+
+
+def read_data(repeats: bool) -> Data:
+    """Reads the split and the items' types.
+
+    Raises:
+      StageError: no test user has training rows.
+    """
+    train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))
+    with pq.ParquetFile(ITEM_VOCABULARY) as file:
+        types = file.read(columns=["item_type"])["item_type"].to_pylist()
+    data = Data.of_parts(train, validation, test, np.array(["", *types]), repeats)
+    if not len(data.warm.users):
+        raise StageError(f"{TEST}: expected users that {TRAIN} knows too, found none")
+    return data
+
+
+def is_test_set_later() -> bool:
+    """True if no row of the test set is older than any row of the training set; false where the data has no times."""
+    times = [_timestamps(path) for path in (TRAIN, TEST)]
+    return all(map(len, times)) and bool(times[0].max() <= times[1].min())
+
+
+def _timestamps(path: Path) -> NDArray[np.int64]:
+    """[rows] int64 seconds since 1970 UTC; no rows where the data has no times."""
+    with pq.ParquetFile(path) as file:
+        if "timestamp" not in file.schema_arrow.names:
+            return np.zeros(0, np.int64)
+        return np.asarray(np.from_dlpack(file.read(columns=["timestamp"])["timestamp"].combine_chunks()))

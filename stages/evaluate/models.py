@@ -1,0 +1,114 @@
+"""The model and the baselines as evaluate ranks them and predicts ratings with them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.evaluate.data import Data
+from stages.evaluate.evaluation import Evaluation, evaluated
+from towerline.artifacts.baselines import BASELINES
+from towerline.artifacts.evaluate import RatingRow, TutorialRow
+from towerline.artifacts.names import MODEL
+from towerline.artifacts.split import TEST, Interactions
+from towerline.artifacts.train import ITEM_EMBEDDINGS, RATING_HEAD, USER_EMBEDDINGS, read_embeddings
+from towerline.metrics.ranking import hits
+from towerline.metrics.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
+from towerline.pipeline import formats
+from towerline.pipeline.errors import StageError
+from towerline.pipeline.terminal import progress
+from towerline.ranking.scorers import KIND, Chance, Embeddings, Kind, Scorer, most_popular, scorer_of
+from towerline.ranking.top_k import rank_items
+from towerline.ranking.user_items import UserItems
+
+# The tutorial's FactorizedTopK, whose name and cutoff we keep so that figures can be compared.
+TUTORIAL_METRIC = "top_100_categorical_accuracy"
+TUTORIAL_CUTOFF = 100
+
+
+class Ranker(NamedTuple):
+    """The scorer of a model or baseline, and the one it leaves users without training rows to."""
+
+    scorer: Scorer
+    cold_scorer: Scorer
+
+
+class Models(NamedTuple):
+    """The model and the baselines, the model first.
+
+    Attributes:
+      embeddings: the model's.
+      rankers: name -> ranker, for the model and the baselines that rank.
+      ratings: name -> model of ratings, for those that predict them.
+    """
+
+    embeddings: Embeddings
+    rankers: dict[str, Ranker]
+    ratings: dict[str, RatingModel]
+
+    @classmethod
+    def read(cls, train: Interactions) -> "Models":
+        """Reads the model and the baselines.
+
+        The model scores users without training rows by its popularity prior. A baseline has no score for them, so it
+        falls back to the most popular items, as it would have to in use; a random order needs no training rows.
+
+        Args:
+          train: the training set.
+        """
+        embeddings = Embeddings(
+            read_embeddings(USER_EMBEDDINGS, train.num_users),
+            read_embeddings(ITEM_EMBEDDINGS, train.num_items),
+        )
+        rating_head = formats.read_arrays(RATING_HEAD)
+        rankers = {MODEL: Ranker(embeddings, embeddings)}
+        ratings = {MODEL: RatingModel(**rating_head)} if rating_head else {}
+        history = UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1)
+        popular = most_popular(train.item_index, train.num_users, train.num_items)
+        for path in sorted(BASELINES.iterdir()):
+            arrays = formats.read_arrays(path)
+            if arrays[KIND] == Kind.RATING_MODEL:
+                ratings[path.stem] = RatingModel.of_arrays(arrays)
+            else:
+                scorer = scorer_of(arrays, history)
+                rankers[path.stem] = Ranker(scorer, scorer if isinstance(scorer, Chance) else popular)
+        return cls(embeddings, rankers, ratings)
+
+    def evaluations(self, data: Data, cutoffs: list[int], within_type: bool) -> dict[str, Evaluation]:
+        """Name -> metrics of the rankings, with a progress bar for each on a terminal; arguments as of evaluated()."""
+        evaluations = {}
+        for name, (scorer, cold_scorer) in self.rankers.items():
+            with progress(what=f"ranking by {name}", unit="user", total=len(data.warm.users), scale=True) as bar:
+                evaluations[name] = evaluated(scorer, data, cutoffs, within_type, bar.update, cold_scorer)
+        return evaluations
+
+    def rating_rows(self, test: Interactions) -> list[RatingRow]:
+        """The errors of all models of ratings over the test set.
+
+        Raises:
+          StageError: the test set has no ratings.
+        """
+        if self.ratings and test.rating is None:
+            raise StageError(f"{TEST}: expected ratings since models predict them, found none; repro train")
+        rows = []
+        for name, model in self.ratings.items():
+            rating: NDArray[np.float32] = np.asarray(test.rating, np.float32)
+            predicted = model.predict(test.user_index, test.item_index, *self.embeddings)
+            errors = root_mean_squared_error(predicted, rating), mean_absolute_error(predicted, rating)
+            rows.append(RatingRow(name, *errors))
+        return rows
+
+    def tutorial_row(self, data: Data) -> TutorialRow:
+        """The model's accuracy over the warm users' test rows."""
+        users, relevant = data.warm.users, data.warm.relevant
+        accuracy = tutorial_accuracy(self.embeddings, users, relevant)
+        return TutorialRow(MODEL, TUTORIAL_METRIC, len(relevant.items), accuracy)
+
+
+def tutorial_accuracy(embeddings: Embeddings, users: NDArray[np.int32], relevant: UserItems) -> float:
+    """Share of test rows whose item is among the first 100 of the whole catalogue, seen items included.
+
+    The tutorial reports it as factorized_top_k/top_100_categorical_accuracy; it counts ties as hits, we do not.
+    """
+    ranked = rank_items(embeddings, users, UserItems.none(len(users)), TUTORIAL_CUTOFF)
+    return float(hits(ranked, relevant).sum() / len(relevant.items))

@@ -1,0 +1,104 @@
+"""The few figures that stand for an evaluation: reports/metrics.json, and the table that evaluate prints."""
+
+from typing import NamedTuple
+
+from stages.evaluate.evaluation import OVERALL
+from stages.evaluate.tables import Tables
+from towerline.artifacts.evaluate import METRICS, DifferenceRow
+from towerline.artifacts.names import MODEL, main_cutoff
+from towerline.pipeline import formats
+
+# What a metric of DVC may be, in the order that its tables show.
+Metrics = dict[str, float | int | dict[str, float | int]]
+
+CAUTION = (
+    "caution: the test set is not later than the training set (as in a random split): the figures say how well gaps "
+    "are filled, not how well the future is predicted"
+)
+
+
+class Summary(NamedTuple):
+    """The main figures, all at one cutoff k.
+
+    Attributes:
+      k: the cutoff.
+      figures: name of the model, then of the baselines -> recall@k, ndcg@k, coverage@k and rmse, as far as it has them.
+      lead: the difference in NDCG@k to the baseline with the highest NDCG@k; None where no baseline ranks.
+      counts: users_ranked and cold_users.
+    """
+
+    k: int
+    figures: dict[str, dict[str, float]]
+    lead: DifferenceRow | None
+    counts: dict[str, int]
+
+    @classmethod
+    def of(cls, tables: Tables) -> "Summary":
+        """The main figures of the tables."""
+        k = main_cutoff([row.k for row in tables.metrics])
+        figures: dict[str, dict[str, float]] = {}
+        for row in tables.metrics:
+            overall = (row.candidates, row.group) == (OVERALL.candidates, OVERALL.group)
+            if overall and row.k == k and row.metric in ("recall", "ndcg"):
+                figures.setdefault(row.model, {})[f"{row.metric}@{k}"] = row.mean
+        for shown in tables.exposure:
+            if shown.k == k:
+                figures[shown.model][f"coverage@{k}"] = shown.coverage
+        for rating in tables.ratings:
+            figures.setdefault(rating.model, {})["rmse"] = rating.rmse
+        leads = [row for row in tables.differences if (row.metric, row.k) == ("ndcg", k)]
+        # The same mean of the model is in all of them: the smallest lead is the one on the best baseline.
+        lead = min(leads, key=lambda row: row.difference, default=None)
+        counts = {row.name: row.number for row in tables.counts if row.name in ("users_ranked", "cold_users")}
+        return cls(k, figures, lead, counts)
+
+    def metrics(self) -> Metrics:
+        """The content of reports/metrics.json, at most 30 numbers.
+
+        The model's figures come first and have no prefix: `dvc exp show` gives every number a column as wide as its
+        name, and has room for the first ones alone. Of the baselines of ratings the best one is there.
+        """
+        metrics: Metrics = dict(self.figures[MODEL])
+        if self.lead is not None:
+            metrics["lead"] = {f"ndcg@{self.k}": self.lead.difference, "p": self.lead.p_value}
+        baselines = {name: figures for name, figures in self.figures.items() if name != MODEL}
+        rating = [name for name, figures in baselines.items() if "rmse" in figures]
+        best = min(rating, key=lambda name: baselines[name]["rmse"], default=None)
+        for name, figures in baselines.items():
+            if name not in rating or name == best:
+                metrics[name] = dict(figures)
+        metrics["counts"] = dict(self.counts)
+        return metrics
+
+    def write(self) -> None:
+        """Writes reports/metrics.json."""
+        formats.write_json(METRICS, self.metrics(), formats.PUBLIC_DECIMALS, sort_keys=False)
+
+    def text(self, later: bool) -> str:
+        """The counts in a line, the figures as a table, the lead in a line, and the caution where it applies.
+
+        Args:
+          later: true if the test set is later than the training set.
+        """
+        names = [f"recall@{self.k}", f"ndcg@{self.k}", f"coverage@{self.k}", "rmse"]
+        width = max(map(len, self.figures)) + 2
+        lines = [f"{self.counts['users_ranked']:,} users ranked, {self.counts['cold_users']:,} cold"]
+        lines.append(_line("", [name.replace("ndcg", "NDCG").replace("rmse", "RMSE") for name in names], width))
+        for model, figures in self.figures.items():
+            cells = [f"{figures[name]:.4f}" if name in figures else "" for name in names]
+            lines.append(_line(model, cells, width))
+        if self.lead is not None:
+            lines.append(_lead_line(self.lead))
+        return "\n".join(lines if later else [*lines, CAUTION])
+
+
+def _line(name: str, cells: list[str], width: int) -> str:
+    return (f"{name:<{width}}" + "".join(f"{cell:>14}" for cell in cells)).rstrip()
+
+
+def _lead_line(lead: DifferenceRow) -> str:
+    p = f"= {lead.p_value:.2g}" if lead.p_value >= 0.0001 else "< 0.0001"
+    return (
+        f"lead over {lead.baseline}, the best baseline: NDCG@{lead.k} {lead.difference:+.4f} "
+        f"(95 % interval {lead.low:+.4f} to {lead.high:+.4f}, p {p})"
+    )
