@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from stages.baselines import models as baselines
+from stages.evaluate import uncertainty
 from stages.evaluate.data import Data
 from stages.evaluate.evaluation import (
+    ALL,
     COLD_USERS,
     EVERYTHING,
     ITEM_TYPE,
@@ -28,8 +30,12 @@ from stages.evaluate.evaluation import (
     ITEMS as TEST_ITEMS,
 )
 from stages.evaluate.exposure import exposure, gini, popularity_groups
+from stages.evaluate.summary import Summary
+from stages.evaluate.tables import Tables
 from stages.evaluate.uncertainty import bootstrap_interval, holm, paired_p_values
 from tests.conftest import dataset
+from towerline.artifacts.evaluate import CountRow, DifferenceRow, ExposureRow, MetricRow, RatingRow, TutorialRow
+from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ranking import rank_metrics
 from towerline.metrics.ratings import mean_rating, rating_biases
@@ -267,6 +273,11 @@ def test_cold_users_and_cold_items_are_reported_apart() -> None:
         "test_rows_of_items_without_training_rows": 1,
     }
     assert mean(found, "recall", 2, part=Slice(EVERYTHING, COLD_USERS)) == 1.0
+    # Without a score for the cold user, who is shown the items by index, 2 is held out at rank 2.
+    nothing = ItemWeights(np.zeros((ITEMS + 1, ITEMS + 1), np.float32), history_of(train))
+    alone, with_popular = (evaluated(nothing, data, [1], False, cold_scorer=one) for one in (None, popular))
+    assert mean(alone, "recall", 1, part=Slice(EVERYTHING, COLD_USERS)) == 0.0
+    assert mean(with_popular, "recall", 1, part=Slice(EVERYTHING, COLD_USERS)) == 1.0
     assert found.values[Slice(EVERYTHING, TEST_ITEMS, "cold")] == {("recall", 2): np.array([0.0])}
 
 
@@ -304,6 +315,16 @@ def test_the_interval_is_that_of_scipys_bootstrap_and_covers_as_often_as_it_says
         for one in (bootstrap_interval(draw.exponential(size=(200, 1)), 300, seed) for seed in range(300))
     ]
     assert 0.9 < np.mean(covered) < 0.98
+
+
+def test_columns_keep_their_resamples_whatever_stands_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).random((50, 7))
+    whole = bootstrap_interval(values, 200, seed=3)
+    # Blocks of 4 resamples, and of 2 columns.
+    monkeypatch.setattr(uncertainty, "BLOCK_WEIGHTS", 4 * 50)
+    monkeypatch.setattr(uncertainty, "BLOCK_MEANS", 2 * 200)
+    np.testing.assert_allclose(bootstrap_interval(values, 200, seed=3), whole, rtol=1e-12)
+    np.testing.assert_allclose(bootstrap_interval(values[:, 4:5], 200, seed=3).low, whole.low[4], rtol=1e-12)
 
 
 def test_p_values_are_scipys_paired_t_test() -> None:
@@ -367,3 +388,73 @@ def test_popularity_on_movielens_is_what_ten_lines_of_pandas_find() -> None:
         if one in seen.index
     ]
     assert found == pytest.approx(np.mean(recalls), abs=1e-12)
+
+
+# The main figures.
+
+
+def test_the_main_cutoff_is_the_largest_up_to_20_or_else_the_smallest() -> None:
+    assert [main_cutoff(cutoffs) for cutoffs in ([5, 10, 20, 50], [50, 10, 5], [100, 50])] == [20, 10, 50]
+
+
+def tables_of(means: dict[str, float], rmse: dict[str, float]) -> Tables:
+    """Tables of the two cutoffs 10 and 100 with these means of all metrics, and the differences from the first."""
+    first, *others = means
+    cutoffs = (10, 100)
+    return Tables(
+        [
+            MetricRow(name, EVERYTHING, group, metric, k, 9, mean + (k > 10) + (group != ALL), 0.0, 1.0)
+            for name, mean in means.items()
+            for group in (ALL, COLD_USERS)
+            for metric in ("recall", "ndcg", "mrr")
+            for k in cutoffs
+        ],
+        [
+            DifferenceRow(name, metric, k, 9, means[first] - means[name], -0.5, 0.5, 0.25, 1.0)
+            for name in others
+            for metric in ("recall", "ndcg", "mrr")
+            for k in cutoffs
+        ],
+        [ExposureRow(name, k, mean / 2, *[0.0] * 6) for name, mean in means.items() for k in cutoffs],
+        [RatingRow(name, error, 0.0) for name, error in rmse.items()],
+        [CountRow("users_ranked", 9), CountRow("cold_users", 1), CountRow("test_rows", 99)],
+        TutorialRow(first, "top_100_categorical_accuracy", 99, 0.5),
+    )
+
+
+def test_the_summary_has_the_lead_on_the_best_baseline_and_few_numbers() -> None:
+    # Numbers that floats hold exactly.
+    means = {MODEL: 0.5, "random": 0.0, "ease": 0.375, "ials": 0.25}
+    found = Summary.of(tables_of(means, {MODEL: 1.5, "global_mean": 2.0, "user_item_bias": 1.75}))
+    assert found.metrics() == {
+        "recall@10": 0.5,
+        "ndcg@10": 0.5,
+        "coverage@10": 0.25,
+        "rmse": 1.5,
+        "lead": {"ndcg@10": 0.125, "p": 0.25},
+        "random": {"recall@10": 0.0, "ndcg@10": 0.0, "coverage@10": 0.0},
+        "ease": {"recall@10": 0.375, "ndcg@10": 0.375, "coverage@10": 0.1875},
+        "ials": {"recall@10": 0.25, "ndcg@10": 0.25, "coverage@10": 0.125},
+        "user_item_bias": {"rmse": 1.75},
+        "counts": {"users_ranked": 9, "cold_users": 1},
+    }
+    text = found.text(later=False).splitlines()
+    assert text[0] == "9 users ranked, 1 cold"
+    assert text[1].split() == ["recall@10", "NDCG@10", "coverage@10", "RMSE"]
+    assert text[2].split() == [MODEL, "0.5000", "0.5000", "0.2500", "1.5000"]
+    assert text[-2].startswith("lead over ease, the best baseline: NDCG@10 +0.1250 (95 % interval -0.5000 to +0.5000")
+    assert text[-1].startswith("caution: ")
+    assert found.text(later=True).splitlines() == text[:-1]
+
+
+def test_the_summary_of_a_model_without_baselines_and_ratings_has_no_lead() -> None:
+    found = Summary.of(tables_of({MODEL: 0.4}, {}))
+    assert set(found.metrics()) == {"recall@10", "ndcg@10", "coverage@10", "counts"}
+    assert "lead" not in found.text(later=True)
+
+
+def test_arrays_of_no_scorer_are_refused() -> None:
+    history = history_of(planted()[0])
+    for arrays in ({}, mean_rating(planted()[0]._replace(rating=np.ones(1, np.float32))).arrays()):
+        with pytest.raises(ValueError, match="expected arrays of a scorer, found the kind"):
+            scorer_of(arrays, history)

@@ -188,11 +188,11 @@ def test_verify_wants_the_committed_bytes_and_names_what_differs(small_project: 
     assert verified(tmp_path).stdout == "verify: dvc.lock and what git holds are the committed ones, byte for byte\n"
     lock, metrics = tmp_path / "dvc.lock", tmp_path / "reports/metrics.json"
     content: dict[str, Any] = json.loads(metrics.read_text())
-    before = content["two_tower"]["recall@5"]
-    content["two_tower"]["recall@5"] = 0.1234
+    before = content["ease"]["recall@10"]
+    content["ease"]["recall@10"] = 0.1234
     metrics.write_text(json.dumps(content))
     done = verified(tmp_path)
-    line = f"reports/metrics.json: two_tower.recall@5: committed {before}, found 0.1234"
+    line = f"reports/metrics.json: ease.recall@10: committed {before}, found 0.1234"
     assert (done.returncode, done.stderr) == (1, f"verify: expected the committed bytes, found others:\n  {line}\n")
     run(tmp_path, "git", "checkout", "-q", ".")
     text = lock.read_text()

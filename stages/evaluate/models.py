@@ -55,6 +55,9 @@ class Models(NamedTuple):
 
         Args:
           train: the training set.
+
+        Raises:
+          StageError: a file is not what train or baselines writes.
         """
         embeddings = Embeddings(
             read_embeddings(USER_EMBEDDINGS, train.num_users),
@@ -67,11 +70,14 @@ class Models(NamedTuple):
         popular = most_popular(train.item_index, train.num_users, train.num_items)
         for path in sorted(BASELINES.iterdir()):
             arrays = formats.read_arrays(path)
-            if arrays[KIND] == Kind.RATING_MODEL:
+            if arrays.get(KIND) == Kind.RATING_MODEL:
                 ratings[path.stem] = RatingModel.of_arrays(arrays)
-            else:
+                continue
+            try:
                 scorer = scorer_of(arrays, history)
-                rankers[path.stem] = Ranker(scorer, scorer if isinstance(scorer, Chance) else popular)
+            except ValueError as error:
+                raise StageError(f"{path}: {error}; repro baselines") from None
+            rankers[path.stem] = Ranker(scorer, scorer if isinstance(scorer, Chance) else popular)
         return cls(embeddings, rankers, ratings)
 
     def evaluations(self, data: Data, cutoffs: list[int], within_type: bool) -> dict[str, Evaluation]:

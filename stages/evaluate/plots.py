@@ -5,7 +5,8 @@ from towerline.artifacts.evaluate import METRICS_BY_CUTOFF, NDCG_BY_ITEM_TYPE, M
 from towerline.artifacts.names import EASE, IALS, MODEL, MOST_POPULAR, main_cutoff
 from towerline.pipeline import formats
 
-# The curves of dvc.yaml's plots, as far as these baselines were fitted.
+# The curves of dvc.yaml's plots. A baseline that was not fitted has no column, of which DVC warns: it would draw empty
+# cells as zeros.
 DRAWN = (MODEL, EASE, IALS, MOST_POPULAR)
 DRAWN_METRICS = ("recall", "ndcg")
 
@@ -18,11 +19,11 @@ def write_plots(rows: list[MetricRow], types: list[str]) -> None:
       types: the item types where there are several of them, else none.
     """
     cutoffs = sorted({row.k for row in rows})
-    means = {(row.model, row.candidates, row.group, row.metric, row.k): row.mean for row in rows}
     models = [name for name in DRAWN if any(row.model == name for row in rows)]
+    means = {(row.model, row.candidates, row.group, row.metric, row.k): row.mean for row in rows}
     curves = [(name, metric) for name in models for metric in DRAWN_METRICS]
     overall = (OVERALL.candidates, OVERALL.group)
-    by_cutoff = [[k, *(means[(name, *overall, metric, k)] for name, metric in curves)] for k in cutoffs]
+    by_cutoff = [[k, *(means[name, *overall, metric, k] for name, metric in curves)] for k in cutoffs]
     header = ["k", *(f"{name}_{metric}" for name, metric in curves)]
     formats.write_csv(METRICS_BY_CUTOFF, header, by_cutoff, formats.PUBLIC_DECIMALS)
     k = main_cutoff(cutoffs)
