@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from tests.conftest import ROOT, run
 
 STAGES: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-NAMES = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "report", "export"]
+NAMES = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "map", "report", "export"]
 SOURCES = {"${ingest.source}${nothing}": "data/raw/preferences.csv", "${ingest.items}${nothing}": "data/raw/items.csv"}
 
 
@@ -103,10 +103,10 @@ def test_tensorflow_is_imported_in_one_place_and_used_by_train_and_export_only()
 
 
 # train imports it once its settings and its data are known to fit.
-@pytest.mark.parametrize("stage", ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "report"])
+@pytest.mark.parametrize("stage", ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "map", "report"])
 def test_light_stages_do_not_pay_for_tensorflow(stage: str) -> None:
     code = f"import stages.{stage}.__main__, sys; print('tensorflow' in sys.modules, 'ibis' in sys.modules)"
-    heavy_ibis = str(stage not in ("train", "baselines", "evaluate", "report"))
+    heavy_ibis = str(stage not in ("train", "baselines", "evaluate", "map", "report"))
     assert run(ROOT, sys.executable, "-c", code).stdout.split() == ["False", heavy_ibis]
 
 

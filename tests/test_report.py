@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+import vl_convert
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from stages.report import __main__ as report
-from stages.report import charts, examples, wording
+from stages.report import charts, findings, selection, wording
 from stages.report.__main__ import REPORT
-from stages.report.page import embedded_spec
+from stages.report.findings import Comparison
+from stages.report.page import LIBRARY, embedded_spec
+from stages.report.sections import groups
 from tests.conftest import ROOT, run, write_rows
 from towerline.artifacts.baselines import BASELINES_TABLE
-from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS, METRICS_TABLE, RATINGS_TABLE
+from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
+from towerline.artifacts.map import ITEM_MAP
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION
 from towerline.artifacts.train import ITEM_EMBEDDINGS, TRAINING_REPORT, USER_EMBEDDINGS
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
@@ -71,6 +76,8 @@ def write_vocabularies(folder: Path, num_users: int, num_items: int, types: list
     }
     if titles:
         columns["title"] = pa.array([f"Title: {name}" if n % 4 else None for n, name in enumerate(item_ids)])
+        genres = [[("genre", f"{'AB'[n % 2]}|C")] if n % 3 else None for n in range(num_items)]
+        columns["features"] = pa.array(genres, pa.map_(pa.string(), pa.string()))
     for path, table in ((USER_VOCABULARY, users), (ITEM_VOCABULARY, pa.table(columns))):
         formats.write_parquet(folder / path, table.schema, table.to_batches())
 
@@ -178,7 +185,9 @@ def fabricate(
     training = [[str(epoch + 1), "1.5", rating[epoch], "0.1", rating[epoch], "0.2", "0.5"] for epoch in range(2)]
     names = "epoch,retrieval_loss,rating_loss,validation_ndcg,validation_rmse,temperature,popularity_prior"
     write_rows(folder / TRAINING_REPORT, training, names.split(","))
-    formats.write_json(folder / METRICS, {"counts": {"users_ranked": 9, "cold_users": 2}})
+    places = [[str(item), str(item % 5), str(item % 3)] for item in range(1, num_items)]
+    write_rows(folder / ITEM_MAP, places, ["item_index", "x", "y"])
+    shutil.copy2(ROOT / "params.yaml", folder)
     return folder
 
 
@@ -270,28 +279,17 @@ def test_a_page_of_everything_has_all_sections(tmp_path: Path, monkeypatch: pyte
     page = Elements(made(tmp_path, monkeypatch))
     found = page.ids
     # Those of the item table among them.
-    assert re.search(r"The first \d+ of the 12 refused rows:", " ".join(page.texts))
-    for name in (
-        "types",
-        "activity",
-        "popularity",
-        "exposure",
-        "ratings",
-        "map",
-        "users",
-        "similar",
-        "people",
-        "tuning",
-    ):
+    assert re.search(r"The first \d+ of the 12 refused rows", " ".join(page.texts))
+    for name in ("quality", "groups", "exposure", "ratings", "item-map", "examples", "tuning", "settings"):
         assert name in found
-    for name in ("refused", "time", "curve-rating-loss", "type-within-type-recall", "cutoffs-hit-rate"):
+    for name in ("refused", "time", "curve-rating-loss", "within-type-recall", "cutoffs-hit-rate"):
         assert name in found
 
 
 def test_what_the_data_lacks_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = Elements(made(tmp_path, monkeypatch, **BARE))
-    assert not {"types", "ratings", "refused", "time", "curve-rating-loss", "items-by-type"} & set(page.ids)
-    assert {"parts", "map", "users", "definitions"} <= set(page.ids)
+    assert not {"ratings", "refused", "time", "curve-rating-loss", "items-by-type"} & set(page.ids)
+    assert {"sets", "item-map", "examples", "terms"} <= set(page.ids)
     assert "No row was refused." in page.texts
 
 
@@ -315,7 +313,6 @@ def test_numbers_read_as_people_write_them() -> None:
     assert wording.signed(-0.5, 2) == "\N{MINUS SIGN}0.50"
     assert wording.decimal(float("nan")) == wording.MISSING
     assert (wording.p_value(0.00001), wording.p_value(0.0421)) == ("p < 0.001", "p = 0.042")
-    assert wording.ranked([("a", 0.1), ("b", float("nan")), ("c", 0.2)]) == "c 0.2000, then a 0.1000"
 
 
 def test_large_counts_are_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,14 +323,14 @@ def test_large_counts_are_written_out(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_table_without_a_column_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(fabricate(tmp_path))
     write_rows(RATINGS_TABLE, [["two_tower", "1.0"]], ["model", "rmse"])
-    with pytest.raises(StageError, match=r"ratings\.csv: expected the columns mae, found none; repro evaluate"):
+    with pytest.raises(StageError, match=r"ratings\.csv: expected the columns mae, found none; repro"):
         report.main()
 
 
 def test_a_cell_that_is_no_number_is_refused_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(fabricate(tmp_path))
     write_rows(RATINGS_TABLE, [["two_tower", "1.0", "1.0"], ["other", "good", "1.0"]], ["model", "rmse", "mae"])
-    with pytest.raises(StageError, match=r"ratings\.csv: line 3: expected numbers"):
+    with pytest.raises(StageError, match=r"ratings\.csv: line 3: expected a number in the column rmse, found 'good'"):
         report.main()
 
 
@@ -346,30 +343,125 @@ def test_metrics_without_the_model_are_refused(tmp_path: Path, monkeypatch: pyte
 def test_example_users_span_the_levels_of_activity() -> None:
     activity = np.array([0, 1, 1, 2, 900, 4, 0, 30, 31], np.int64)
     preferred = np.array([0, 0, 1, 1, 1, 1, 1, 1, 1], bool)
-    assert examples.users_across_activity(activity, preferred, 4).tolist() == [2, 5, 8, 4]
-    assert examples.users_across_activity(activity, preferred, 20).tolist() == [1, 2, 3, 5, 7, 8, 4]
-    assert examples.users_across_activity(np.zeros(3, np.int64), preferred[:3], 4).tolist() == []
+    assert selection.users_across_activity(activity, preferred, 4).tolist() == [2, 5, 8, 4]
+    assert selection.users_across_activity(activity, preferred, 20).tolist() == [1, 2, 3, 5, 7, 8, 4]
+    assert selection.users_across_activity(np.zeros(3, np.int64), preferred[:3], 4).tolist() == []
 
 
 def test_well_known_items_take_turns_by_type() -> None:
     rows = np.array([0, 9, 8, 7, 6, 5], np.int64)
     kind = np.array([0, 0, 0, 0, 1, 1], np.int64)
     candidates = np.array([0, 1, 1, 1, 1, 1], bool)
-    assert examples.well_known_items(rows, candidates, kind, 4).tolist() == [1, 4, 2, 5]
+    assert selection.well_known_items(rows, candidates, kind, 4).tolist() == [1, 4, 2, 5]
 
 
 def test_neighbours_are_others_that_were_trained() -> None:
     vectors = np.array([[0, 0], [1, 0], [0.8, 0.6], [0, 0], [-1, 0]], np.float32)
-    near = examples.nearest(vectors, np.array([1, 4], np.int32), 3)
+    near = selection.nearest(vectors, np.array([1, 4], np.int32), 3)
     assert near.ids.tolist() == [[2, 4, 0], [2, 1, 0]]
     np.testing.assert_allclose(near.cosine, [[0.8, -1, 0], [-0.8, -1, 0]], rtol=1e-6)
 
 
-def test_a_map_needs_different_items() -> None:
-    assert examples.item_map(np.ones((50, 3), np.float32)) is None
-    places = examples.item_map(np.eye(6, dtype=np.float32))
-    assert places is not None
-    assert np.isfinite(places).all()
+NAN = float("nan")
+BETTER = Comparison("NDCG@20", 0.16, 0.15, ["EASE"], 0.002, 0.008, 0.028)
+WORSE = Comparison("Recall@20", 0.15, 0.16, ["EASE"], -0.008, -0.002, 0.028)
+UNCLEAR = Comparison("Recall@20", 0.151, 0.15, ["EASE"], -0.001, 0.003, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "verdict"),
+    [
+        ([BETTER], "Better than the best baseline by NDCG@20"),
+        ([WORSE], "Worse than the best baseline by Recall@20"),
+        ([BETTER, BETTER._replace(metric="Recall@20")], "Better than the best baseline by NDCG@20 and Recall@20"),
+        ([BETTER, UNCLEAR], "Better than the best baseline by NDCG@20, no clear difference from it by Recall@20"),
+        ([BETTER, WORSE], "Better than the best baseline by NDCG@20, worse than it by Recall@20"),
+        # Untested, and an interval that contradicts its p value.
+        ([BETTER._replace(low=NAN, high=NAN, p_adjusted=NAN)], "No clear difference from the best baseline by NDCG@20"),
+        ([BETTER._replace(low=-0.001)], "No clear difference from the best baseline by NDCG@20"),
+        ([], "No baseline to compare with"),
+    ],
+)
+def test_the_verdict_follows_the_figures(comparisons: list[Comparison], verdict: str) -> None:
+    assert findings.verdict(comparisons) == verdict
+
+
+def test_a_comparison_says_which_is_above_and_whether_chance_explains_it() -> None:
+    assert findings.comparison_sentence(BETTER) == (
+        "NDCG@20 is 0.1600, 0.0100 above EASE (0.1500), the best baseline (95% interval of the difference 0.0020 to "
+        "0.0080, p = 0.028 after Holm's correction)."
+    )
+    assert "0.0100 below EASE (0.1600)" in findings.comparison_sentence(WORSE)
+    assert findings.comparison_sentence(UNCLEAR).endswith("Chance may explain the difference.")
+    disagreeing = findings.comparison_sentence(BETTER._replace(p_adjusted=0.2))
+    assert disagreeing.endswith("The interval and the test disagree, so the difference is not established.")
+    equal = BETTER._replace(own=0.15001, best=0.14999, baselines=["EASE", "iALS"], p_adjusted=NAN)
+    assert findings.comparison_sentence(equal) == (
+        "NDCG@20 is 0.1500, equal to EASE and iALS, the best baselines; the difference was not tested."
+    )
+
+
+def test_sentences_put_no_value_before_one_that_reads_the_same() -> None:
+    assert (
+        findings.best([("a", 1.51998), ("b", 1.52001), ("c", 1.9)], lowest=True) == "Best are a and b, equal at 1.5200"
+    )
+    assert findings.best([("a", 1.5), ("b", 1.4), ("c", NAN)]) == "Best is a with 1.5000"
+    rising, falling = [("1-4", 0.1), ("5-8", 0.2)], [("1-4", 0.2), ("5-8", 0.1)]
+    assert findings.extremes("R", rising) == "R is highest for 5-8 (0.2000) and lowest for 1-4 (0.1000)."
+    assert findings.extremes("R", falling) == "R is highest for 1-4 (0.2000) and lowest for 5-8 (0.1000)."
+    assert findings.extremes("R", [("x", 0.2), ("y", 0.20001)]) == "R is 0.2000 for x and y."
+
+
+def test_a_curve_is_described_by_its_ends_and_its_best_epoch() -> None:
+    curve = [(1, 0.1), (2, 0.3), (3, 0.2)]
+    assert findings.change(curve, lower_is_better=False) == (
+        "From 0.1000 in epoch 1 to 0.2000 in epoch 3; best in epoch 2 (0.3000)."
+    )
+    assert findings.change(curve, lower_is_better=True).endswith("best in epoch 1 (0.1000).")
+    assert findings.change([(1, 0.44660), (2, 0.44661)], lower_is_better=True) == "0.4466 in every epoch."
+
+
+def test_cautions_hold_only_where_the_figures_give_them() -> None:
+    assert findings.few_users(200) is None
+    assert str(findings.few_users(69)).startswith("Only 69 test users, fewer than 200")
+    assert findings.split_caution("temporal", 0.0) is None
+    assert findings.split_caution("column", NAN) is None
+    assert str(findings.split_caution("random", 0.4)).startswith("40.0% of the test rows are older")
+    assert str(findings.split_caution("random", NAN)).startswith("The test rows are a random sample")
+    assert findings.head_caution(0.3, 0.8) is None
+    assert findings.head_caution(0.30004, 0.3) is None
+    assert "80.0% of the items shown, but 30.0%" in str(findings.head_caution(0.8, 0.3))
+    assert findings.tail_caution("Recall@20", 0.1, 0.2) is None
+    assert (
+        findings.tail_caution("Recall@20", 0.7, 0.01) == "Recall@20 of tail items is 0.0100, that of head items 0.7000."
+    )
+    assert findings.coverage_caution(0.2, 0.1, "EASE") is None
+    assert "17.9% of the catalogue to some user, EASE 19.9%" in str(findings.coverage_caution(0.179, 0.199, "EASE"))
+
+
+def test_the_page_opens_with_verdict_cautions_and_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    html = made(tmp_path, monkeypatch)
+    texts = " ".join(Elements(html).texts)
+    opening = texts[: texts.index("rows read")]
+    assert "Better than the best baseline by NDCG@20, no clear difference from it by Recall@20" in opening
+    for text in ("Only 9 test users", "data/raw/preferences.csv.gz", "random; seed 42", "128 dimensions"):
+        assert text in opening
+    digest = re.findall("digest ([0-9a-f]{12})", opening)
+    write_rows(RATINGS_TABLE, [["two_tower", "1.3", "1.0"]], ["model", "rmse", "mae"])
+    report.main()
+    assert digest != re.findall("digest ([0-9a-f]{12})", REPORT.read_text(encoding="utf-8"))[:1], "other inputs"
+
+
+def test_small_types_are_folded_and_types_ordered_by_users() -> None:
+    rows = pd.DataFrame({"group": ["10", "2", "3"], "users": [500.0, 4.0, 900.0]})
+    assert groups._by_users(rows)["group"].tolist() == ["3", "10", "2"]
+    assert groups._small_types(rows) == {"2"}
+    assert groups._small_types(rows[1:2]) == set(), "not all"
+
+
+def test_the_library_of_the_charts_is_the_one_that_vl_convert_makes() -> None:
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").strip() + "\n"
+    assert LIBRARY.read_text(encoding="utf-8") == bundle, "another release of vl-convert: write its bundle to vega.js"
 
 
 @pytest.fixture(scope="session")
@@ -414,27 +506,39 @@ class Visit:
         return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
 
 
+def check_figure(figure: Locator) -> None:
+    """Assert that a visible figure is drawn for its place and says what there is to see."""
+    plot = figure.locator(".plot")
+    name = plot.get_attribute("aria-label")
+    assert name is not None
+    assert len(name) > 20, "the label says what there is to see"
+    assert plot.get_attribute("role") == "img"
+    drawn = plot.locator("svg, canvas").bounding_box()
+    assert drawn is not None
+    assert drawn["width"] > 200
+    assert abs(drawn["width"] - plot.locator("svg, canvas").evaluate(OWN_WIDTH)) < 1, "drawn for its place, not scaled"
+    assert drawn["height"] > 20
+    assert figure.locator("details tbody tr").count() > 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_the_page_in_a_browser(browser: Browser, page_file: Path, size: tuple[int, int], scheme: str) -> None:
     visit = Visit(browser, page_file, size, scheme)
     page = visit.page
-    figures = page.locator("figure").all()
-    assert len(figures) >= 10
-    for figure in figures:
-        plot = figure.locator(".plot")
-        name = plot.get_attribute("aria-label")
-        assert name is not None
-        assert len(name) > 20, "the label says what there is to see"
-        assert plot.get_attribute("role") == "img"
-        drawn = plot.locator("svg, canvas").bounding_box()
-        assert drawn is not None
-        assert drawn["width"] > 200
-        assert abs(drawn["width"] - plot.locator("svg, canvas").evaluate(OWN_WIDTH)) < 1, (
-            "drawn for its place, not scaled"
-        )
-        assert drawn["height"] > 20
-        assert figure.locator("details tbody tr").count() > 0
+    page.evaluate("document.querySelectorAll('details.fold').forEach(one => one.open = true)")
+    names = set()
+    for turn in range(20):
+        for choice in page.locator(".choice select").all():
+            choice.select_option(index=turn % choice.locator("option").count())
+        visit.drawn()
+        for figure in page.locator("figure:visible").all():
+            name = figure.get_attribute("id")
+            if name not in names:
+                names.add(name)
+                check_figure(figure)
+    assert names == {figure.get_attribute("id") for figure in page.locator("figure").all()}
+    assert len(names) >= 10
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert visit.overflow() <= 0
     assert page.evaluate(SPILT) == [], "texts stay within their cards"
@@ -448,7 +552,9 @@ def test_the_page_in_a_browser(browser: Browser, page_file: Path, size: tuple[in
 def test_a_chart_follows_the_width_of_the_page(browser: Browser, page_file: Path) -> None:
     visit = Visit(browser, page_file, SIZES[0], "light")
     visit.page.set_viewport_size({"width": 390, "height": 844})
-    visit.page.wait_for_function("document.querySelector('#map svg, #map canvas').getBoundingClientRect().width < 390")
+    visit.page.wait_for_function(
+        "document.querySelector('#item-map svg, #item-map canvas').getBoundingClientRect().width < 390"
+    )
     assert visit.overflow() <= 0
     visit.page.close()
 
@@ -457,7 +563,7 @@ def test_the_theme_can_be_switched_by_keyboard(browser: Browser, page_file: Path
     visit = Visit(browser, page_file, SIZES[0], "light")
     page = visit.page
     state = """() => {
-      const axis = document.querySelector("#comparison-recall .plot svg .role-axis-label text");
+      const axis = document.querySelector("#comparison-ndcg .plot svg .role-axis-label text");
       return [getComputedStyle(document.body).backgroundColor, getComputedStyle(axis).fill];
     }"""
     page.keyboard.press("Tab")
@@ -484,7 +590,7 @@ def test_a_tooltip_shows_texts_of_others_as_text(browser: Browser, tmp_path: Pat
     run(fabricate(tmp_path), sys.executable, "-m", "stages.report", PYTHONPATH=str(ROOT))
     visit = Visit(browser, tmp_path / REPORT, SIZES[0], "light")
     page = visit.page
-    page.locator("#comparison-recall .plot .mark-symbol path").last.hover()
+    page.locator("#comparison-ndcg .plot .mark-symbol path").last.hover()
     tooltip = page.locator("#vg-tooltip-element")
     tooltip.wait_for(state="visible")
     assert "<img src=x" in tooltip.inner_text()

@@ -1,4 +1,4 @@
-"""What a page is made of: plain text and numbers, which page.html alone turns into HTML."""
+"""The blocks of a page: plain text and numbers, which page.html alone turns into HTML."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -42,11 +42,34 @@ class Figure(NamedTuple):
     kind: str = "figure"
 
 
-class Grid(NamedTuple):
-    """Figures side by side where the page is wide enough."""
+class Choice(NamedTuple):
+    """Blocks of which the reader sees one at a time; a page without scripts shows them all.
 
-    figures: Sequence[Figure]
+    Attributes:
+      name: the element's id within the page, ASCII letters and hyphens.
+      label: the label of the list to choose from.
+      options: (name of the option, block).
+    """
+
+    name: str
+    label: str
+    options: "Sequence[tuple[str, Figure | Card]]"
+    kind: str = "choice"
+
+
+class Grid(NamedTuple):
+    """Blocks side by side where the page is wide enough."""
+
+    blocks: Sequence[Figure | Choice]
     kind: str = "grid"
+
+
+class Details(NamedTuple):
+    """Blocks that are folded under a summary."""
+
+    summary: str
+    blocks: "Sequence[Block]"
+    kind: str = "details"
 
 
 class Legend(NamedTuple):
@@ -64,27 +87,20 @@ class Facts(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A line of a list: a name, what there is to say about it, and whether it is marked as found in the test part."""
+    """A line of a list: a name, its detail, and whether it is marked as an item of the test set."""
 
     name: str
     detail: str
-    found: bool = False
+    held_out: bool = False
 
 
 class Card(NamedTuple):
-    """A user or item with one or two lists: (heading, entries, how many more there are)."""
+    """A user or an item with its lists: (heading, entries, number of entries left out)."""
 
     name: str
     detail: str
     lists: Sequence[tuple[str, Sequence[Entry], int]]
-
-
-class Cards(NamedTuple):
-    """Cards side by side; `wide` ones hold two lists each."""
-
-    cards: Sequence[Card]
-    wide: bool = False
-    kind: str = "cards"
+    kind: str = "card"
 
 
 class Terms(NamedTuple):
@@ -101,18 +117,28 @@ class Note(NamedTuple):
     kind: str = "note"
 
 
-Block = Table | Figure | Grid | Legend | Facts | Cards | Terms | Note
+class Caution(NamedTuple):
+    """Cautions about the figures, each a paragraph; an urgent one is a banner."""
+
+    texts: Sequence[str]
+    urgent: bool = False
+    kind: str = "caution"
+
+
+Block = Table | Figure | Choice | Grid | Details | Legend | Facts | Card | Terms | Note | Caution
 
 
 class Section(NamedTuple):
-    """A part of the page with its place in the list of contents.
+    """A section of the page and its entry in the list of contents.
 
     Attributes:
       anchor: the section's id, ASCII letters and hyphens.
-      title: its heading.
-      blocks: what stands in it, from top to bottom.
+      title: its name in the list of contents.
+      blocks: its content, from top to bottom.
+      heading: its heading, where that is not the title.
     """
 
     anchor: str
     title: str
     blocks: Sequence[Block]
+    heading: str = ""

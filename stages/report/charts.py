@@ -17,6 +17,8 @@ ROW_HEIGHT = 29
 OFFSET_HEIGHT = 11
 
 VALUE_AXIS = {"tickCount": 4}
+# The least extent of a curve's axis, as a share of the values.
+LEAST_SPAN = 0.1
 
 Values = Sequence[dict[str, Any]]
 
@@ -69,7 +71,7 @@ def blocks_over_time(values: Values, domain: Sequence[str]) -> Spec:
     time = {"field": "start", "type": "temporal", "title": None, "scale": {"type": "utc"}, "axis": axis}
     return _chart(
         values,
-        height=240,
+        height=170,
         mark={"type": "rect", "strokeWidth": 0},
         encoding={
             "x": time,
@@ -77,7 +79,7 @@ def blocks_over_time(values: Values, domain: Sequence[str]) -> Spec:
             "y": _axis("low", "rows"),
             "y2": {"field": "high"},
             "color": _colour(domain, PART_COLOURS, legend=True),
-            "tooltip": [{"field": name, "title": name} for name in ("period", "part", "rows")],
+            "tooltip": [{"field": name, "title": name} for name in ("period", "set", "rows")],
         },
     )
 
@@ -109,13 +111,14 @@ def curve(values: Values, title: str) -> Spec:
     epochs, heights = [value["epoch"] for value in values], [value["value"] for value in values]
     ticks = {"values": epochs, "grid": False, "labelOverlap": True}
     scale: Spec = {"zero": False, "nice": True}
-    if min(heights) == max(heights):
-        # A line that does not move still needs an axis that says where it is.
-        room = abs(heights[0]) / 10 or 1
-        scale["domain"] = [heights[0] - room, heights[0] + room]
+    # An axis of less than a tenth of the values would make noise look like a trend.
+    middle = (min(heights) + max(heights)) / 2
+    room = abs(middle) * LEAST_SPAN / 2 or 1
+    if max(heights) - min(heights) < 2 * room:
+        scale["domain"] = [middle - room, middle + room]
     return _chart(
         values,
-        height=170,
+        height=200,
         mark={"type": "line", "point": {"size": 36, "color": ACCENT}, "color": ACCENT, "strokeWidth": 2},
         encoding={
             "x": _axis("epoch", "epoch", axis=ticks, scale={"zero": False, "nice": False}),
@@ -139,14 +142,14 @@ def intervals(values: Values, names: Sequence[str], domain: Sequence[str], title
             {"mark": {"type": "rule", "strokeWidth": 3, "opacity": 0.55}, "encoding": _span(title)},
             {
                 "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
-                "encoding": {"x": _axis("value", title)},
+                "encoding": {"x": _axis("value", title, scale={"zero": False})},
             },
         ],
     )
 
 
 def _span(title: str) -> Spec:
-    return {"x": _axis("low", title, axis=VALUE_AXIS), "x2": {"field": "high"}}
+    return {"x": _axis("low", title, axis=VALUE_AXIS, scale={"zero": False}), "x2": {"field": "high"}}
 
 
 def over_cutoffs(values: Values, domain: Sequence[str], title: str) -> Spec:
@@ -197,7 +200,7 @@ def groups(values: Values, names: Sequence[str], domain: Sequence[str], title: s
             {"mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5}, "encoding": _span(title)},
             {
                 "mark": {"type": "point", "filled": True, "size": 46, "opacity": 1},
-                "encoding": {"x": _axis("value", title)},
+                "encoding": {"x": _axis("value", title, scale={"zero": False})},
             },
         ],
     )
@@ -240,13 +243,14 @@ def trials(values: Values, names: Sequence[str], title: str) -> Spec:
     )
 
 
-def scatter(values: Values, domain: Sequence[str], labelled: Values) -> Spec:
+def scatter(values: Values, domain: Sequence[str], labelled: Values, group: str) -> Spec:
     """A map: points by `x` and `y` without axes, sized by `rows`, the labelled ones named where there is room."""
-    place = {channel: _axis(channel, None, axis=None, scale={"zero": False}) for channel in ("x", "y")}
+    place = {
+        channel: _axis(channel, None, axis=None, scale={"zero": False, "nice": False, "padding": 16})
+        for channel in ("x", "y")
+    }
     size = _axis("rows", None, legend=None, scale={"type": "sqrt", "range": [8, 260]})
-    tips = [
-        {"field": name, "title": title} for name, title in (("label", "item"), ("series", "type"), ("rows", "rows"))
-    ]
+    tips = [{"field": name, "title": title} for name, title in (("label", "item"), ("series", group), ("rows", "rows"))]
     wide_enough = {"expr": "width < 560 ? 0 : 1"}
     mark = {"type": "text", "dy": -10, "fontSize": 11, "limit": 130, "opacity": wide_enough}
     named = {
@@ -258,4 +262,4 @@ def scatter(values: Values, domain: Sequence[str], labelled: Values) -> Spec:
         "mark": {"type": "circle", "opacity": 0.5},
         "encoding": {**place, "size": size, "color": _colour(domain, legend=len(domain) > 1), "tooltip": tips},
     }
-    return _chart(values, height=520, layer=[points, halo, {**named, "mark": mark}])
+    return _chart(values, height=480, layer=[points, halo, {**named, "mark": mark}])

@@ -1,152 +1,247 @@
-"""What the report is made from, as it lies in memory; stages/report.py reads it from the files."""
+"""The inputs of the report, in memory, and their readers."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from ruamel.yaml import YAML
 
-from stages.report.wording import shortened
-from towerline.artifacts.split import Interactions
+from stages.report.wording import MODEL, shortened
+from towerline.artifacts.baselines import BASELINES_TABLE
+from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
+from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
+from towerline.artifacts.map import ITEM_MAP
+from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
+from towerline.artifacts.train import ITEM_EMBEDDINGS, TRAINING_REPORT, USER_EMBEDDINGS, read_embeddings
+from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
+from towerline.pipeline import formats
+from towerline.pipeline.errors import StageError
 
+# The cutoff of the verdict and of all tables and charts of one cutoff.
+MAIN_CUTOFF = 20
 EVERYTHING = "everything"
 WITHIN_TYPE = "within_type"
+REFUSED_ROWS_SHOWN = 10
+PARAMETERS = Path("params.yaml")
+SECTIONS = ("ingest", "split", "train", "baselines", "evaluate")
 
-
-class MetricRow(NamedTuple):
-    """A model's mean of a metric over a group of users, with its 95 % interval."""
-
-    model: str
-    candidates: str
-    group: str
-    metric: str
-    k: int
-    users: int
-    mean: float
-    low: float
-    high: float
-
-
-class DifferenceRow(NamedTuple):
-    """The model's mean of a metric minus a baseline's, over the same users."""
-
-    baseline: str
-    metric: str
-    k: int
-    users: int
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    p_adjusted: float
-
-
-class ExposureRow(NamedTuple):
-    """What a model shows, or, under the name `consumed` and with k = 0, what users took."""
-
-    model: str
-    k: int
-    coverage: float
-    gini: float
-    mean_popularity: float
-    novelty: float
-    head: float
-    middle: float
-    tail: float
-
-
-class RatingRow(NamedTuple):
-    """Errors of predicted ratings, in the unit of the ratings."""
-
-    model: str
-    rmse: float
-    mae: float
-
-
-class TrialRow(NamedTuple):
-    """A setting of a baseline and what it came to on the validation part, in terms of its metric."""
-
-    baseline: str
-    trial: str
-    settings: str
-    metric: str
-    validation: float
-    chosen: bool
+# The columns of the tables that the page shows: those of text, then those of numbers.
+TABLES: Mapping[Path, tuple[Sequence[str], Sequence[str]]] = {
+    METRICS_TABLE: (("model", "candidates", "group", "metric"), ("k", "users", "mean", "low", "high")),
+    DIFFERENCES_TABLE: (
+        ("baseline", "metric"),
+        ("k", "users", "difference", "low", "high", "p_value", "p_adjusted"),
+    ),
+    EXPOSURE_TABLE: (("model",), ("k", "coverage", "gini", "mean_popularity", "novelty", "head", "middle", "tail")),
+    RATINGS_TABLE: (("model",), ("rmse", "mae")),
+    BASELINES_TABLE: (("baseline", "trial", "settings", "metric", "chosen"), ("validation",)),
+    ITEM_MAP: ((), ("item_index", "x", "y")),
+    TRAINING_REPORT: ((), ("epoch",)),
+}
+OTHER_FILES = (
+    INGEST_REPORT,
+    REJECTED,
+    TRAIN,
+    VALIDATION,
+    TEST,
+    USER_VOCABULARY,
+    ITEM_VOCABULARY,
+    USER_EMBEDDINGS,
+    ITEM_EMBEDDINGS,
+)
 
 
 class Items(NamedTuple):
     """The item vocabulary; row r belongs to index r + 1.
 
     Attributes:
-      item_type, item_id: [num_items] text.
-      title: [num_items] text or null; None where no item has one.
+      table: item_type, item_id; title and features (name -> text) where there are any.
     """
 
-    item_type: pa.ChunkedArray
-    item_id: pa.ChunkedArray
-    title: pa.ChunkedArray | None
+    table: pa.Table
 
-    def labels(self, index: NDArray[np.int32]) -> list[str]:
+    def _texts(self, name: str, index: NDArray[np.integer[Any]]) -> list[Any]:
+        values: list[Any] = self.table[name].take(pa.array(index - 1)).to_pylist()
+        return values
+
+    def labels(self, index: NDArray[np.integer[Any]]) -> list[str]:
         """The items' titles, or their ids where they have none."""
-        rows = pa.array(index - 1)
-        ids = self.item_id.take(rows).to_pylist()
-        titles = self.title.take(rows).to_pylist() if self.title is not None else ids
-        return [shortened(title or "") or shortened(one) for title, one in zip(titles, ids, strict=True)]
+        ids = self._texts("item_id", index)
+        titles = self._texts("title", index) if "title" in self.table.column_names else ids
+        return [shortened(title or "") or shortened(name) for title, name in zip(titles, ids, strict=True)]
 
-    def types(self, index: NDArray[np.int32]) -> list[str]:
-        return [shortened(kind) for kind in self.item_type.take(pa.array(index - 1)).to_pylist()]
+    def types(self, index: NDArray[np.integer[Any]]) -> list[str]:
+        return [shortened(kind) for kind in self._texts("item_type", index)]
+
+    def features(self, index: NDArray[np.integer[Any]]) -> dict[str, list[str]]:
+        """The features: name -> the first of the values that `|` separates, empty where an item has none."""
+        if "features" not in self.table.column_names:
+            return {}
+        features = [dict(pairs or ()) for pairs in self._texts("features", index)]
+        names = sorted({name for values in features for name in values})
+        return {name: [shortened((values.get(name) or "").partition("|")[0]) for values in features] for name in names}
 
     def type_numbers(self) -> NDArray[np.int64]:
         """[num_items + 1] a number for each type, from 0 in the order of their first items; the unknown item has 0."""
-        codes = self.item_type.combine_chunks().dictionary_encode().indices.to_numpy()
+        codes = self.table["item_type"].combine_chunks().dictionary_encode().indices.to_numpy()
         return np.concatenate([[0], codes]).astype(np.int64)
 
     def num_types(self) -> int:
-        return len(self.item_type.unique())
+        return len(self.table["item_type"].unique())
 
 
 class Timed(NamedTuple):
-    """A part of the split with its times.
+    """A set of the split with its times.
 
     Attributes:
-      part: pairs and ratings.
+      rows: pairs and ratings.
       timestamp: [rows] int64 seconds since 1970 UTC; None where the data has none.
     """
 
-    part: Interactions
+    rows: Interactions
     timestamp: NDArray[np.int64] | None
 
 
 class Inputs(NamedTuple):
-    """All that the report shows something of.
+    """All that the page shows.
 
     Attributes:
-      ingest: counts of what came in, by name.
+      settings: the sections of params.yaml that the page shows.
+      digests: path -> MD5 of each file that was read, as in dvc.lock.
+      ingest: counts of what was read, by name.
       refused: the first refused rows: source, line, reason, raw.
-      parts: train, validation, test, in this order.
+      sets: train, validation, test, in this order.
       users: [num_users] user ids; row r belongs to index r + 1.
       items: the item vocabulary.
       user_embeddings, item_embeddings: [num_ids + 1, d + 1], the popularity prior last.
-      training: column -> values by epoch, NaN where the cell is empty.
-      counts: how many users were ranked, were cold, and so on.
-      metrics, differences, exposure, ratings, trials: rows of the tables that `evaluate` writes, in their order.
+      training: one row an epoch, NaN where a cell is empty.
+      metrics: mean of a metric over a group of users with its 95% interval: model, candidates, group, metric, k, ...
+      differences: the model's mean minus a baseline's over the same users: baseline, metric, k, ...
+      exposure: what a model shows, or, under the name `consumed` and with k = NaN, what users interacted with.
+      ratings: errors of predicted ratings, in the unit of the ratings: model, rmse, mae.
+      trials: settings of the baselines and their metric on the validation set.
+      item_map: positions of items on a plane: item_index, x, y.
     """
 
+    settings: dict[str, dict[str, Any]]
+    digests: dict[str, str]
     ingest: dict[str, Any]
     refused: Sequence[dict[str, Any]]
-    parts: dict[str, Timed]
+    sets: dict[str, Timed]
     users: pa.ChunkedArray
     items: Items
     user_embeddings: NDArray[np.float32]
     item_embeddings: NDArray[np.float32]
-    training: dict[str, list[float]]
-    counts: dict[str, int]
-    metrics: Sequence[MetricRow]
-    differences: Sequence[DifferenceRow]
-    exposure: Sequence[ExposureRow]
-    ratings: Sequence[RatingRow]
-    trials: Sequence[TrialRow]
+    training: pd.DataFrame
+    metrics: pd.DataFrame
+    differences: pd.DataFrame
+    exposure: pd.DataFrame
+    ratings: pd.DataFrame
+    trials: pd.DataFrame
+    item_map: pd.DataFrame
 
-    def user_labels(self, index: NDArray[np.int32]) -> list[str]:
-        return [shortened(one) for one in self.users.take(pa.array(index - 1)).to_pylist()]
+    def user_labels(self, index: NDArray[np.integer[Any]]) -> list[str]:
+        return [shortened(name) for name in self.users.take(pa.array(index - 1)).to_pylist()]
+
+    def overall(self) -> pd.DataFrame:
+        """Metrics over the whole catalogue and all users."""
+        return self.metrics[(self.metrics["candidates"] == EVERYTHING) & (self.metrics["group"] == "all")]
+
+    def cutoff(self) -> int:
+        """MAIN_CUTOFF where it was measured, else the next smaller cutoff, else the smallest.
+
+        Raises:
+          StageError: the table has no row of the model over all users.
+        """
+        overall = self.overall()
+        cutoffs = overall.loc[overall["model"] == MODEL, "k"].astype(int).tolist()
+        if not cutoffs:
+            raise StageError(
+                f"{METRICS_TABLE}: expected rows of {MODEL} over everything and all users, found none; repro evaluate"
+            )
+        return max((k for k in cutoffs if k <= MAIN_CUTOFF), default=min(cutoffs))
+
+    def digest(self) -> str:
+        """The first 12 digits of a SHA-256 over the names and digests of all files."""
+        lines = "".join(f"{name} {digest}\n" for name, digest in self.digests.items())
+        return hashlib.sha256(lines.encode()).hexdigest()[:12]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table with its columns of TABLES as text and the others as numbers, NaN where a cell is empty.
+
+    Raises:
+      StageError: a column is missing, or a cell of a column of numbers holds none.
+    """
+    texts, numbers = TABLES[path]
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    missing = sorted({*texts, *numbers} - set(table.columns))
+    if missing:
+        raise StageError(
+            f"{path}: expected the columns {', '.join(missing)}, found none; repro the stage that writes it"
+        )
+    for name in table.columns.difference(list(texts)):
+        values = pd.to_numeric(table[name], errors="coerce")
+        broken = np.flatnonzero(values.isna() & (table[name] != ""))
+        if len(broken):
+            cell = shortened(str(table[name].iloc[broken[0]]))
+            raise StageError(
+                f"{path}: line {broken[0] + 2}: expected a number in the column {name}, found {cell!r}; "
+                "repro the stage that writes it"
+            )
+        table[name] = values.astype(float)
+    return table
+
+
+def rows_of(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows of a table as named tuples, whose attributes no type checker knows."""
+    return iter(table.itertuples(index=False))
+
+
+def read_set(path: Path) -> Timed:
+    timed = "timestamp" in pq.read_schema(path).names
+    times = pq.read_table(path, columns=["timestamp"])["timestamp"].to_numpy() if timed else None
+    return Timed(read_interactions(path), times)
+
+
+def read_vocabulary(path: Path, num_ids: int) -> pa.Table:
+    vocabulary = pq.read_table(path)
+    if len(vocabulary) != num_ids:
+        raise StageError(f"{path}: expected the split's {num_ids} ids, found {len(vocabulary)}; repro split")
+    return vocabulary
+
+
+def read_settings() -> dict[str, dict[str, Any]]:
+    content = YAML(typ="safe").load(PARAMETERS)
+    return {name: content[name] for name in SECTIONS}
+
+
+def read_inputs() -> Inputs:
+    """Read all that the page shows."""
+    sets = {path.stem: read_set(path) for path in (TRAIN, VALIDATION, TEST)}
+    num_users, num_items = sets["train"].rows.num_users, sets["train"].rows.num_items
+    files = sorted(path.as_posix() for path in (*OTHER_FILES, *TABLES))
+    return Inputs(
+        settings=read_settings(),
+        digests={name: hashlib.md5(Path(name).read_bytes(), usedforsecurity=False).hexdigest() for name in files},
+        ingest=formats.read_json(INGEST_REPORT),
+        refused=pq.read_table(REJECTED).slice(0, REFUSED_ROWS_SHOWN).to_pylist(),
+        sets=sets,
+        users=read_vocabulary(USER_VOCABULARY, num_users)["user_id"],
+        items=Items(read_vocabulary(ITEM_VOCABULARY, num_items)),
+        user_embeddings=read_embeddings(USER_EMBEDDINGS, num_users),
+        item_embeddings=read_embeddings(ITEM_EMBEDDINGS, num_items),
+        training=read_table(TRAINING_REPORT),
+        metrics=read_table(METRICS_TABLE),
+        differences=read_table(DIFFERENCES_TABLE),
+        exposure=read_table(EXPOSURE_TABLE),
+        ratings=read_table(RATINGS_TABLE),
+        trials=read_table(BASELINES_TABLE),
+        item_map=read_table(ITEM_MAP),
+    )

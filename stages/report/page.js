@@ -50,7 +50,7 @@
   // A specification with its colours put in; the data is left as it is.
   function coloured(content, colours) {
     if (typeof content === "string") return COLOUR.test(content) ? colours.of(content) : content;
-    if (Array.isArray(content)) return content.map((one) => coloured(one, colours));
+    if (Array.isArray(content)) return content.map((value) => coloured(value, colours));
     if (content === null || typeof content !== "object") return content;
     return Object.fromEntries(
       Object.entries(content).map(([key, value]) => [key, key === "data" ? value : coloured(value, colours)]),
@@ -71,13 +71,15 @@
     };
   }
 
+  // Draws what is visible: a chart that is folded has no width to be drawn for.
   async function draw() {
     const turn = ++drawing;
     root.dataset.charts = "drawing";
     const colours = resolver();
     const config = coloured(configuration(), colours);
-    const dark = isDark();
+    const theme = isDark() ? "dark" : "light";
     for (const plot of document.querySelectorAll(".plot")) {
+      if (plot.dataset.theme === theme || !plot.checkVisibility()) continue;
       const spec = coloured(JSON.parse(plot.nextElementSibling.textContent), colours);
       plot.view?.finalize();
       // Vega names the element that it draws into after itself: the name for the reader is on the one around it.
@@ -88,13 +90,21 @@
         ast: true,
         defaultStyle: false,
         config,
-        tooltip: { theme: dark ? "dark" : "light" },
+        tooltip: { theme },
       });
       if (turn !== drawing) break;
       plot.view = drawn.view;
+      plot.dataset.theme = theme;
     }
     colours.end();
     if (turn === drawing) root.dataset.charts = "ready";
+  }
+
+  function choose(choice) {
+    const chosen = choice.querySelector("select").selectedIndex;
+    choice.querySelectorAll(":scope > .option").forEach((option, position) => {
+      option.hidden = position !== chosen;
+    });
   }
 
   function show() {
@@ -111,5 +121,15 @@
     show();
   });
   systemIsDark.addEventListener("change", show);
+  for (const choice of document.querySelectorAll(".choice")) {
+    choice.querySelector("select").addEventListener("change", () => {
+      choose(choice);
+      draw();
+    });
+    // A reloaded page keeps what was chosen.
+    choose(choice);
+  }
+  // The event of a <details> does not bubble.
+  document.addEventListener("toggle", draw, { capture: true });
   show();
 })();

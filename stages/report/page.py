@@ -1,4 +1,4 @@
-"""The page: sections in their order, put into page.html with its style, its script and the charts' library.
+"""The page: the sections in their order, in page.html with its style, its script and the library of the charts.
 
 The content security policy names the scripts by their hash, so that no other script runs and nothing is fetched even if
 a text of others came through unescaped.
@@ -12,54 +12,49 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import vl_convert
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from stages.report import charts, data_sections, example_sections, group_sections, other_sections, quality_sections
+from stages.report import charts
 from stages.report.blocks import Section, Spec
-from stages.report.exposure_section import exposure_section
 from stages.report.inputs import Inputs
+from stages.report.sections import (
+    data,
+    examples,
+    exposure,
+    groups,
+    item_map,
+    quality,
+    ratings,
+    settings,
+    split,
+    summary,
+    terms,
+    training,
+    tuning,
+)
 
 FOLDER = Path(__file__).parent
 TEMPLATE, STYLE, SCRIPT = FOLDER / "page.html", FOLDER / "page.css", FOLDER / "page.js"
+# Vega, Vega-Lite and vega-embed (BSD-3-Clause) in one script. A file, since vl_convert.javascript_bundle()
+# takes longer to make it than all of the rest; tests/test_report.py holds the call and compares the two.
+LIBRARY = FOLDER / "vega.js"
 
 
-def sections(data: Inputs) -> list[Section]:
+def sections(inputs: Inputs) -> list[Section]:
     """The page's sections, those left out for which there is nothing to show."""
-    shown = example_sections.Examples(data)
-    possible = [
-        quality_sections.headline_section(data),
-        data_sections.ingest_section(data),
-        data_sections.split_section(data),
-        data_sections.training_section(data),
-        quality_sections.comparison_section(data),
-        quality_sections.cutoff_section(data),
-        group_sections.type_section(data),
-        group_sections.activity_section(data),
-        group_sections.popularity_section(data),
-        exposure_section(data),
-        other_sections.rating_section(data),
-        example_sections.map_section(shown),
-        example_sections.user_section(shown),
-        example_sections.item_neighbour_section(shown),
-        example_sections.user_neighbour_section(shown),
-        other_sections.tuning_section(data),
-        other_sections.definition_section(),
-    ]
-    return [section for section in possible if section is not None]
+    modules = (summary, data, split, training, quality, groups, exposure, ratings, item_map, examples, tuning, settings)
+    made = [module.section(inputs) for module in modules]
+    return [section for section in (*made, terms.section()) if section is not None]
 
 
-def render(data: Inputs) -> str:
+def render(inputs: Inputs) -> str:
     """The whole page as HTML."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["spec"] = embedded_spec
-    scripts = [
-        _inline(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")),
-        _inline(SCRIPT.read_text(encoding="utf-8")),
-    ]
+    scripts = [_inline(path.read_text(encoding="utf-8")) for path in (LIBRARY, SCRIPT)]
     html = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        sections=sections(data),
+        sections=sections(inputs),
         style=Markup(STYLE.read_text(encoding="utf-8")),  # noqa: S704 - our own file
         scripts=scripts,
         script_hashes=" ".join(map(_hash_source, scripts)),

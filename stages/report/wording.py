@@ -1,19 +1,22 @@
-"""How names, numbers and the texts of others read on the page."""
+"""Names, numbers and foreign texts in the form that the page shows."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 MODEL = "two_tower"
+RANDOM = "random"
+# What users interacted with, as a row of the exposure table.
+CONSUMED = "consumed"
 
 MODEL_LABELS = {
     MODEL: "Two towers",
     "most_popular": "Most popular",
     "most_popular_of_type": "Most popular of its type",
-    "random": "Random",
+    RANDOM: "Random",
     "item_knn": "Similar items (kNN)",
     "ease": "EASE",
     "ials": "iALS",
-    "consumed": "What users took",
+    CONSUMED: "Interactions of users",
     "global_mean": "Mean rating",
     "user_item_bias": "User and item biases",
 }
@@ -98,10 +101,16 @@ def listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def ranked(values: Sequence[tuple[str, float]]) -> str:
-    """The names with their values from the largest down: `A 0.3000, then B 0.2000 and C 0.1000`."""
-    known = sorted(((label, value) for label, value in values if not math.isnan(value)), key=lambda pair: -pair[1])
-    if not known:
-        return "no values"
-    first, *others = [f"{label} {decimal(value)}" for label, value in known]
-    return f"{first}, then {listed(others)}" if others else first
+def by_value(values: Iterable[tuple[str, float]], *, lowest_first: bool = False) -> list[tuple[str, list[str]]]:
+    """Group labels by their value as shown (four digits), from the largest value down or from the smallest up.
+
+    Values that read the same are equal to the reader, so that no sentence may put one before the other.
+
+    Returns:
+      (value as shown, labels that share it); values that are NaN are left out.
+    """
+    known = sorted((pair for pair in values if not math.isnan(pair[1])), key=lambda pair: pair[1])
+    groups: dict[str, list[str]] = {}
+    for label, value in known if lowest_first else reversed(known):
+        groups.setdefault(decimal(value), []).append(label)
+    return list(groups.items())

@@ -1,20 +1,13 @@
-"""Which users and items the report shows, what is near them, and where items lie on a map: arrays in, arrays out."""
+"""Selection of the users, items, neighbours and labels that the page shows: arrays in, arrays out."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.manifold import TSNE
-from threadpoolctl import threadpool_limits
 
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
-
-MAP_SEED = 0
-# t-SNE looks at three times as many neighbours as its perplexity.
-PERPLEXITY = 30
-FEWEST_ON_MAP = 5
 
 
 class Neighbours(NamedTuple):
@@ -107,21 +100,6 @@ def nearest(vectors: NDArray[np.float32], ids: NDArray[np.int32], count: int) ->
     index = rank_items(Embeddings(vectors, vectors), ids, itself, count, known)
     cosine = np.einsum("id,ind->in", vectors[ids], vectors[index])
     return Neighbours(index, np.where(index > 0, cosine, 0).astype(np.float32))
-
-
-def item_map(vectors: NDArray[np.float32]) -> NDArray[np.float64] | None:
-    """[items, 2] places by t-SNE, rounded to two digits; None where there are too few different items for a map.
-
-    One thread makes all sums, so that their order is always the same.
-    """
-    num_different = len(np.unique(vectors, axis=0))
-    if num_different < FEWEST_ON_MAP:
-        return None
-    perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
-    with threadpool_limits(limits=1):
-        embed = TSNE(perplexity=perplexity, init="pca", random_state=MAP_SEED)
-        places: NDArray[np.float64] = embed.fit_transform(vectors.astype(np.float64)).astype(np.float64)
-    return np.round(places, 2) + 0.0
 
 
 def apart(places: NDArray[np.float64], count: int) -> list[int]:

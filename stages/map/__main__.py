@@ -1,0 +1,43 @@
+"""Place the most popular items on a plane, similar ones close together.
+
+A stage of its own, since t-SNE takes longer than all of the report and depends on the embeddings alone.
+
+Reads: data/split/train.parquet, models/two_tower/item_embeddings.npy.
+Writes: reports/tables/item_map.csv.
+Parameters: none.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.map.tsne import tsne
+from towerline.artifacts.map import ITEM_MAP
+from towerline.artifacts.split import TRAIN, Interactions, read_interactions
+from towerline.artifacts.train import ITEM_EMBEDDINGS, read_embeddings
+from towerline.pipeline import formats
+from towerline.pipeline.terminal import run
+
+MAXIMUM_ITEMS = 2_000
+
+
+def popular_items(train: Interactions, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+    """[at most MAXIMUM_ITEMS] indices of the trained items with the most training rows; ties by index."""
+    rows = np.bincount(train.item_index, minlength=train.num_items + 1)
+    order = np.argsort(-rows, kind="stable")
+    popular: NDArray[np.int64] = order[(vectors[order] != 0).any(axis=1)][:MAXIMUM_ITEMS]
+    return popular
+
+
+def main() -> str:
+    train = read_interactions(TRAIN)
+    # The last dimension holds the popularity prior.
+    vectors = read_embeddings(ITEM_EMBEDDINGS, train.num_items)[:, :-1]
+    items = popular_items(train, vectors)
+    positions = tsne(vectors[items])
+    rows = [[index, x, y] for index, (x, y) in zip(items.tolist(), positions.tolist(), strict=False)]
+    formats.write_csv(ITEM_MAP, ["item_index", "x", "y"], rows)
+    return f"{ITEM_MAP}: {len(rows):,} items"
+
+
+if __name__ == "__main__":
+    run("map", main)

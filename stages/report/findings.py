@@ -1,0 +1,176 @@
+"""Sentences that compare: each is derived from the figures, so that none can contradict them.
+
+Two values are equal here where they read the same on the page, with four digits.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from stages.report.wording import by_value, counted, decimal, interval, listed, p_value, percent
+
+SIGNIFICANCE = 0.05
+# With fewer test users, means vary too much to tell models apart.
+FEW_USERS = 200
+
+Outcome = Literal["better", "worse", "unclear"]
+
+
+class Comparison(NamedTuple):
+    """The model and the best baseline by one metric.
+
+    Attributes:
+      metric: the metric's name with its cutoff, as shown.
+      own, best: means of the model and of the best baseline.
+      baselines: labels of the baselines with the best mean.
+      low, high: 95% interval of the difference; NaN where it was not computed.
+      p_adjusted: p value of the difference after Holm's correction; NaN where it was not computed.
+    """
+
+    metric: str
+    own: float
+    best: float
+    baselines: Sequence[str]
+    low: float
+    high: float
+    p_adjusted: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """Better or worse only where the interval and the test agree."""
+        if not self.p_adjusted < SIGNIFICANCE:
+            return "unclear"
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "unclear"
+
+
+def verdict(comparisons: Sequence[Comparison]) -> str:
+    """The heading of the page: how the model compares with the best baseline."""
+    if not comparisons:
+        return "No baseline to compare with"
+    words: dict[Outcome, str] = {
+        "better": "better than the best baseline",
+        "worse": "worse than the best baseline",
+        "unclear": "no clear difference from the best baseline",
+    }
+    by_outcome = {
+        outcome: [comparison.metric for comparison in comparisons if comparison.outcome == outcome] for outcome in words
+    }
+    parts = [f"{words[outcome]} by {listed(metrics)}" for outcome, metrics in by_outcome.items() if metrics]
+    if len(parts) > 1:
+        parts[1:] = [part.replace("the best baseline", "it") for part in parts[1:]]
+    text = ", ".join(parts)
+    return text[0].upper() + text[1:]
+
+
+def comparison_sentence(comparison: Comparison) -> str:
+    """The difference from the best baseline, its interval and p value, and what they allow to conclude."""
+    kind = "best baseline" if len(comparison.baselines) == 1 else "best baselines"
+    own, best = decimal(comparison.own), decimal(comparison.best)
+    gap = comparison.own - comparison.best
+    if own == best:
+        relation = f"equal to {listed(comparison.baselines)}, the {kind}"
+    else:
+        side = "above" if gap > 0 else "below"
+        relation = f"{decimal(abs(gap))} {side} {listed(comparison.baselines)} ({best}), the {kind}"
+    start = f"{comparison.metric} is {own}, {relation}"
+    if math.isnan(comparison.p_adjusted):
+        return f"{start}; the difference was not tested."
+    test = (
+        f"95% interval of the difference {interval(comparison.low, comparison.high)}, "
+        f"{p_value(comparison.p_adjusted)} after Holm's correction"
+    )
+    if comparison.outcome != "unclear":
+        return f"{start} ({test})."
+    excluded = comparison.low > 0 or comparison.high < 0
+    if excluded != (comparison.p_adjusted < SIGNIFICANCE):
+        return f"{start} ({test}). The interval and the test disagree, so the difference is not established."
+    return f"{start} ({test}). Chance may explain the difference."
+
+
+def few_users(users: int) -> str | None:
+    if users >= FEW_USERS:
+        return None
+    return (
+        f"Only {counted(users, 'test user')}, fewer than {FEW_USERS}: means of so few users vary widely, and small "
+        "differences between models cannot be detected."
+    )
+
+
+def split_caution(method: str, older: float) -> str | None:
+    """The caution where the test set is not later than the training set.
+
+    Args:
+      method: `split.method`.
+      older: share of test rows that are older than the newest training row; NaN where there are no times.
+    """
+    advice = "Metrics on future interactions are usually lower; set split.method to temporal to measure them"
+    if older > 0:
+        return f"{percent(older)} of the test rows are older than the newest training row (split: {method}). {advice}."
+    if math.isnan(older) and method == "random":
+        return f"The test rows are a random sample, not the latest rows. {advice}, which needs timestamps."
+    return None
+
+
+def head_caution(shown: float, consumed: float) -> str | None:
+    """The caution where the model shows a larger share of head items than users interact with."""
+    if not shown > consumed or percent(shown) == percent(consumed):
+        return None
+    return (
+        f"Head items are {percent(shown)} of the items shown, but {percent(consumed)} of the items that users interact "
+        "with: the model favours popular items."
+    )
+
+
+def tail_caution(metric: str, head: float, tail: float) -> str | None:
+    if not tail < head or decimal(head) == decimal(tail):
+        return None
+    return f"{metric} of tail items is {decimal(tail)}, that of head items {decimal(head)}."
+
+
+def coverage_caution(own: float, best: float, baseline: str) -> str | None:
+    if not own < best or percent(own) == percent(best):
+        return None
+    return f"The model shows {percent(own)} of the catalogue to some user, {baseline} {percent(best)}."
+
+
+def best(values: Iterable[tuple[str, float]], *, lowest: bool = False) -> str:
+    """`Best is A with 1.5000`, or who shares the best value."""
+    groups = by_value(values, lowest_first=lowest)
+    if not groups:
+        return "No values"
+    value, labels = groups[0]
+    if len(labels) == 1:
+        return f"Best is {labels[0]} with {value}"
+    return f"Best are {listed(sorted(labels))}, equal at {value}"
+
+
+def ranked(values: Iterable[tuple[str, float]]) -> str:
+    """Labels with their values from the largest down: `A 0.3000, then B and C 0.2000`."""
+    first, *others = [f"{listed(sorted(labels))} {value}" for value, labels in by_value(values)] or ["no values"]
+    return f"{first}, then {listed(others)}" if others else first
+
+
+def extremes(subject: str, values: Sequence[tuple[str, float]]) -> str:
+    """Where a value is highest and lowest among groups: `... is highest for A (0.3000) and lowest for B (0.1000)`."""
+    groups = by_value(values)
+    if not groups:
+        return f"{subject} was not measured."
+    (high, highest), (low, lowest) = groups[0], groups[-1]
+    if len(groups) == 1:
+        return f"{subject} is {high} for {listed(sorted(highest))}."
+    return (
+        f"{subject} is highest for {listed(sorted(highest))} ({high}) and lowest for {listed(sorted(lowest))} ({low})."
+    )
+
+
+def change(values: Sequence[tuple[int, float]], *, lower_is_better: bool | None) -> str:
+    """How a training curve moved from its first to its last epoch, and its best epoch where one end is better."""
+    (first, start), (last, end) = values[0], values[-1]
+    if len({decimal(value) for _, value in values}) == 1:
+        return f"{decimal(start)} in every epoch."
+    text = f"From {decimal(start)} in epoch {first} to {decimal(end)} in epoch {last}"
+    if lower_is_better is None:
+        return f"{text}."
+    extreme = decimal((min if lower_is_better else max)(value for _, value in values))
+    epoch = next(epoch for epoch, value in values if decimal(value) == extreme)
+    return f"{text}; best in epoch {epoch} ({extreme})."

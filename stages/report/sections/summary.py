@@ -1,0 +1,139 @@
+"""The first section: verdict against the best baseline, cautions, and the origin of the figures."""
+
+import math
+
+import numpy as np
+
+from stages.report import findings
+from stages.report.blocks import Block, Caution, Facts, Note, Section, Terms
+from stages.report.findings import Comparison
+from stages.report.inputs import EVERYTHING, Inputs, rows_of
+from stages.report.wording import CONSUMED, MODEL, count, counted, decimal, interval, metric_label, model_label, percent
+
+HEADLINE_METRICS = ("ndcg", "recall")
+
+
+def section(data: Inputs) -> Section:
+    """The verdict as the heading, then what it rests on and what limits it."""
+    compared = comparisons(data)
+    blocks: list[Block] = [Note(findings.comparison_sentence(comparison)) for comparison in compared]
+    urgent = findings.few_users(test_users(data))
+    if urgent:
+        blocks.append(Caution([urgent], urgent=True))
+    blocks.append(_facts(data))
+    warnings = cautions(data)
+    if warnings:
+        blocks.append(Caution(warnings))
+    blocks.append(_origin(data))
+    return Section("summary", "Summary", blocks, heading=findings.verdict(compared))
+
+
+def comparisons(data: Inputs) -> list[Comparison]:
+    """The model and the best baseline by each headline metric at the main cutoff.
+
+    Of baselines that share the best mean, the one whose difference is the least certain is tested.
+    """
+    k = data.cutoff()
+    overall = data.overall()
+    compared = []
+    for metric in HEADLINE_METRICS:
+        rows = overall[(overall["metric"] == metric) & (overall["k"] == k)]
+        own, others = rows[rows["model"] == MODEL], rows[rows["model"] != MODEL]
+        if not len(own) or not len(others):
+            continue
+        best = float(others["mean"].max())
+        names = others.loc[others["mean"] == best, "model"].tolist()
+        of_best = data.differences[
+            (data.differences["metric"] == metric)
+            & (data.differences["k"] == k)
+            & data.differences["baseline"].isin(names)
+        ].sort_values("p_adjusted", ascending=False, kind="stable")
+        tested = of_best[["low", "high", "p_adjusted"]].iloc[0].tolist() if len(of_best) else [math.nan] * 3
+        labels = [model_label(name) for name in names]
+        compared.append(
+            Comparison(f"{metric_label(metric)}@{k}", float(own["mean"].iloc[0]), best, labels, *map(float, tested))
+        )
+    return compared
+
+
+def test_users(data: Inputs) -> int:
+    """The number of users behind the overall means."""
+    return int(data.overall()["users"].max())
+
+
+def cautions(data: Inputs) -> list[str]:
+    """What the page's own figures say against its verdict."""
+    k = data.cutoff()
+    table = data.exposure.set_index("model")
+    shown = table[table["k"] == k]
+    head, coverage = shown["head"].to_dict(), shown["coverage"].to_dict()
+    consumed = table["head"].to_dict().get(CONSUMED)
+    recall = data.metrics[
+        (data.metrics["model"] == MODEL)
+        & (data.metrics["candidates"] == EVERYTHING)
+        & (data.metrics["metric"] == "recall")
+        & (data.metrics["k"] == k)
+    ]
+    by_group = dict(zip(recall["group"], recall["mean"], strict=True))
+    texts = [findings.split_caution(str(data.settings["split"]["method"]), older_test_rows(data))]
+    if MODEL in head and consumed is not None:
+        texts.append(findings.head_caution(head[MODEL], consumed))
+    if {"items=head", "items=tail"} <= set(by_group):
+        texts.append(findings.tail_caution(f"Recall@{k}", by_group["items=head"], by_group["items=tail"]))
+    baseline = next((name for name in _best_baselines(data, k) if name in coverage), None)
+    if MODEL in coverage and baseline is not None:
+        texts.append(findings.coverage_caution(coverage[MODEL], coverage[baseline], model_label(baseline)))
+    return [text for text in texts if text]
+
+
+def _best_baselines(data: Inputs, k: int) -> list[str]:
+    """Baselines from the best NDCG down."""
+    overall = data.overall()
+    rows = overall[(overall["metric"] == "ndcg") & (overall["k"] == k) & (overall["model"] != MODEL)]
+    names: list[str] = rows.sort_values("mean", ascending=False, kind="stable")["model"].tolist()
+    return names
+
+
+def older_test_rows(data: Inputs) -> float:
+    """The share of test rows that are older than the newest training row; NaN where there are no times."""
+    train, test = data.sets["train"].timestamp, data.sets["test"].timestamp
+    if train is None or test is None or not len(train) or not len(test):
+        return math.nan
+    return float(np.mean(test < train.max()))
+
+
+def _facts(data: Inputs) -> Facts:
+    k = data.cutoff()
+    overall = data.overall()
+    own = overall[(overall["model"] == MODEL) & (overall["k"] == k)]
+    facts = [
+        (decimal(row.mean), f"{metric_label(metric)}@{k}", f"95% interval {interval(row.low, row.high)}")
+        for metric in HEADLINE_METRICS
+        for row in rows_of(own[own["metric"] == metric])
+    ]
+    facts.append((count(test_users(data)), "test users", ""))
+    shown = data.exposure[(data.exposure["model"] == MODEL) & (data.exposure["k"] == k)]
+    facts += [(percent(row.coverage), f"coverage@{k}", "of the catalogue") for row in rows_of(shown)]
+    return Facts(facts)
+
+
+def _origin(data: Inputs) -> Terms:
+    ingest, split, train = (data.settings[name] for name in ("ingest", "split", "train"))
+    read = data.ingest
+    sizes = f"{counted(read['rows_kept'], 'row')}, {counted(read['users'], 'user')}, {counted(read['items'], 'item')}"
+    seed = f"seed {split['seed']}" if split["method"] == "random" else ""
+    parts = ", ".join(f"{name} {count(len(timed.rows.user_index))}" for name, timed in data.sets.items())
+    model = [
+        f"{train['embedding_dimension']} dimensions",
+        str(train["loss"]),
+        f"at most {counted(train['epochs'], 'epoch')}",
+        f"seed {train['seed']}",
+    ]
+    return Terms(
+        [
+            ("Data", f"{ingest['source']}: {sizes}"),
+            ("Split", "; ".join(filter(None, [str(split["method"]), seed, parts]))),
+            ("Model", ", ".join(model)),
+            ("Inputs", f"digest {data.digest()}, the files under Settings"),
+        ]
+    )
