@@ -26,7 +26,8 @@ def section(data: Inputs) -> Section:
 
 
 def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in content.items():
+    """Names like `split.seed` with their values; sorted, since DVC sees no change in another order of params.yaml."""
+    for name, value in sorted(content.items()):
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{name}.")
         else:
