@@ -23,7 +23,7 @@ from stages.report.findings import Comparison
 from stages.report.page import LIBRARY, embedded_spec
 from stages.report.sections import groups
 from tests.conftest import ROOT, run, write_rows
-from towerline.artifacts.baselines import BASELINES_TABLE
+from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE
 from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import ITEM_MAP
@@ -32,6 +32,7 @@ from towerline.artifacts.train import ITEM_EMBEDDINGS, TRAINING_REPORT, USER_EMB
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
+from towerline.ranking.scorers import Chance, arrays_of
 
 HOSTILE = [
     "</script><img src=x onerror=\"document.title='broken'\">",
@@ -185,6 +186,8 @@ def fabricate(
     training = [[str(epoch + 1), "1.5", rating[epoch], "0.1", rating[epoch], "0.2", "0.5"] for epoch in range(2)]
     names = "epoch,retrieval_loss,rating_loss,validation_ndcg,validation_rmse,temperature,popularity_prior"
     write_rows(folder / TRAINING_REPORT, training, names.split(","))
+    arrays = arrays_of(Chance(np.array(1, np.int64), np.array(num_items + 1, np.int64)))
+    formats.write_arrays(folder / BASELINES / "most_popular.npz", arrays)
     places = [[str(item), str(item % 5), str(item % 3)] for item in range(1, num_items)]
     write_rows(folder / ITEM_MAP, places, ["item_index", "x", "y"])
     shutil.copy2(ROOT / "params.yaml", folder)
@@ -444,6 +447,7 @@ def test_the_page_opens_with_verdict_cautions_and_origin(tmp_path: Path, monkeyp
     texts = " ".join(Elements(html).texts)
     opening = texts[: texts.index("rows read")]
     assert "Better than the best baseline by NDCG@20, no clear difference from it by Recall@20" in opening
+    assert "By Most popular" in texts, "the best baseline's list beside ours"
     for text in ("Only 9 test users", "data/raw/preferences.csv.gz", "random; seed 42", "128 dimensions"):
         assert text in opening
     digest = re.findall("digest ([0-9a-f]{12})", opening)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from stages.report.wording import MODEL, shortened
-from towerline.artifacts.baselines import BASELINES_TABLE
+from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE
 from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import ITEM_MAP
@@ -127,6 +127,7 @@ class Inputs(NamedTuple):
       ratings: errors of predicted ratings, in the unit of the ratings: model, rmse, mae.
       trials: settings of the baselines and their metric on the validation set.
       item_map: positions of items on a plane: item_index, x, y.
+      baseline: name and arrays of the best baseline by NDCG at the main cutoff; None where there is none.
     """
 
     settings: dict[str, dict[str, Any]]
@@ -145,6 +146,7 @@ class Inputs(NamedTuple):
     ratings: pd.DataFrame
     trials: pd.DataFrame
     item_map: pd.DataFrame
+    baseline: tuple[str, dict[str, NDArray[Any]]] | None
 
     def user_labels(self, index: NDArray[np.integer[Any]]) -> list[str]:
         return [shortened(name) for name in self.users.take(pa.array(index - 1)).to_pylist()]
@@ -166,6 +168,14 @@ class Inputs(NamedTuple):
                 f"{METRICS_TABLE}: expected rows of {MODEL} over everything and all users, found none; repro evaluate"
             )
         return max((k for k in cutoffs if k <= MAIN_CUTOFF), default=min(cutoffs))
+
+    def best_baselines(self, metric: str = "ndcg") -> list[str]:
+        """The baselines by a metric at the main cutoff, the best first."""
+        overall = self.overall()
+        rows = overall[
+            (overall["metric"] == metric) & (overall["k"] == self.cutoff()) & (overall["model"] != MODEL)
+        ].sort_values("mean", ascending=False, kind="stable")
+        return [str(name) for name in rows["model"]]
 
     def digest(self) -> str:
         """The first 12 digits of a SHA-256 over the names and digests of all files."""
@@ -227,9 +237,9 @@ def read_inputs() -> Inputs:
     sets = {path.stem: read_set(path) for path in (TRAIN, VALIDATION, TEST)}
     num_users, num_items = sets["train"].rows.num_users, sets["train"].rows.num_items
     files = sorted(path.as_posix() for path in (*OTHER_FILES, *TABLES))
-    return Inputs(
+    inputs = Inputs(
         settings=read_settings(),
-        digests={name: hashlib.md5(Path(name).read_bytes(), usedforsecurity=False).hexdigest() for name in files},
+        digests={name: _md5(Path(name)) for name in files},
         ingest=formats.read_json(INGEST_REPORT),
         refused=pq.read_table(REJECTED).slice(0, REFUSED_ROWS_SHOWN).to_pylist(),
         sets=sets,
@@ -244,4 +254,20 @@ def read_inputs() -> Inputs:
         ratings=read_table(RATINGS_TABLE),
         trials=read_table(BASELINES_TABLE),
         item_map=read_table(ITEM_MAP),
+        baseline=None,
     )
+    return _with_baseline(inputs)
+
+
+def _with_baseline(inputs: Inputs) -> Inputs:
+    """Add the best baseline that has a file, and the digest of the file."""
+    files = {path.stem: path for path in BASELINES.iterdir()}
+    name = next((name for name in inputs.best_baselines() if name in files), None)
+    if name is None:
+        return inputs
+    digests = inputs.digests | {files[name].as_posix(): _md5(files[name])}
+    return inputs._replace(baseline=(name, formats.read_arrays(files[name])), digests=digests)
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from stages.report import selection
 from stages.report.blocks import Block, Card, Choice, Entry, Note, Section
 from stages.report.inputs import Inputs
-from stages.report.wording import count, counted, decimal
-from towerline.ranking.scorers import Embeddings
+from stages.report.wording import count, counted, decimal, model_label
+from towerline.ranking.scorers import Embeddings, scorer_of
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 
@@ -69,6 +69,7 @@ def user_cards(examples: Examples) -> list[Card]:
         return []
     model = Embeddings(data.user_embeddings, data.item_embeddings)
     ranked = rank_items(model, users, examples.seen.of_users(users), data.cutoff())
+    other, ranked_by_other = _of_baseline(examples, users)
     near = selection.nearest(examples.user_taste, users, NEIGHBOURS)
     cards = []
     for row, (user, name) in enumerate(zip(users, data.user_labels(users), strict=True)):
@@ -81,10 +82,25 @@ def user_cards(examples: Examples) -> list[Card]:
         lists = [
             ("Seen", _seen(examples, user), max(0, len(known) - KNOWN_SHOWN)),
             ("Recommended", _recommended(examples, shown, test), 0),
+            *[
+                (f"By {other}", _recommended(examples, items[items > 0], test), 0)
+                for items in ranked_by_other[row : row + 1]
+            ],
             ("Similar users", _similar_users(examples, known, near.ids[row], near.cosine[row]), 0),
         ]
         cards.append(Card(name, detail, lists))
     return cards
+
+
+def _of_baseline(examples: Examples, users: NDArray[np.int32]) -> tuple[str, NDArray[np.int32]]:
+    """The label of the best baseline and its recommendations; none where there is no baseline."""
+    data = examples.data
+    if data.baseline is None:
+        return "", np.zeros((0, 0), np.int32)
+    name, arrays = data.baseline
+    train = data.sets["train"].rows
+    scorer = scorer_of(arrays, UserItems.of_pairs(train.user_index, train.item_index, train.num_users))
+    return model_label(name), rank_items(scorer, users, examples.seen.of_users(users), data.cutoff())
 
 
 def _seen(examples: Examples, user: np.int32) -> list[Entry]:

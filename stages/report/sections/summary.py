@@ -80,18 +80,10 @@ def cautions(data: Inputs) -> list[str]:
         texts.append(findings.head_caution(head[MODEL], consumed))
     if {"items=head", "items=tail"} <= set(by_group):
         texts.append(findings.tail_caution(f"Recall@{k}", by_group["items=head"], by_group["items=tail"]))
-    baseline = next((name for name in _best_baselines(data, k) if name in coverage), None)
+    baseline = next((name for name in data.best_baselines() if name in coverage), None)
     if MODEL in coverage and baseline is not None:
         texts.append(findings.coverage_caution(coverage[MODEL], coverage[baseline], model_label(baseline)))
     return [text for text in texts if text]
-
-
-def _best_baselines(data: Inputs, k: int) -> list[str]:
-    """Baselines from the best NDCG down."""
-    overall = data.overall()
-    rows = overall[(overall["metric"] == "ndcg") & (overall["k"] == k) & (overall["model"] != MODEL)]
-    names: list[str] = rows.sort_values("mean", ascending=False, kind="stable")["model"].tolist()
-    return names
 
 
 def older_test_rows(data: Inputs) -> float:
