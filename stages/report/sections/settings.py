@@ -11,7 +11,10 @@ from stages.report.wording import shortened
 
 def section(data: Inputs) -> Section:
     settings = [[name, shortened(json.dumps(value, ensure_ascii=False))] for name, value in _leaves(data.settings)]
-    text = f"Two pages with the digest {data.digest()} were made from the same files; dvc.lock has the MD5 of each, or of its folder."
+    text = (
+        f"Two pages with the digest {data.digest()} were made from the same files; dvc.lock has the MD5 of each, or of "
+        "its folder."
+    )
     return Section(
         "settings",
         "Settings",
