@@ -14,6 +14,7 @@ from scipy import stats
 from stages.baselines import models as baselines
 from stages.evaluate import uncertainty
 from stages.evaluate.data import Data
+from stages.baselines.ease import ItemClasses, ease
 from stages.evaluate.evaluation import (
     ALL,
     COLD_USERS,
@@ -79,7 +80,7 @@ def mean(evaluation: Evaluation, metric: str, k: int, part: Slice = OVERALL) -> 
 
 SCORERS: dict[str, Any] = {
     "item_knn": lambda history: ItemWeights(baselines.item_knn(history, ITEMS, 9), history),
-    "ease": lambda history: ItemWeights(baselines.ease(history, ITEMS, 10.0), history),
+    "ease": lambda history: ItemWeights(ease(ItemClasses.of(history, ITEMS), 10.0), history),
     "ials": lambda history: baselines.ials(history, ITEMS, 3, 5.0, 1.0, seed=0),
 }
 
@@ -90,45 +91,6 @@ def test_personal_baselines_find_the_planted_groups(name: str) -> None:
     scorer = SCORERS[name](history_of(train))
     # A group has 10 items: what is not train is test, and all of it is among the first 10.
     assert mean(evaluated(scorer, data_of(train, test), [10], False), "recall", 10) == 1.0
-
-
-def test_item_knn_is_the_cosine_of_columns_cut_to_the_nearest() -> None:
-    train, _ = planted(1)
-    history = history_of(train)
-    matrix = history.matrix(ITEMS + 1).toarray().astype(np.float64)
-    norm = np.maximum(np.linalg.norm(matrix, axis=0), 1e-12)
-    cosine = (matrix / norm).T @ (matrix / norm)
-    np.fill_diagonal(cosine, 0)
-    found = baselines.item_knn(history, ITEMS, 4).toarray()
-    for row in range(ITEMS + 1):
-        kept = np.flatnonzero(found[row])
-        assert len(kept) <= 4
-        np.testing.assert_allclose(found[row, kept], cosine[row, kept], rtol=1e-6)
-        assert np.sort(found[row])[::-1][:4] == pytest.approx(np.sort(cosine[row])[::-1][:4], rel=1e-6)
-
-
-def test_ease_is_the_constrained_ridge_regression() -> None:
-    """Each column solved for itself by least squares over the other columns."""
-    train, _ = planted(2)
-    history = history_of(train)
-    matrix = history.matrix(ITEMS + 1).toarray().astype(np.float64)
-    found = baselines.ease(history, ITEMS, 3.0)
-    assert (np.diag(found) == 0).all()
-    for item in range(1, ITEMS + 1):
-        others = np.arange(ITEMS + 1) != item
-        x = matrix[:, others]
-        expected = np.linalg.solve(x.T @ x + 3.0 * np.eye(ITEMS), x.T @ matrix[:, item])
-        np.testing.assert_allclose(found[others, item], expected, atol=1e-4)
-
-
-def test_popularity_of_types_follows_the_users_types() -> None:
-    # User 1 has two films and a book, user 2 books alone; film 1 is the most popular of all.
-    rows = np.array([[1, 1], [1, 2], [1, 3], [2, 3], [2, 4], [3, 1], [4, 1]], np.int32)
-    train = Interactions(rows[:, 0].copy(), rows[:, 1].copy(), None, 4, 4)
-    users, items = baselines.most_popular_of_type(train, np.array([0, 0, 0, 1, 1]), 2)
-    scores = users @ items.T
-    assert scores[1, 1:].tolist() == pytest.approx([2 / 3 * 3 / 4, 2 / 3 / 4, 1 / 3 * 2 / 3, 1 / 3 / 3])
-    assert scores[2, 1:].tolist() == pytest.approx([0, 0, 2 / 3, 1 / 3])
 
 
 def test_a_random_order_has_the_recall_that_counting_gives() -> None:

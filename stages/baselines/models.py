@@ -1,51 +1,70 @@
-"""What a model has to beat, as scorers: the code that ranks the model ranks them too."""
+"""Baselines by popularity, by item-kNN and by iALS, as scorers that the code which ranks the model ranks too."""
 
 import numpy as np
 from implicit.als import AlternatingLeastSquares
 from implicit.nearest_neighbours import CosineRecommender
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 
 from towerline.artifacts.split import Interactions
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.user_items import UserItems
 
-# Its ranking is best after a few iterations, and then declines.
+# The ranking of iALS is best after a few iterations, and then declines.
 IALS_ITERATIONS = 8
+# Measured peaks of implicit's item-kNN, for each item and neighbour, and of its iALS, for each number of an embedding.
+ITEM_KNN_BYTES = 44
+IALS_BYTES = 8
+
+
+def most_popular(item_index: NDArray[np.int32], num_users: int, num_items: int) -> Embeddings:
+    """Embeddings of one dimension whose inner product is the item's number of training rows.
+
+    Args:
+      item_index: [rows] items of the training rows.
+      num_users, num_items: sizes of the vocabularies, without the unknown id.
+
+    Returns:
+      [num_users + 1, 1] ones and [num_items + 1, 1] counts, exact up to 2^24 rows an item.
+    """
+    counts = np.bincount(item_index, minlength=num_items + 1).astype(np.float32)
+    return Embeddings(np.ones((num_users + 1, 1), np.float32), counts[:, None])
 
 
 def most_popular_of_type(train: Interactions, item_type: NDArray[np.int64], num_types: int) -> Embeddings:
-    """Popularity within an item's type, times how much of that type the user's training rows hold.
+    """Popularity within an item's type, times the share of that type in the user's training rows.
 
     Args:
-      train: the train part.
+      train: the training set.
       item_type: [num_items + 1] type of each item, from 0.
-      num_types: how many there are.
+      num_types: number of types.
 
     Returns:
       [num_users + 1, num_types] shares of the user's rows, and [num_items + 1, num_types] with, in the column of the
       item's type, its share of that type's rows.
     """
     kind = item_type[train.item_index]
-    rows = np.bincount(train.user_index * num_types + kind, minlength=(train.num_users + 1) * num_types)
-    of_user = rows.reshape(-1, num_types) / np.maximum(rows.reshape(-1, num_types).sum(axis=1, keepdims=True), 1)
+    ones = np.ones(len(kind), np.float32)
+    shape = (train.num_users + 1, num_types)
+    of_user = sparse.coo_array((ones, (train.user_index, kind)), shape).toarray()
+    of_user /= np.maximum(of_user.sum(axis=1, keepdims=True), 1)
     counts = np.bincount(train.item_index, minlength=train.num_items + 1)
     of_item = np.zeros((train.num_items + 1, num_types))
     of_item[np.arange(len(counts)), item_type] = (
         counts / np.maximum(np.bincount(kind, minlength=num_types), 1)[item_type]
     )
-    return Embeddings(of_user.astype(np.float32), of_item.astype(np.float32))
+    return Embeddings(of_user, of_item.astype(np.float32))
 
 
 def item_knn(history: UserItems, num_items: int, neighbours: int) -> "sparse.csr_array":
-    """Cosines between items as sets of users, towards each item's nearest ones (Deshpande and Karypis 2004).
+    """Cosines between the user sets of items, for each item's nearest ones (Deshpande and Karypis 2004), by implicit.
 
     weight[j, i] = |users of j and i| / sqrt(|users of j| |users of i|) for the i nearest to j, else 0
 
     Args:
-      history: the items of every user in the train part.
-      num_items: size of the vocabulary, the unknown id not counted.
-      neighbours: how many items each item has weights towards, itself not counted.
+      history: the items of every user in the training set.
+      num_items: size of the vocabulary, without the unknown item.
+      neighbours: number of items that each item has weights towards, without itself.
 
     Returns:
       [num_items + 1, num_items + 1] float32.
@@ -59,32 +78,6 @@ def item_knn(history: UserItems, num_items: int, neighbours: int) -> "sparse.csr
     return weights
 
 
-def ease(history: UserItems, num_items: int, regularization: float) -> NDArray[np.float32]:
-    """EASE, the linear autoencoder that may not use an item to predict itself (Steck 2019).
-
-    weights = I - P diag(1 / diag P) with P = (X^T X + regularization I)^-1 and X users x items; their diagonal is 0.
-
-    Args:
-      history, num_items: as in item_knn().
-      regularization: above 0.
-
-    Returns:
-      [num_items + 1, num_items + 1] float32; three times that is needed on the way.
-    """
-    matrix = history.matrix(num_items + 1)
-    gram = np.asfortranarray((matrix.T @ matrix).toarray())
-    gram[np.diag_indices_from(gram)] += np.float32(regularization)
-    factor, failed = linalg.lapack.spotrf(gram, lower=True, overwrite_a=True)
-    inverse, broken = linalg.lapack.spotri(factor, lower=True, overwrite_c=True)
-    if failed or broken:
-        raise ValueError(f"expected a positive regularization, found {regularization}")
-    # LAPACK leaves the upper triangle as it was.
-    weights: NDArray[np.float32] = np.tril(inverse, -1)
-    weights += weights.T
-    weights /= -np.diag(inverse)
-    return weights
-
-
 def ials(
     history: UserItems, num_items: int, dimension: int, alpha: float, regularization: float, seed: int
 ) -> Embeddings:
@@ -93,9 +86,9 @@ def ials(
     Args:
       history, num_items: as in item_knn().
       dimension: of the embeddings.
-      alpha: how much more an item of the user weighs than one that is not.
+      alpha: weight of a seen item relative to an unseen one.
       regularization: of the embeddings' squared lengths.
-      seed: of the start.
+      seed: of the initial embeddings.
 
     Returns:
       [num_users + 1, dimension] and [num_items + 1, dimension].

@@ -1,0 +1,60 @@
+"""The settings that item-kNN, EASE and iALS try, in the order in which they are tried.
+
+They are the best ones on the validation sets of MovieLens, MovieTweetings, Douban and Gowalla, the most general first.
+"""
+
+from functools import partial
+
+from stages.baselines.ease import ItemClasses, ease, ease_bytes
+from stages.baselines.models import IALS_BYTES, ITEM_KNN_BYTES, ials, item_knn
+from stages.baselines.selection import Candidate
+from towerline.artifacts.split import Interactions
+from towerline.ranking.scorers import ItemWeights
+from towerline.ranking.user_items import UserItems
+
+NEIGHBOURS = (100, 1000, 20, 300, 50, 500)
+EASE_REGULARIZATIONS = (200, 1000, 50, 500, 100, 2000)
+# Dimension, alpha, regularization.
+IALS_SETTINGS = ((64, 5, 40), (128, 20, 160), (128, 20, 40), (64, 1, 10), (128, 5, 40), (128, 80, 40))
+
+
+def item_knn_candidates(train: Interactions, history: UserItems) -> list[Candidate]:
+    """Candidates of item-kNN.
+
+    Args:
+      train: the training set.
+      history: the items of every user in it.
+    """
+
+    def fit(neighbours: int) -> ItemWeights:
+        return ItemWeights(item_knn(history, train.num_items, neighbours), history)
+
+    return [
+        Candidate(f"neighbours {number}", ITEM_KNN_BYTES * train.num_items * (number + 1), partial(fit, number))
+        for number in NEIGHBOURS
+    ]
+
+
+def ease_candidates(train: Interactions, history: UserItems) -> list[Candidate]:
+    """Candidates of EASE; arguments as in item_knn_candidates()."""
+    classes = ItemClasses.of(history, train.num_items)
+
+    def fit(regularization: float) -> ItemWeights:
+        return ItemWeights(ease(classes, regularization), history)
+
+    return [
+        Candidate(f"regularization {number}", ease_bytes(classes), partial(fit, number))
+        for number in EASE_REGULARIZATIONS
+    ]
+
+
+def ials_candidates(train: Interactions, history: UserItems, seed: int) -> list[Candidate]:
+    """Candidates of iALS; arguments as in item_knn_candidates() and ials()."""
+    return [
+        Candidate(
+            f"dimension {dimension}, alpha {alpha}, regularization {regularization}",
+            IALS_BYTES * dimension * (train.num_users + train.num_items),
+            partial(ials, history, train.num_items, dimension, alpha, regularization, seed),
+        )
+        for dimension, alpha, regularization in IALS_SETTINGS
+    ]

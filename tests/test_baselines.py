@@ -1,0 +1,118 @@
+"""Baselines against slow twins, and the selection of their settings within a limit of memory."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stages.baselines import ease as ease_module
+from stages.baselines.ease import ItemClasses, ease
+from stages.baselines.models import item_knn, most_popular_of_type
+from stages.baselines.selection import Candidate, Selection, memory_note, select, within_memory
+from towerline.artifacts.split import Interactions
+from towerline.ranking.scorers import Embeddings, Scorer
+from towerline.ranking.user_items import UserItems
+
+USERS, ITEMS = 40, 60
+
+
+def long_tailed(seed: int) -> UserItems:
+    """Interactions in which items have many users, two, one or none, and users several single-user items."""
+    draw = np.random.default_rng(seed)
+    pairs = np.stack([draw.integers(1, USERS + 1, 150), draw.zipf(1.3, 150) % ITEMS + 1], axis=1).astype(np.int32)
+    history = UserItems.of_pairs(pairs[:, 0], pairs[:, 1], USERS)
+    counts = np.bincount(history.items, minlength=ITEMS + 1)
+    assert {0, 1, 2} < set(counts.tolist())
+    assert ItemClasses.of(history, ITEMS).num_owned.max() > 1
+    return history
+
+
+def dense(history: UserItems) -> NDArray[np.float64]:
+    return np.asarray(history.matrix(ITEMS + 1).toarray(), np.float64)
+
+
+def test_item_knn_is_the_cosine_of_columns_cut_to_the_nearest() -> None:
+    history = long_tailed(1)
+    matrix = dense(history)
+    norm = np.maximum(np.linalg.norm(matrix, axis=0), 1e-12)
+    cosine = (matrix / norm).T @ (matrix / norm)
+    np.fill_diagonal(cosine, 0)
+    weights = item_knn(history, ITEMS, 4).toarray()
+    for row in range(ITEMS + 1):
+        kept = np.flatnonzero(weights[row])
+        assert len(kept) <= 4
+        np.testing.assert_allclose(weights[row, kept], cosine[row, kept], rtol=1e-6)
+        assert np.sort(weights[row])[::-1][:4] == pytest.approx(np.sort(cosine[row])[::-1][:4], rel=1e-6)
+
+
+@pytest.mark.parametrize("block_rows", [7, 1000])
+def test_ease_is_the_constrained_ridge_regression(block_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each column is solved by least squares over the other columns."""
+    monkeypatch.setattr(ease_module, "BLOCK_ROWS", block_rows)
+    history = long_tailed(2)
+    matrix = dense(history)
+    weights = ease(ItemClasses.of(history, ITEMS), 3.0).toarray()
+    assert (np.diag(weights) == 0).all()
+    for item in range(1, ITEMS + 1):
+        others = np.arange(ITEMS + 1) != item
+        x = matrix[:, others]
+        expected = np.linalg.solve(x.T @ x + 3.0 * np.eye(ITEMS), x.T @ matrix[:, item])
+        np.testing.assert_allclose(weights[others, item], expected, atol=1e-5)
+
+
+def test_ease_keeps_the_largest_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = long_tailed(3)
+    classes = ItemClasses.of(history, ITEMS)
+    full = ease(classes, 3.0).toarray()
+    monkeypatch.setattr(ease_module, "WEIGHTS_PER_ITEM", 5)
+    kept = ease(classes, 3.0).toarray()
+    smallest = np.abs(kept[kept != 0]).min()
+    np.testing.assert_array_equal(kept, np.where(np.abs(full) >= smallest, full, 0))
+    # The weights of equal items have equal values.
+    assert (kept != 0).sum() == pytest.approx(5 * len(np.unique(history.items)), rel=0.1)
+
+
+def test_ease_of_no_interactions_has_no_weights() -> None:
+    assert ease(ItemClasses.of(UserItems.none(USERS + 1), ITEMS), 3.0).nnz == 0
+
+
+def test_popularity_of_types_follows_the_users_types() -> None:
+    # User 1 has two films and a book, user 2 books alone; film 1 is the most popular of all.
+    rows = np.array([[1, 1], [1, 2], [1, 3], [2, 3], [2, 4], [3, 1], [4, 1]], np.int32)
+    train = Interactions(rows[:, 0].copy(), rows[:, 1].copy(), None, 4, 4)
+    users, items = most_popular_of_type(train, np.array([0, 0, 0, 1, 1]), 2)
+    scores = users @ items.T
+    assert scores[1, 1:].tolist() == pytest.approx([2 / 3 * 3 / 4, 2 / 3 / 4, 1 / 3 * 2 / 3, 1 / 3 / 3])
+    assert scores[2, 1:].tolist() == pytest.approx([0, 0, 2 / 3, 1 / 3])
+
+
+def candidate(settings: str, num_bytes: int) -> Candidate:
+    model = Embeddings(np.full((1, 1), len(settings), np.float32), np.zeros((1, 1), np.float32))
+    return Candidate(settings, num_bytes, lambda: model)
+
+
+def length(model: Scorer) -> float:
+    assert isinstance(model, Embeddings)
+    return float(model.users[0, 0])
+
+
+def test_the_first_of_the_best_candidates_within_memory_is_chosen() -> None:
+    candidates = [candidate(settings, size) for settings, size in (("b", 1), ("huge", 9), ("aa", 8), ("cc", 3))]
+    tried = within_memory(candidates, 8)
+    selection = select("some", tried, length, 8)
+    assert selection.model is candidates[2].fit()
+    assert [trial[1:] for trial in selection.trials] == [
+        (1, "b", "ndcg@20", 1.0, False),
+        (2, "aa", "ndcg@20", 2.0, True),
+        (3, "cc", "ndcg@20", 2.0, False),
+    ]
+    assert memory_note("some", candidates, 8) == "some with huge would take 9e-09 GB"
+    assert memory_note("some", candidates, 0.5) == "some would take 9e-09 GB"
+    assert memory_note("some", candidates, 9) is None
+
+
+def test_without_a_validation_set_the_first_candidate_is_chosen_without_a_score() -> None:
+    candidates = [candidate("a", 1), candidate("bb", 1)]
+    selection = select("some", candidates, None, 8)
+    assert selection.model is candidates[0].fit()
+    assert [(trial.validation, trial.chosen) for trial in selection.trials] == [(None, True)]
+    assert select("some", [], length, 8) == Selection(None, [])
