@@ -1,4 +1,4 @@
-"""Temperature and prior by maximum likelihood: a general optimizer finds the same, and planted values come back."""
+"""Calibration: a general optimizer finds the same maximum, planted values come back, and its cost is limited."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,8 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from stages.train.calibration import Calibration, calibrated
+from stages.train.validation import Validation, num_users
+from towerline.artifacts.split import Interactions
 from towerline.ranking import blocks
 from towerline.ranking.user_items import UserItems
 
@@ -70,3 +72,21 @@ def test_vectors_that_say_nothing_end_at_the_largest_temperature_and_not_beyond(
         found = calibrated(-users, items, log_popularity, chosen, excluded, found)
     assert found.temperature == pytest.approx(10)
     assert np.isfinite(found.prior)
+
+
+@pytest.mark.parametrize(
+    ("num_scores", "num_items", "expected"), [(10**9, 10**5, 1000), (3e7, 10**5, 300), (0, 10**5, 100), (0, 2000, 500)]
+)
+def test_the_number_of_users_follows_the_affordable_scores(num_scores: float, num_items: int, expected: int) -> None:
+    assert num_users(num_scores, num_items, 1000) == expected
+
+
+def test_validation_takes_fewer_users_of_a_larger_catalogue_and_only_those_with_training_rows() -> None:
+    users = np.arange(1, 2001, dtype=np.int32)
+    items = np.ones(2000, np.int32)
+    seen = UserItems.of_pairs(users[:1800], items[:1800], 2000)
+    for num_items, ranked, calibration in ((1_000, 900, 900), (100_000, 300, 200)):
+        validation = Validation(seen, Interactions(users, items, None, 2000, num_items), 100_000_000)
+        assert len(validation.ranked.users) == ranked
+        assert len(validation.calibration_users.users) == calibration
+        assert validation.ranked.users.max() <= 1800

@@ -17,7 +17,7 @@ from stages.train.params import TrainParams
 from stages.train.spectral import spectral_start
 from stages.train.tasks import log_partition
 from stages.train.two_tower import HISTORY_WEIGHT, RatingHead, TwoTower
-from tests.conftest import planted_rows
+from tests.conftest import ROOT, planted_rows
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ranking import rank_metrics
 from towerline.metrics.ratings import root_mean_squared_error
@@ -47,27 +47,15 @@ def _nothing_in_the_system_temporary_folder(tmp_path_factory: pytest.TempPathFac
 
 
 def params(**changes: Any) -> TrainParams:
-    defaults: dict[str, Any] = {
-        "embedding_dimension": 16,
-        "loss": "grouped_softmax",
-        "retrieval_weight": 1.0,
-        "rating_weight": 0.0,
-        "temperature": 0.2,
-        "popularity_prior": 0.5,
-        "optimizer": "adagrad",
-        "learning_rate": 0.3,
-        "batch_size": 16,
-        "candidates": 4096,
-        "epochs": 10,
-        "early_stopping_patience": 0,
-        "seed": 3,
-        "threads": 2,
-    }
-    return TrainParams(**(defaults | changes))
+    """The parameters of the repository with the given changes, and some that suit the small data of these tests."""
+    defaults = TrainParams.load(ROOT / "params.yaml").model_dump()
+    small = {"embedding_dimension": 16, "batch_size": 16, "early_stopping_patience": 0, "seed": 3}
+    fixed = {"rating_weight": 0.0, "temperature": 0.2, "popularity_prior": 0.5}
+    return TrainParams(**(defaults | small | fixed | changes))
 
 
 def planted_parts() -> tuple[Interactions, Interactions]:
-    """Train and held-out part of the checkerboard; item index = 1 + its number, ratings 9 and 3 by its parity."""
+    """Training and held-out set of the checkerboard; item index = 1 + its number, ratings 9 and 3 by its parity."""
     rows = planted_rows(USERS, ITEMS)
     user = np.array([int(row[0][1:]) + 1 for row in rows], np.int32)
     item = np.array([int(row[1]) + 1 + (ITEMS // 2 if row[2] == "film" else 0) for row in rows], np.int32)
@@ -77,6 +65,10 @@ def planted_parts() -> tuple[Interactions, Interactions]:
         Interactions(user[~held_out], item[~held_out], rating[~held_out], USERS, ITEMS),
         Interactions(user[held_out], item[held_out], rating[held_out], USERS, ITEMS),
     )
+
+
+def history_of(train: Interactions) -> UserItems:
+    return UserItems.of_pairs(train.user_index, train.item_index, USERS)
 
 
 def fit(settings: TrainParams, train: Interactions, validation: Interactions) -> fitting.Fitted:
@@ -189,7 +181,7 @@ def test_an_accidental_hit_gets_no_gradient() -> None:
 def grouped_batch(candidates: int = 20) -> Batch:
     train, _ = planted_parts()
     assert train.rating is not None
-    batches = UserBatches(train, ((train.rating - 6) / 3).astype(np.float32), 8, candidates)
+    batches = UserBatches(train, history_of(train), ((train.rating - 6) / 3).astype(np.float32), 8, candidates)
     return next(batches.epoch(np.random.default_rng(4)))
 
 
@@ -260,7 +252,7 @@ def test_candidates_come_up_as_often_as_their_weight_says() -> None:
 def test_user_batches_hold_every_row_once_and_name_every_index_once() -> None:
     train, _ = planted_parts()
     assert train.rating is not None
-    batches = UserBatches(train, train.rating, 7, 10)
+    batches = UserBatches(train, history_of(train), train.rating, 7, 10)
     seen = set()
     drawn = []
     for batch in batches.epoch(np.random.default_rng(0)):
@@ -340,6 +332,21 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not() -> None:
         assert one.tobytes() == two.tobytes()
     assert first.epochs == again.epochs
     assert embeddings(first)[0].tobytes() != embeddings(other)[0].tobytes()
+
+
+def test_the_reported_loss_is_that_of_the_same_batches_at_one_temperature() -> None:
+    train, validation = planted_parts()
+    settings = params(temperature=None, popularity_prior=None, epochs=3)
+    training = fitting.Training(settings, train, validation)
+    epochs = [training.epoch(number) for number in (1, 2, 3)]
+    assert len({epoch.temperature for epoch in epochs}) == 3
+    # What does not train anything does not change it, whatever the temperature of training is.
+    assert training.retrieval_loss() == epochs[-1].retrieval_loss
+    training.temperature.assign(7.0)
+    assert training.retrieval_loss() == epochs[-1].retrieval_loss
+    batch = training.reported_batches[0]
+    training.temperature.assign(fitting.REPORTED_TEMPERATURE)
+    assert float(training.reported_loss(batch)) == pytest.approx(float(training.model.task_losses(batch)["retrieval"]))
 
 
 def test_early_stopping_goes_back_to_the_best_epoch() -> None:

@@ -105,12 +105,14 @@ def save(models: Mapping[str, Any], trials: list[Trial]) -> None:
 def main() -> str:
     params = BaselinesParams.load()
     train, validation = read_interactions(TRAIN), read_interactions(VALIDATION)
-    history = UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
+    history, relevant = (
+        UserItems.of_pairs(rows.user_index, rows.item_index, rows.num_users) for rows in (train, validation)
+    )
     # implicit warns about a conversion that it does itself.
     warnings.filterwarnings("ignore", category=ParameterWarning)
     with progress(what="baselines", unit="baseline") as bar, threadpool_limits(limits=1, user_api="blas"):
         candidates = candidates_of(params, train, history)
-        selected = selections(candidates, params, HeldOut(history, validation), bar.update)
+        selected = selections(candidates, params, HeldOut(history, relevant), bar.update)
     selected |= rating_baselines(train, validation)
     models = fixed_baselines(params, train) | {name: selection.model for name, selection in selected.items()}
     trials = [trial for selection in selected.values() for trial in selection.trials]

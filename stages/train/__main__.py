@@ -1,4 +1,4 @@
-"""Train and validation part -> the two towers, their embedding tables, and the rating head.
+"""Training and validation set -> the two towers, their embedding tables, and the rating head.
 
 Reads: data/split/train.parquet, data/split/validation.parquet.
 Writes: models/two_tower/*, reports/training.csv.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def check_data(params: TrainParams, train: Interactions, validation: Interactions) -> None:
-    """Raises StageError where the settings ask for what the data does not have."""
+    """Raises StageError if the parameters need ratings or validation rows that the data does not have."""
     if params.rating_weight and train.rating is None:
         raise StageError(
             f"train.rating_weight: expected 0 since {TRAIN} has no ratings, found {params.rating_weight:g}; "
@@ -47,6 +47,7 @@ def check_data(params: TrainParams, train: Interactions, validation: Interaction
 
 
 def save(fitted: "Fitted", dimension: int) -> None:
+    """Writes models/two_tower and reports/training.csv."""
     towers = fitted.towers
     users, items = towers.query.all_embeddings(), towers.candidate.all_embeddings()
     formats.write_array(USER_EMBEDDINGS, users)
@@ -68,7 +69,7 @@ def save(fitted: "Fitted", dimension: int) -> None:
 
 
 def described(epoch: "Epoch") -> str:
-    """The losses and the validation metrics of an epoch, those that it has, in one short line."""
+    """The losses and validation metrics of an epoch in one short line."""
     values = {
         "retrieval loss": epoch.retrieval_loss,
         "rating loss": epoch.rating_loss,
@@ -82,7 +83,7 @@ def main() -> str:
     params = TrainParams.load()
     train, validation = read_interactions(TRAIN), read_interactions(VALIDATION)
     check_data(params, train, validation)
-    # TensorFlow takes seconds to import: what the settings and the data do not allow is said before.
+    # TensorFlow takes seconds to import; errors in parameters and data are reported before.
     from stages.train.fitting import fit, seed_everything
     from towerline.towers import tf
 

@@ -1,4 +1,4 @@
-"""What one training step sees, as index arrays: prepared in NumPy, so that the step itself looks nothing up."""
+"""Batches of training rows as index arrays, prepared in NumPy so that a training step looks nothing up."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,22 +11,22 @@ from towerline.ranking.user_items import UserItems
 
 # Candidates are drawn in proportion to popularity to this power: rare items still come up, popular ones more often.
 SAMPLING_POWER = 0.4
-# The log popularity's weight in the loss: what the prior will add when serving, the towers need not learn.
+# Weight of the log popularity in the loss. The towers need not learn what the popularity prior adds when serving.
 POPULARITY_IN_LOSS = 0.5
-# Stands for the zero count of an item without training rows in the logarithm of its popularity.
+# Count of an item without training rows, whose logarithm would not be finite.
 UNSEEN_COUNT = 0.5
 
 
 class Batch(NamedTuple):
-    """Some users, some items, and the (user, item) pairs of the train part among them.
+    """Some users, some items, and the (user, item) pairs of the training set among them.
 
     Attributes:
       users: [users] int32 indices, each once.
       items: [items] int32 indices, each once; the sampled candidates come first.
       pair_user: [pairs] int32 positions in `users`.
       pair_item: [pairs] int32 positions in `items`.
-      rating: [pairs] float32 standardised ratings; zeros where there are none.
-      log_weight: [candidates] float32, what is added to a sampled candidate's logit.
+      rating: [pairs] float32 standardized ratings; zeros if there are none.
+      log_weight: [candidates] float32, added to the logits of the sampled candidates.
       masked: [masked, 2] int32 (position in `users`, candidate) of sampled candidates that are the user's own items.
     """
 
@@ -50,13 +50,13 @@ def inclusion_probabilities(counts: NDArray[np.int64], candidates: int) -> NDArr
 
     Args:
       counts: [num_items + 1] training rows of each item; an item without any is never drawn.
-      candidates: how many are drawn on average, at least 1; all that have rows where they are fewer.
+      candidates: mean number of drawn items, at least 1; if fewer items have rows, all of them are drawn.
     """
     weight: NDArray[np.float64] = np.where(counts > 0, np.maximum(counts, 1) ** SAMPLING_POWER, 0.0)
     wanted = min(candidates, int((counts > 0).sum()))
     probability: NDArray[np.float64] = weight * (wanted / weight.sum())
     while probability.max() > 1:
-        # What is above 1 goes to those below.
+        # Distribute what is above 1 to the items below 1.
         certain = probability >= 1
         rest = weight[~certain].sum()
         probability[certain] = 1
@@ -65,21 +65,24 @@ def inclusion_probabilities(counts: NDArray[np.int64], candidates: int) -> NDArr
 
 
 class UserBatches:
-    """Batches of users with all their items, against one set of sampled candidates that the batch shares.
+    """Batches of users with all their items, and one set of sampled candidates per batch.
 
     Candidates are drawn independently of each other with inclusion_probabilities(); their log_weight is
-    POPULARITY_IN_LOSS * log popularity less the log of that probability: a sum over them stands for one over all items.
+    POPULARITY_IN_LOSS * log popularity - log probability, so that a sum over them estimates the sum over all items.
     """
 
-    def __init__(self, train: Interactions, rating: NDArray[np.float32], batch_size: int, candidates: int) -> None:
+    def __init__(
+        self, train: Interactions, history: UserItems, rating: NDArray[np.float32], batch_size: int, candidates: int
+    ) -> None:
         """
         Args:
-          train: the train part, no pair twice.
-          rating: [rows] float32 standardised ratings of its rows.
-          batch_size: users a batch.
-          candidates: sampled candidates a batch, on average.
+          train: the training set, no pair twice.
+          history: the items of every user in it.
+          rating: [rows] float32 standardized ratings of its rows.
+          batch_size: users per batch.
+          candidates: mean number of sampled candidates per batch.
         """
-        self.history = UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1)
+        self.history = history
         self.rating = rating[np.lexsort((train.item_index, train.user_index))]
         self.active = np.flatnonzero(self.history.counts()).astype(np.int32)
         self.batch_size = batch_size
@@ -91,6 +94,11 @@ class UserBatches:
 
     def __len__(self) -> int:
         return -(-len(self.active) // self.batch_size)
+
+    @property
+    def num_logits(self) -> int:
+        """Mean number of logits in an epoch."""
+        return int(len(self.active) * self.probability.sum())
 
     def epoch(self, random: np.random.Generator) -> Iterator[Batch]:
         """All users once, in a random order."""
@@ -122,18 +130,23 @@ class UserBatches:
 
 
 class PairBatches:
-    """Batches of rows of the train part, in a random order; there are no candidates but the rows' own items."""
+    """Batches of rows of the training set in a random order, without candidates besides the rows' own items."""
 
     def __init__(self, train: Interactions, rating: NDArray[np.float32], batch_size: int) -> None:
         """
         Args:
-          train, rating: as UserBatches.
-          batch_size: rows a batch.
+          train, rating: as for UserBatches.
+          batch_size: rows per batch.
         """
         self.train, self.rating, self.batch_size = train, rating, batch_size
 
     def __len__(self) -> int:
         return -(-len(self.rating) // self.batch_size)
+
+    @property
+    def num_logits(self) -> int:
+        """Number of logits in an epoch."""
+        return len(self.rating) * min(len(self.rating), self.batch_size)
 
     def epoch(self, random: np.random.Generator) -> Iterator[Batch]:
         """All rows once, in a random order."""

@@ -1,4 +1,4 @@
-"""How sure scores should be: the temperature and the popularity prior under which held-out items are likeliest."""
+"""Calibration: the temperature and popularity prior under which held-out items are most likely."""
 
 from typing import NamedTuple
 
@@ -11,18 +11,18 @@ from towerline.ranking.user_items import UserItems
 NEWTON_STEPS = 6
 # No step changes the inverse temperature by more than this factor.
 MAX_FACTOR = 2.0
-# Vectors that say nothing of the choices have no best temperature: this one leaves next to nothing of their cosines.
+# Vectors that do not predict the choices have no best temperature; at this one their cosines hardly count.
 MAX_TEMPERATURE = 10.0
-# Arrays of one number a user and item that the derivatives hold at once.
+# Decides the size of a block; at most so many arrays of one number per user and item are in memory.
 ARRAYS_HELD = 4
 
 
 class Calibration(NamedTuple):
-    """P(user u takes item j) ~ exp(cosine(u, j) / temperature + prior * log popularity(j)).
+    """P(user u interacts with item j) ~ exp(cosine(u, j) / temperature + prior * log popularity(j)).
 
     Attributes:
       temperature: above 0.
-      prior: from 0; 1 says that popularity adds its full weight to taste.
+      prior: the popularity prior, at least 0; at 1 popularity has its full weight.
     """
 
     temperature: float
@@ -37,22 +37,22 @@ def calibrated(
     excluded: UserItems,
     start: Calibration,
 ) -> Calibration:
-    """The maximum likelihood of users' held-out choices among all items they have not seen; each user counts once.
+    """Fits the calibration to users' held-out choices among all items that they have not seen; each user counts once.
 
-    A conditional logit model (McFadden 1974) with two features, whose likelihood is concave: a few Newton steps from
-    a near start find its maximum. The temperature is that of temperature scaling (Guo et al. 2017): above the one that
-    the vectors were trained with, they are surer than they should be.
+    It is the maximum likelihood of a conditional logit model (McFadden 1974) with two features. The likelihood is
+    concave, and a few Newton steps from a start close by find its maximum. The temperature is that of temperature
+    scaling (Guo et al. 2017): if it is above the training temperature, the trained vectors are overconfident.
 
     Args:
       user_vectors: [num_users, d] float32.
-      item_vectors: [num_items + 1, d] float32; row 0, the unknown item, is no choice.
+      item_vectors: [num_items + 1, d] float32; row 0, the unknown item, cannot be chosen.
       log_popularity: [num_items + 1] float32.
       chosen: row r holds the held-out items of user r, at least one.
-      excluded: row r holds the items that user r could not choose any more; none of them is chosen.
-      start: where the steps begin.
+      excluded: row r holds the seen items of user r, which are not among the chosen ones.
+      start: of the Newton steps.
     """
     sharpness, prior = 1 / start.temperature, start.prior
-    # A shift changes no choice; around its mean the second moments lose no digits.
+    # A shift changes no probability, and centred values keep the digits of the second moments.
     log_popularity = log_popularity - log_popularity.mean()
 
     def block_sums(first: int, last: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -69,7 +69,7 @@ def calibrated(
         sums = in_blocks(block_sums, len(user_vectors), ARRAYS_HELD * len(item_vectors))
         gradient = np.sum([block[0] for block in sums], axis=0)
         curvature = np.sum([block[1] for block in sums], axis=0)
-        # Least squares, since items of equal popularity leave the prior undetermined: then it stays.
+        # Least squares, since items of equal popularity do not determine the prior, which then stays the same.
         step = np.linalg.lstsq(curvature, gradient, rcond=1e-9)[0]
         least = max(sharpness / MAX_FACTOR, 1 / MAX_TEMPERATURE)
         sharpness = float(np.clip(sharpness + step[0], least, sharpness * MAX_FACTOR))
@@ -89,18 +89,23 @@ def _derivatives(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gradient [2] and negative Hessian [2, 2] of the users' summed mean log likelihoods."""
     cosine = users @ items.T
-    logits = weights[0] * cosine + weights[1] * log_popularity
-    logits[:, 0] = -np.inf
-    logits[excluded.rows(), excluded.items] = -np.inf
-    likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+    # One array in place: each further one of this size costs as much time as the arithmetic.
+    likely = weights[0] * cosine
+    likely += weights[1] * log_popularity
+    likely[:, 0] = -np.inf
+    likely[excluded.rows(), excluded.items] = -np.inf
+    likely -= likely.max(axis=1, keepdims=True)
+    np.exp(likely, out=likely)
     likely /= likely.sum(axis=1, keepdims=True)
     expected = np.stack([np.einsum("uj,uj->u", likely, cosine), likely @ log_popularity], axis=1).astype(np.float64)
     rows, share = chosen.rows(), 1 / chosen.counts()[chosen.rows()]
     features = (cosine[rows, chosen.items], log_popularity[chosen.items])
-    found = np.stack([np.bincount(rows, share * feature, len(users)) for feature in features], axis=1)
-    cosine_likely = likely * cosine
+    observed = np.stack([np.bincount(rows, share * feature, len(users)) for feature in features], axis=1)
     second = np.empty((2, 2), np.float64)
-    second[0, 0] = np.einsum("uj,uj->", cosine_likely, cosine)
-    second[0, 1] = second[1, 0] = (cosine_likely @ log_popularity).sum()
     second[1, 1] = (likely @ log_popularity**2).sum()
-    return (found - expected).sum(axis=0), second - expected.T @ expected
+    likely *= cosine
+    second[0, 0] = np.einsum("uj,uj->", likely, cosine)
+    mixed = (likely @ log_popularity).sum()
+    second[0, 1] = mixed
+    second[1, 0] = mixed
+    return (observed - expected).sum(axis=0), second - expected.T @ expected

@@ -1,5 +1,6 @@
-"""Training of the two towers: seeded, deterministic, calibrated and stopped on the validation part."""
+"""Training of the two towers: seeded, deterministic, calibrated and stopped early on the validation set."""
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,32 +9,44 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from stages.train.batches import Batch, PairBatches, UserBatches, log_popularity
-from stages.train.calibration import Calibration, calibrated
+from stages.train.calibration import Calibration
 from stages.train.optimizers import optimizer
 from stages.train.params import TrainParams
+from stages.train.ratings import Standard
 from stages.train.spectral import spectral_start
 from stages.train.two_tower import RatingHead, TwoTower
+from stages.train.validation import Validation
 from towerline.artifacts.split import Interactions
-from towerline.metrics.ratings import RatingModel, bias_trials, root_mean_squared_error
-from towerline.metrics.validation import HeldOut
+from towerline.metrics.ratings import RatingModel, bias_trials
 from towerline.pipeline.errors import StageError
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.user_items import UserItems
 from towerline.towers import tf
 from towerline.towers.towers import Towers, embeddings
 
-# Two numbers are fitted to these users' choices, which takes fewer of them.
-MAX_CALIBRATION_USERS = 1_000
-# Where temperature and prior start when they are to be found.
+# Start of temperature and popularity prior if params leaves them open.
 FIRST_GUESS = Calibration(temperature=0.15, prior=0.6)
-# The training temperature is the validation part's times this. The best training temperatures, found by search on
-# ml-100k, MovieTweetings, Douban, Amazon and Gowalla, from 0.25 down to 0.1, lie near it.
+# The training temperature is this factor times the calibrated one. The best training temperatures, found by search on
+# ml-100k, MovieTweetings, Douban, Amazon and Gowalla, are from 0.1 to 0.25 and close to it.
 TRAINING_TEMPERATURE_FACTOR = 1.5
 TEMPERATURE_RANGE = (0.05, 0.5)
+# The reported loss is that of the same batches at the same temperature in every epoch, if params gives no temperature
+# this one: the temperature of training changes from epoch to epoch, and the loss with it.
+REPORTED_TEMPERATURE = 0.25
+REPORTED_BATCHES = 4
 
 
 class Epoch(NamedTuple):
-    """What one epoch brought; None for a task that is not trained, or where there is no validation part."""
+    """A row of reports/training.csv; None for a task that is not trained, or without validation set.
+
+    Attributes:
+      epoch: from 1.
+      retrieval_loss: mean over the same training batches, and at the same temperature, in every epoch.
+      rating_loss: mean over the epoch's batches.
+      validation_ndcg, validation_rmse: NDCG@20 and root mean squared error on the validation set.
+      temperature: that the epoch was trained with.
+      popularity_prior: weight of an item's log popularity in units of the temperature.
+    """
 
     epoch: int
     retrieval_loss: float | None
@@ -64,82 +77,16 @@ def seed_everything(seed: int, threads: int) -> None:
     tf.keras.utils.set_random_seed(seed)
 
 
-class Standard(NamedTuple):
-    """Mean and standard deviation of the training ratings."""
-
-    mean: float
-    deviation: float
-
-    @classmethod
-    def of(cls, rating: NDArray[np.float32] | None) -> "Standard":
-        if rating is None:
-            return cls(0.0, 1.0)
-        deviation = float(rating.std(dtype=np.float64))
-        return cls(float(rating.mean(dtype=np.float64)), deviation if deviation > 0 else 1.0)
-
-    def standardised(self, part: Interactions) -> NDArray[np.float32]:
-        """[rows] float32 ratings in deviations from the mean; zeros where the part has none."""
-        if part.rating is None:
-            return np.zeros(len(part.user_index), np.float32)
-        return ((part.rating - self.mean) / self.deviation).astype(np.float32)
-
-
-class Validation:
-    """NDCG@20 over the validation part's users, their training items removed, RMSE over its rows, and calibration."""
-
-    def __init__(self, seen: UserItems, validation: Interactions) -> None:
-        """
-        Args:
-          seen: the items of every user in the train part.
-          validation: the part; may be empty.
-        """
-        self.held_out = HeldOut(seen, validation)
-        self.few = HeldOut(seen, validation, MAX_CALIBRATION_USERS)
-        self.part = validation
-
-    def rmse(
-        self,
-        rating_model: RatingModel,
-        user_embeddings: NDArray[np.float32],
-        item_embeddings: NDArray[np.float32],
-    ) -> float:
-        part = self.part
-        if part.rating is None:
-            raise ValueError("expected ratings in the validation part, found none")
-        predicted = rating_model.predict(part.user_index, part.item_index, user_embeddings, item_embeddings)
-        return root_mean_squared_error(predicted, part.rating)
-
-    def calibration(
-        self,
-        user_embeddings: NDArray[np.float32],
-        item_embeddings: NDArray[np.float32],
-        log_popularity: NDArray[np.float32],
-        start: Calibration,
-    ) -> Calibration:
-        return calibrated(
-            user_embeddings[self.few.users, :-1],
-            item_embeddings[:, :-1],
-            log_popularity,
-            self.few.relevant,
-            self.few.seen,
-            start,
-        )
-
-
 class Training:
-    """One run: the model, its data, and what its epochs change beside its weights."""
+    """The state of one run: the model, its data, its temperature and its calibration."""
 
     def __init__(self, params: TrainParams, train: Interactions, validation: Interactions) -> None:
         self.params = params
-        self.seen = UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1)
-        self.validation = Validation(self.seen, validation)
+        self.seen = UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
         self.standard = Standard.of(train.rating if params.rating_weight else None)
         self.biases = bias_trials(train, validation)[1].model if params.rating_weight else None
-        rating = self.standard.standardised(train)
-        if params.loss == "grouped_softmax":
-            self.batches: UserBatches | PairBatches = UserBatches(train, rating, params.batch_size, params.candidates)
-        else:
-            self.batches = PairBatches(train, rating, params.batch_size)
+        self.batches = self._batches(train)
+        self.validation = Validation(self.seen, validation, self.batches.num_logits)
         self.popularity = log_popularity(train.item_index, train.num_items)
         self.calibration = FIRST_GUESS
         first = FIRST_GUESS.temperature if params.temperature is None else params.temperature
@@ -147,6 +94,15 @@ class Training:
         self.model = self._model(train)
         self.step = self._compiled_step()
         self.random = np.random.default_rng(params.seed)
+        reported = self.batches.epoch(np.random.default_rng(params.seed))
+        self.reported_batches = list(itertools.islice(reported, REPORTED_BATCHES))
+        self.reported_loss = self._compiled_reported_loss()
+
+    def _batches(self, train: Interactions) -> UserBatches | PairBatches:
+        params, rating = self.params, self.standard.standardized(train)
+        if params.loss == "grouped_softmax":
+            return UserBatches(train, self.seen, rating, params.batch_size, params.candidates)
+        return PairBatches(train, rating, params.batch_size)
 
     def _model(self, train: Interactions) -> TwoTower:
         params = self.params
@@ -167,32 +123,44 @@ class Training:
     def _compiled_step(self) -> Callable[[Batch], None]:
         """One optimizer step on a batch.
 
-        Called once a batch from Python: in a tf.while_loop over the batches a step may read embeddings while the step
-        before it still writes them, which no seed makes reproducible.
+        It is called once per batch from Python: in a tf.while_loop over the batches a step may read embeddings while
+        the step before it still writes them, which no seed makes reproducible.
         """
-        index = tf.TensorSpec([None], tf.int32)
-        number = tf.TensorSpec([None], tf.float32)
-        shapes = Batch(index, index, index, index, number, number, tf.TensorSpec([None, 2], tf.int32))
 
-        # No value of a tensor steers the step; AutoGraph would write files to the system's temporary folder.
-        @tf.function(input_signature=[shapes], autograph=False)
+        # No control flow depends on a tensor; AutoGraph would write files to the system's temporary folder.
+        @tf.function(input_signature=[_batch_spec()], autograph=False)
         def step(batch: Batch) -> None:
             self.model.train_step(batch)
 
         compiled: Callable[[Batch], None] = step
         return compiled
 
+    def _compiled_reported_loss(self) -> Callable[[Batch], tf.Tensor]:
+        temperature = REPORTED_TEMPERATURE if self.params.temperature is None else self.params.temperature
+
+        @tf.function(input_signature=[_batch_spec()], autograph=False)
+        def loss(batch: Batch) -> tf.Tensor:
+            return self.model.retrieval_loss_at(temperature, batch)
+
+        compiled: Callable[[Batch], tf.Tensor] = loss
+        return compiled
+
+    def retrieval_loss(self) -> float:
+        """The mean retrieval loss per pair over reported_batches."""
+        losses = [float(self.reported_loss(batch)) for batch in self.reported_batches]
+        return float(np.average(losses, weights=[len(batch.pair_user) for batch in self.reported_batches]))
+
     def user_vectors(self) -> tf.Tensor:
-        """[num_users + 1, d] float32 before normalisation, the users' histories in them."""
+        """[num_users + 1, d] float32 before normalization, including the users' histories."""
         return self.model.user_vectors(self.seen.items, self.seen.rows().astype(np.int32))
 
     def embeddings(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """[num_users + 1, d + 1] and [num_items + 1, d + 1] float32, as they would be exported now."""
+        """[num_users + 1, d + 1] and [num_items + 1, d + 1] float32, as they would be exported."""
         towers = self.model.towers
         return embeddings(self.user_vectors(), towers.query.extra), towers.candidate.all_embeddings()
 
     def rating_model(self) -> RatingModel | None:
-        """The rating head in the unit of the raw ratings, as arrays."""
+        """The rating head as arrays in the unit of the raw ratings."""
         head = self.model.rating_head
         if head is None or self.biases is None:
             return None
@@ -206,46 +174,55 @@ class Training:
         """
         self.model.reset_metrics()
         temperature = float(self.temperature)
-        # A step's matrix products are NumPy's: their last bits depend on the number of BLAS threads.
+        # The matrix products of a step are NumPy's, whose last bits depend on the number of BLAS threads.
         with threadpool_limits(limits=1, user_api="blas"):
             for batch in self.batches.epoch(self.random):
                 self.step(batch)
-        losses = {task: float(mean.result()) for task, mean in self.model.losses_seen.items()}
-        _check_finite(number, losses, self.params.learning_rate)
+            losses = {task: float(mean.result()) for task, mean in self.model.losses_seen.items()}
+            _check_finite(number, losses, self.params.learning_rate)
+            if "retrieval" in losses:
+                losses["retrieval"] = self.retrieval_loss()
         users, items = self.embeddings()
         if not (np.isfinite(users).all() and np.isfinite(items).all()):
             raise StageError(
                 f"epoch {number}: expected finite embeddings, found NaN or infinity; lower train.learning_rate "
                 f"({self.params.learning_rate:g})"
             )
-        prior = self._calibrate(users, items)
-        # Relative to an item without training rows, as the unknown item is one: from 0 up. Graph indices of inner
-        # products lead towards long vectors, and those have to be the popular items' (Morozov and Babenko 2018).
+        calibration = self._calibration(users, items)
+        prior = self._popularity_prior(calibration, temperature)
+        # Relative to an item without training rows, such as the unknown item: at least 0. Graph indices of inner
+        # products lead to long vectors, which have to be those of popular items (Morozov and Babenko 2018).
         items[:, -1] = prior * temperature * (self.popularity - self.popularity[0])
         self.model.towers.candidate.extra.assign(items[:, -1])
+        if calibration is not None:
+            self.calibration = calibration
+            if self.params.temperature is None:
+                following = TRAINING_TEMPERATURE_FACTOR * calibration.temperature
+                self.temperature.assign(np.clip(following, *TEMPERATURE_RANGE))
         ndcg = rmse = None
-        if len(self.validation.held_out.users):
-            ratings = self.rating_model()
-            ndcg = self.validation.held_out.ndcg(Embeddings(users, items)) if "retrieval" in losses else None
-            rmse = self.validation.rmse(ratings, users, items) if ratings is not None else None
+        if len(self.validation.ranked.users):
+            rating_model = self.rating_model()
+            ndcg = self.validation.ranked.ndcg(Embeddings(users, items)) if "retrieval" in losses else None
+            rmse = self.validation.rmse(rating_model, users, items) if rating_model is not None else None
         return Epoch(number, losses.get("retrieval"), losses.get("rating"), ndcg, rmse, temperature, prior)
 
-    def _calibrate(self, users: NDArray[np.float32], items: NDArray[np.float32]) -> float:
-        """The popularity prior of this epoch, in units of its temperature; sets the next epoch's temperature.
+    def _calibration(self, users: NDArray[np.float32], items: NDArray[np.float32]) -> Calibration | None:
+        """The calibration on the validation set; None if it is empty or params leaves nothing to calibrate."""
+        is_given = self.params.temperature is not None and self.params.popularity_prior is not None
+        if is_given or not len(self.validation.calibration_users.users):
+            return None
+        return self.validation.calibration(users, items, self.popularity, self.calibration)
 
-        What params gives stays as it is; what it leaves open follows the validation part.
-        """
-        temperature, given = self.params.temperature, self.params.popularity_prior
-        if (temperature is not None and given is not None) or not len(self.validation.few.users):
-            return FIRST_GUESS.prior if given is None else given
-        found = self.calibration = self.validation.calibration(users, items, self.popularity, self.calibration)
-        prior = found.prior * found.temperature / float(self.temperature) if given is None else given
-        if temperature is None:
-            self.temperature.assign(np.clip(TRAINING_TEMPERATURE_FACTOR * found.temperature, *TEMPERATURE_RANGE))
-        return prior
+    def _popularity_prior(self, calibration: Calibration | None, temperature: float) -> float:
+        """The popularity prior in units of the epoch's temperature: that of params, or else the calibrated one."""
+        if self.params.popularity_prior is not None:
+            return self.params.popularity_prior
+        if calibration is None:
+            return FIRST_GUESS.prior
+        return calibration.prior * calibration.temperature / temperature
 
     def finish(self) -> None:
-        """Makes plain tables of the towers: the users' histories become part of their rows."""
+        """Adds the users' histories to the rows of the query tower."""
         self.model.towers.query.embedding.assign(self.user_vectors())
 
 
@@ -255,15 +232,15 @@ def fit(
     validation: Interactions,
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
 ) -> Fitted:
-    """Trains the two towers and returns them as they were after the epoch that validated best.
+    """Trains the two towers and returns them as they were after the best epoch on the validation set.
 
-    What validates is NDCG@20 where the retrieval task is trained, RMSE where only the rating task is; without early
-    stopping (patience 0) it is the last epoch that counts, and no epoch is left out.
+    The best epoch is the one of the highest NDCG@20 if the retrieval task is trained, of the lowest RMSE if only the
+    rating task is. Without early stopping (patience 0) all epochs are trained and the last one is returned.
 
     Args:
       params: the section train.
-      train: the rows to learn from; with ratings where the rating task has a weight.
-      validation: as train; may be empty where nothing is chosen by it.
+      train: the training set; with ratings if the rating task has a weight.
+      validation: the validation set; may be empty if no parameter follows it.
       on_epoch: called after each epoch.
 
     Raises:
@@ -288,8 +265,14 @@ def fit(
     return Fitted(training.model.towers, training.rating_model(), epochs, best)
 
 
+def _batch_spec() -> Batch:
+    index = tf.TensorSpec([None], tf.int32)
+    number = tf.TensorSpec([None], tf.float32)
+    return Batch(index, index, index, index, number, number, tf.TensorSpec([None, 2], tf.int32))
+
+
 def _score(epoch: Epoch) -> float:
-    """What early stopping compares, larger is better."""
+    """The value that early stopping compares; larger is better."""
     if epoch.validation_ndcg is not None:
         return epoch.validation_ndcg
     return -epoch.validation_rmse if epoch.validation_rmse is not None else 0.0

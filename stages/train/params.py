@@ -39,11 +39,11 @@ class TrainParams(Section):
         return self
 
     def check_without_validation(self, why: str, cure: str = "set split.validation_share above 0") -> None:
-        """Raises ValueError where a setting follows the validation part, which has no rows of use.
+        """Raises ValueError if a parameter follows the validation set, which has no usable rows.
 
         Args:
-          why: why it has none.
-          cure: what to do to have some.
+          why: the reason.
+          cure: how to get such rows.
         """
         fixed = {"early_stopping_patience": "0"}
         if self.retrieval_weight:

@@ -1,4 +1,4 @@
-"""Where training starts: the leading singular vectors of who has what."""
+"""Initial vectors of the towers: truncated SVD of the user-item matrix."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 from towerline.ranking.user_items import UserItems
 
 POWER_ITERATIONS = 2
-# Length of the random part that rows get in place of singular vectors beyond the matrix' rank.
+# Length of the random part of the rows that replaces singular vectors beyond the rank of the matrix.
 NOISE = 0.1
 
 
@@ -22,13 +22,13 @@ def spectral_start(
     of length 1, so that cosines are those of the low-rank approximation.
 
     Args:
-      rows: row u holds the items of user u in the train part.
-      num_items: size of the vocabulary, the unknown id not counted.
+      rows: row u holds the items of user u in the training set.
+      num_items: size of the vocabulary, without the unknown item.
       dimension: of the vectors; may be above the rank of the matrix.
       seed: of the random projection.
 
     Returns:
-      [num_users + 1, dimension] and [num_items + 1, dimension] float32; rows without interactions are of no use.
+      [num_users + 1, dimension] and [num_items + 1, dimension] float32; rows without interactions are not meaningful.
     """
     counts = rows.counts()
     matrix = rows.matrix(num_items + 1)
@@ -36,7 +36,7 @@ def spectral_start(
     scale = (np.maximum(counts, 1) ** -0.5).astype(np.float32), (np.maximum(item_counts, 1) ** -0.5).astype(np.float32)
     matrix.data *= scale[0][rows.rows()] * scale[1][rows.items]
     rank = min(dimension, min(matrix.shape) - 1)
-    # The last bits depend on the number of BLAS threads, and two that share a core take 13 times as long as one.
+    # The last bits depend on the number of BLAS threads, and two threads on one core take 13 times as long as one.
     with threadpool_limits(limits=1, user_api="blas"):
         left, strength, right = randomized_svd(
             matrix, rank, n_iter=POWER_ITERATIONS, power_iteration_normalizer="QR", random_state=seed

@@ -10,15 +10,15 @@ from towerline.towers.products import inner_products, matmul
 def log_partition(
     query: tf.Tensor, candidates: tf.Tensor, log_weight: tf.Tensor, masked: tf.Tensor
 ) -> tuple[tf.Tensor, Any]:
-    """Logarithm of the sum over candidates j of exp(query . candidate_j + log_weight_j), masked ones left out.
+    """Logarithm of the sum over candidates j of exp(query . candidate_j + log_weight_j), without masked candidates.
 
-    The gradient is written out, since the weights of the forward pass are all it needs: a query's is the average of the
-    candidates under the softmax, and a masked candidate has exactly none.
+    The gradient is explicit, since it only needs the weights of the forward pass: that of a query is the mean of the
+    candidates under the softmax, and that of a masked candidate is exactly 0.
 
     Args:
       query: [queries, d] float32.
       candidates: [candidates, d] float32.
-      log_weight: [candidates] float32, which has no gradient.
+      log_weight: [candidates] float32, without gradient.
       masked: [masked, 2] int32 pairs (query, candidate).
 
     Returns:
@@ -30,7 +30,7 @@ def log_partition(
     peak = tf.maximum(peak, logits.dtype.min / 2)
     weights = tf.exp(logits - peak)
     total = tf.reduce_sum(weights, axis=1, keepdims=True)
-    found = tf.where(total > 0, peak + tf.math.log(total), 0)
+    value = tf.where(total > 0, peak + tf.math.log(total), 0)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None, None]:
         scale = tf.math.divide_no_nan(upstream[:, None], total)
@@ -38,7 +38,7 @@ def log_partition(
         of_candidates = matmul(weights, scale * query, transpose_left=True)
         return of_query, of_candidates, None, None
 
-    return tf.squeeze(found, axis=1), gradient
+    return tf.squeeze(value, axis=1), gradient
 
 
 class GroupedSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
@@ -47,16 +47,16 @@ class GroupedSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
     loss = sum over users u of [ n_u * log sum_j exp(cos(u, j) / t + w_j) - sum over u's items i of cos(u, i) / t ]
            divided by sum over users of n_u
 
-    with j over the candidates that the batch shares, u's own items among them left out, and w_j what corrects candidate
-    j for how it was sampled. It is the multinomial likelihood of Liang et al. (2018, Mult-VAE) with the sampled softmax
-    of Bengio and Senécal (2003) and, as in the decoupled contrastive loss of Yeh et al. (2022), no positive in the
-    denominator. One row of logits serves all items of a user, where in-batch softmax makes one for each of them.
+    where j are the candidates of the batch without u's own items, and w_j corrects for the sampling of candidate j. It
+    is the multinomial likelihood of Liang et al. (2018, Mult-VAE) with the sampled softmax of Bengio and Senécal (2003)
+    and, as in the decoupled contrastive loss of Yeh et al. (2022), without the positive in the denominator. One row of
+    logits is enough for all items of a user; in-batch softmax needs one for each of them.
     """
 
     def __init__(self, temperature: Any) -> None:
         """
         Args:
-          temperature: what cosines are divided by, a number or a variable.
+          temperature: divides the cosines; a number or a variable.
         """
         super().__init__(name="grouped_softmax")
         self.temperature = temperature
@@ -87,12 +87,12 @@ class GroupedSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
 
 
 class InBatchSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
-    """TensorFlow Recommenders' Retrieval (Yi et al. 2019) as a mean, accidental hits removed, with products of ours."""
+    """TensorFlow Recommenders' Retrieval (Yi et al. 2019) as a mean without accidental hits, by inner_products()."""
 
     def __init__(self, temperature: Any) -> None:
         """
         Args:
-          temperature: what cosines are divided by, a number or a variable.
+          temperature: divides the cosines; a number or a variable.
         """
         super().__init__(name="in_batch_softmax")
         self.temperature = temperature
@@ -104,7 +104,7 @@ class InBatchSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
         Args:
           query: [rows, d] unit vectors of the rows' users.
           candidates: [rows, d] unit vectors of the rows' items, each the positive of its row and a negative of others.
-          candidate_ids: [rows] int32, by which other rows with the same item are found.
+          candidate_ids: [rows] int32, to find other rows with the same item.
         """
         scores = inner_products(query, candidates) / self.temperature
         labels = tf.eye(tf.shape(scores)[0])

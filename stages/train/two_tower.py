@@ -1,7 +1,7 @@
 """The two-tower model with a retrieval and a rating task, in TensorFlow Recommenders' terms."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +12,17 @@ from towerline.towers import tf, tfrs
 from towerline.towers.products import over_root, unit
 from towerline.towers.towers import Towers
 
-# Weight of a user's history beside the user's own row.
+# Weight of a user's history relative to the user's own row.
 HISTORY_WEIGHT = 2.0
 
 
 class RatingHead(tf.keras.layers.Layer):
     """Predicted rating of a pair: user bias + item bias + scale * cosine of the two towers.
 
-    The biased matrix factorisation of Koren, Bell and Volinsky (2009) over the towers' embeddings. It works in standard
-    deviations of the training ratings from their mean, so that neither the learning rate nor the weight of the task
-    depends on whether ratings run to 5 or to 100. The biases are given, since a regularised least squares fit finds
-    better ones than gradient steps do; what the towers add to them is learnt.
+    The biased matrix factorization of Koren, Bell and Volinsky (2009) over the towers' embeddings. Ratings are in
+    standard deviations from the mean of the training ratings, so that neither the learning rate nor the task's weight
+    depends on their scale. The biases are given, since a regularized least squares fit finds better ones than gradient
+    steps; the scale of the cosine is learned.
     """
 
     def __init__(self, user_bias: NDArray[np.float32], item_bias: NDArray[np.float32]) -> None:
@@ -37,23 +37,38 @@ class RatingHead(tf.keras.layers.Layer):
         self.scale = self.add_weight(name="scale", shape=[], initializer="zeros")
 
     def call(self, batch: Batch, cosine: tf.Tensor) -> tf.Tensor:
-        """[pairs] standardised ratings of a batch's pairs."""
+        """[pairs] standardized ratings of a batch's pairs."""
         user_bias = tf.gather(tf.gather(self.user_bias, batch.users), batch.pair_user)
         item_bias = tf.gather(tf.gather(self.item_bias, batch.items), batch.pair_item)
         return user_bias + item_bias + self.scale * cosine
 
 
+class BatchVectors(NamedTuple):
+    """Vectors of a batch; the last two are None without the users' histories.
+
+    Attributes:
+      users: [users, d] before normalization.
+      items: [items, d] unit vectors.
+      history: [users, d] sums of the users' items over the root of their number.
+      num_items: [users] float32 number of each user's items.
+    """
+
+    users: tf.Tensor
+    items: tf.Tensor
+    history: tf.Tensor | None
+    num_items: tf.Tensor | None
+
+
 class TwoTower(tfrs.Model):
     """Query and candidate tower, trained on one or both of two tasks.
 
-    retrieval: GroupedSoftmax, or InBatchSoftmax without the logQ correction: the towers learn taste, and the prior
-    gives popularity back when serving. The loss is the mean over the batch, where TensorFlow Recommenders' default is
-    the sum.
-    rating: mean squared error of standardised ratings; 1 is as good as predicting the mean.
+    retrieval: GroupedSoftmax, or InBatchSoftmax without the logQ correction: the towers learn taste, and the popularity
+    prior adds popularity when serving. The loss is the mean over the batch, not the sum as in TensorFlow Recommenders.
+    rating: mean squared error of standardized ratings; 1 is as good as predicting the mean.
 
     With GroupedSoftmax a user's vector is the user's own row plus HISTORY_WEIGHT times the sum of the items' unit
-    vectors over the root of their number (as in SVD++, Koren 2008); user_vectors() makes one row of both in the end. A
-    rating is predicted from the vector without the rated item, since a rating to come will not be in the history.
+    vectors over the root of their number (as in SVD++, Koren 2008); user_vectors() returns the sum of both. A rating is
+    predicted from the vector without the rated item, since the item of a future rating is not in the history.
 
     Attributes:
       losses_seen: task -> mean of its loss since the last reset_metrics(), weighted by pairs.
@@ -68,7 +83,7 @@ class TwoTower(tfrs.Model):
           rating_head: None where there is no rating task.
           weights: task -> weight of its loss, of the tasks "retrieval" and "rating" that are trained.
           loss: grouped_softmax or in_batch_softmax.
-          temperature: what cosines are divided by, a number or a variable.
+          temperature: divides the cosines; a number or a variable.
         """
         super().__init__()
         self.towers = towers
@@ -85,35 +100,46 @@ class TwoTower(tfrs.Model):
 
     def task_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
         """The mean loss over the batch of each task that is trained."""
-        own = tf.gather(self.towers.query.embedding, batch.users)
-        items = self.towers.candidate.directions(batch.items)
+        vectors = self._vectors(batch)
         losses: dict[str, tf.Tensor] = {}
-        if self.history_weight:
-            counts = tf.math.bincount(batch.pair_user, minlength=tf.shape(own)[0], dtype=tf.float32)
-            history = tf.sparse.segment_sqrt_n(items, batch.pair_item, batch.pair_user)
-            user_vectors = own + self.history_weight * history
-            if "retrieval" in self.weights_of_tasks:
-                losses["retrieval"] = self.retrieval(
-                    query=unit(user_vectors),
-                    candidates=items[: tf.shape(batch.log_weight)[0]],
-                    positives=tf.sqrt(counts)[:, None] * history,
-                    num_positives=counts,
-                    log_weight=batch.log_weight,
-                    masked=batch.masked,
-                )
-            share = tf.gather(over_root(self.history_weight, counts), batch.pair_user)
-        else:
-            user_vectors, share = own, tf.zeros_like(batch.rating)
-            if "retrieval" in self.weights_of_tasks:
-                losses["retrieval"] = self.retrieval(
-                    tf.gather(unit(own), batch.pair_user),
-                    tf.gather(items, batch.pair_item),
-                    candidate_ids=batch.pair_item,
-                )
+        if "retrieval" in self.weights_of_tasks:
+            losses["retrieval"] = self._retrieval_loss(self.retrieval, vectors, batch)
         if self.rating_head is not None:
-            cosine = _cosine_without(user_vectors, items, batch, share)
+            share = tf.zeros_like(batch.rating)
+            if self.history_weight:
+                share = tf.gather(over_root(self.history_weight, vectors.num_items), batch.pair_user)
+            cosine = _cosine_without(vectors.users, vectors.items, batch, share)
             losses["rating"] = self.rating(labels=batch.rating, predictions=self.rating_head(batch, cosine))
         return losses
+
+    def retrieval_loss_at(self, temperature: float, batch: Batch) -> tf.Tensor:
+        """The mean retrieval loss over the batch at a temperature other than that of training."""
+        return self._retrieval_loss(type(self.retrieval)(temperature), self._vectors(batch), batch)
+
+    def _vectors(self, batch: Batch) -> BatchVectors:
+        own = tf.gather(self.towers.query.embedding, batch.users)
+        items = self.towers.candidate.directions(batch.items)
+        if not self.history_weight:
+            return BatchVectors(own, items, None, None)
+        counts = tf.math.bincount(batch.pair_user, minlength=tf.shape(own)[0], dtype=tf.float32)
+        history = tf.sparse.segment_sqrt_n(items, batch.pair_item, batch.pair_user)
+        return BatchVectors(own + self.history_weight * history, items, history, counts)
+
+    def _retrieval_loss(self, task: Any, vectors: BatchVectors, batch: Batch) -> tf.Tensor:
+        if self.history_weight:
+            return task(
+                query=unit(vectors.users),
+                candidates=vectors.items[: tf.shape(batch.log_weight)[0]],
+                positives=tf.sqrt(vectors.num_items)[:, None] * vectors.history,
+                num_positives=vectors.num_items,
+                log_weight=batch.log_weight,
+                masked=batch.masked,
+            )
+        return task(
+            tf.gather(unit(vectors.users), batch.pair_user),
+            tf.gather(vectors.items, batch.pair_item),
+            candidate_ids=batch.pair_item,
+        )
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
         """The weighted sum of the tasks' losses over a batch."""
@@ -126,7 +152,7 @@ class TwoTower(tfrs.Model):
         """[num_users + 1, d] vectors of all users before normalisation, their history in them.
 
         Args:
-          history: [rows] int32 items of the train part, user by user.
+          history: [rows] int32 items of the training set, user by user.
           history_user: [rows] int32 their users, ascending.
         """
         own = self.towers.query.embedding

@@ -19,7 +19,7 @@ def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:
     """The [num_ids + 1, d] embeddings of a vocabulary.
 
     Raises:
-      StageError: they are of another vocabulary, or not finite.
+      StageError: the number of rows differs from the vocabulary, or values are not finite.
     """
     embeddings: NDArray[np.float32] = np.load(path, allow_pickle=False)
     if len(embeddings) != num_ids + 1:

@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 from towerline.towers import tf
 
-# The least length that a vector is divided by: the zero vector stays as it is.
+# Minimum length that a vector is divided by; the zero vector does not change.
 _SHORTEST = 1e-6
 
 
 def matmul(left: tf.Tensor, right: tf.Tensor, transpose_left: bool = False, transpose_right: bool = False) -> tf.Tensor:
-    """NumPy's product of two float32 matrices, either of them transposed first; it has no gradient of its own."""
+    """NumPy's product of two float32 matrices, either of them transposed first; without a gradient."""
 
-    def product(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = (one.T if transpose_left else one) @ (other.T if transpose_right else other)
-        return found
+    def product(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = (first.T if transpose_left else first) @ (second.T if transpose_right else second)
+        return result
 
-    # Not stateful: what has the same inputs has the same output, and may be left out where nobody needs it.
-    found = tf.numpy_function(product, [left, right], tf.float32, stateful=False)
-    found.set_shape([left.shape[1 if transpose_left else 0], right.shape[0 if transpose_right else 1]])
-    return found
+    # Not stateful: equal inputs have equal outputs, so TensorFlow may drop the product if nothing uses it.
+    result = tf.numpy_function(product, [left, right], tf.float32, stateful=False)
+    result.set_shape([left.shape[1 if transpose_left else 0], right.shape[0 if transpose_right else 1]])
+    return result
 
 
 @tf.custom_gradient
@@ -45,13 +45,13 @@ def inner_products(query: tf.Tensor, candidates: tf.Tensor) -> tuple[tf.Tensor, 
 def unit(vectors: tf.Tensor) -> tuple[tf.Tensor, Any]:
     """[rows, d] float32 vectors over their lengths; the zero vector stays as it is."""
     length = tf.maximum(tf.sqrt(tf.reduce_sum(tf.square(vectors), axis=1, keepdims=True)), _SHORTEST)
-    found = vectors / length
+    directions = vectors / length
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        # What is left of the gradient at a right angle to the vector.
-        return (upstream - found * tf.reduce_sum(found * upstream, axis=1, keepdims=True)) / length
+        # The component of the gradient that is orthogonal to the vector.
+        return (upstream - directions * tf.reduce_sum(directions * upstream, axis=1, keepdims=True)) / length
 
-    return found, gradient
+    return directions, gradient
 
 
 def over_root(numerator: tf.Tensor, square: tf.Tensor) -> tf.Tensor:

@@ -11,19 +11,19 @@ from towerline.towers.products import unit
 
 def embeddings(vectors: tf.Tensor, extra: tf.Tensor) -> NDArray[np.float32]:
     """[rows, dimension + 1] float32: the unit vectors, or zero vectors, of the rows, and the extra dimension."""
-    found: NDArray[np.float32] = tf.concat([unit(tf.convert_to_tensor(vectors)), extra[:, None]], axis=1).numpy()
-    return found
+    rows: NDArray[np.float32] = tf.concat([unit(tf.convert_to_tensor(vectors)), extra[:, None]], axis=1).numpy()
+    return rows
 
 
 class Tower(tf.keras.Model):
-    """Id lookup, embedding, L2 normalisation, and one more dimension for what the score needs beside the cosine.
+    """Embedding lookup, L2 normalization, and one more dimension for the part of the score besides the cosine.
 
     The extra dimension is 1 for a query and the popularity prior for a candidate, so that the inner product of the two
     towers' outputs is the cosine plus the prior, and a search for the largest score stays a plain inner product search.
-    The zero vector, which stands for an id without training rows, is left as it is: its score is the prior alone.
+    The vector of an id without training rows is zero and is not normalized: its score is the prior alone.
 
     Attributes:
-      embedding: [num_ids, dimension] float32, before normalisation; row 0 is the unknown id.
+      embedding: [num_ids, dimension] float32, before normalization; row 0 is the unknown id.
       extra: [num_ids] float32, not trained.
     """
 
@@ -37,9 +37,9 @@ class Tower(tf.keras.Model):
         self.extra = self.add_weight(name="extra", shape=[num_ids], initializer="ones", trainable=False)
 
     def start_from(self, vectors: NDArray[np.float32], index: NDArray[np.int64]) -> None:
-        """Takes over the [num_ids, dimension] vectors, and zero vectors for all ids but those at `index`.
+        """Assigns the [num_ids, dimension] vectors to the ids at `index`, and zero vectors to all others.
 
-        No gradient will move what is at zero: these are the ids without training rows.
+        The others are the ids without training rows, whose gradients are always zero.
         """
         known = np.zeros((len(vectors), 1), np.float32)
         known[index] = 1
@@ -50,7 +50,7 @@ class Tower(tf.keras.Model):
         return unit(tf.gather(self.embedding, index))
 
     def all_embeddings(self) -> NDArray[np.float32]:
-        """[num_ids, dimension + 1] float32, of every index, as they are exported and searched."""
+        """[num_ids, dimension + 1] float32, of every index, as exported and searched."""
         return embeddings(self.embedding, self.extra)
 
 
@@ -60,7 +60,7 @@ class Towers(tf.keras.Model):
     def __init__(self, num_users: int, num_items: int, dimension: int) -> None:
         """
         Args:
-          num_users, num_items: sizes of the vocabularies, the unknown id not counted.
+          num_users, num_items: sizes of the vocabularies, without the unknown id.
           dimension: of the embeddings, without the extra dimension.
         """
         super().__init__(name="towers")
