@@ -19,7 +19,7 @@ def long_tailed(seed: int) -> UserItems:
     """Interactions in which items have many users, two, one or none, and users several single-user items."""
     draw = np.random.default_rng(seed)
     pairs = np.stack([draw.integers(1, USERS + 1, 150), draw.zipf(1.3, 150) % ITEMS + 1], axis=1).astype(np.int32)
-    history = UserItems.of_pairs(pairs[:, 0], pairs[:, 1], USERS)
+    history = UserItems.of_pairs(pairs[:, 0], pairs[:, 1], num_rows=USERS + 1)
     counts = np.bincount(history.items, minlength=ITEMS + 1)
     assert {0, 1, 2} < set(counts.tolist())
     assert ItemClasses.of(history, ITEMS).num_owned.max() > 1

@@ -84,7 +84,7 @@ def test_the_number_of_users_follows_the_affordable_scores(num_scores: float, nu
 def test_validation_takes_fewer_users_of_a_larger_catalogue_and_only_those_with_training_rows() -> None:
     users = np.arange(1, 2001, dtype=np.int32)
     items = np.ones(2000, np.int32)
-    seen = UserItems.of_pairs(users[:1800], items[:1800], 2000)
+    seen = UserItems.of_pairs(users[:1800], items[:1800], num_rows=2001)
     for num_items, ranked, calibration in ((1_000, 900, 900), (100_000, 300, 200)):
         validation = Validation(seen, Interactions(users, items, None, 2000, num_items), 100_000_000)
         assert len(validation.ranked.users) == ranked

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from stages.baselines import models as baselines
+from stages.baselines.ease import ItemClasses, ease
 from stages.evaluate import uncertainty
 from stages.evaluate.data import Data
-from stages.baselines.ease import ItemClasses, ease
 from stages.evaluate.evaluation import (
     ALL,
     COLD_USERS,

@@ -68,7 +68,7 @@ def planted_parts() -> tuple[Interactions, Interactions]:
 
 
 def history_of(train: Interactions) -> UserItems:
-    return UserItems.of_pairs(train.user_index, train.item_index, USERS)
+    return UserItems.of_pairs(train.user_index, train.item_index, num_rows=USERS + 1)
 
 
 def fit(settings: TrainParams, train: Interactions, validation: Interactions) -> fitting.Fitted:

@@ -38,6 +38,8 @@ TRAIN = ["train", "evaluate", "map", "report", "export"]
 BASELINES = ["baselines", "evaluate", "report"]
 EVALUATE = ["evaluate", "report"]
 
+PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
+
 # Every leaf of params.yaml: a value to change it to, and the stages that may then have to run.
 CHANGES: dict[str, tuple[Any, list[str]]] = {
     "ingest.source": ("data/raw/other.csv", INGEST),

@@ -106,7 +106,8 @@ def main() -> str:
     params = BaselinesParams.load()
     train, validation = read_interactions(TRAIN), read_interactions(VALIDATION)
     history, relevant = (
-        UserItems.of_pairs(rows.user_index, rows.item_index, rows.num_users) for rows in (train, validation)
+        UserItems.of_pairs(rows.user_index, rows.item_index, num_rows=rows.num_users + 1)
+        for rows in (train, validation)
     )
     # implicit warns about a conversion that it does itself.
     warnings.filterwarnings("ignore", category=ParameterWarning)

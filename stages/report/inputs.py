@@ -12,19 +12,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
-from stages.report.wording import MODEL, shortened
+from stages.report.wording import shortened
 from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE
 from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import ITEM_MAP
+from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import ITEM_EMBEDDINGS, TRAINING_REPORT, USER_EMBEDDINGS, read_embeddings
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 
-# The cutoff of the verdict and of all tables and charts of one cutoff.
-MAIN_CUTOFF = 20
 EVERYTHING = "everything"
 WITHIN_TYPE = "within_type"
 REFUSED_ROWS_SHOWN = 10
@@ -167,7 +166,7 @@ class Inputs(NamedTuple):
             raise StageError(
                 f"{METRICS_TABLE}: expected rows of {MODEL} over everything and all users, found none; repro evaluate"
             )
-        return max((k for k in cutoffs if k <= MAIN_CUTOFF), default=min(cutoffs))
+        return main_cutoff(cutoffs)
 
     def best_baselines(self, metric: str = "ndcg") -> list[str]:
         """The baselines by a metric at the main cutoff, the best first."""

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable, Sequence
 
-MODEL = "two_tower"
-RANDOM = "random"
+from towerline.artifacts.names import MODEL, RANDOM
+
 # What users interacted with, as a row of the exposure table.
 CONSUMED = "consumed"
 

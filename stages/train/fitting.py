@@ -82,7 +82,7 @@ class Training:
 
     def __init__(self, params: TrainParams, train: Interactions, validation: Interactions) -> None:
         self.params = params
-        self.seen = UserItems.of_pairs(train.user_index, train.item_index, train.num_users)
+        self.seen = UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1)
         self.standard = Standard.of(train.rating if params.rating_weight else None)
         self.biases = bias_trials(train, validation)[1].model if params.rating_weight else None
         self.batches = self._batches(train)

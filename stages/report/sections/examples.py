@@ -34,8 +34,8 @@ class Examples:
         self.popularity = np.bincount(train.item_index, minlength=train.num_items + 1)
         self.user_index = np.concatenate([train.user_index, validation.user_index])
         self.item_index = np.concatenate([train.item_index, validation.item_index])
-        self.seen = UserItems.of_pairs(self.user_index, self.item_index, train.num_users)
-        self.test = UserItems.of_pairs(test.user_index, test.item_index, train.num_users)
+        self.seen = UserItems.of_pairs(self.user_index, self.item_index, num_rows=train.num_users + 1)
+        self.test = UserItems.of_pairs(test.user_index, test.item_index, num_rows=train.num_users + 1)
         self.user_taste = selection.taste(data.user_embeddings)
         self.item_taste = selection.taste(data.item_embeddings)
 
@@ -99,7 +99,7 @@ def _of_baseline(examples: Examples, users: NDArray[np.int32]) -> tuple[str, NDA
         return "", np.zeros((0, 0), np.int32)
     name, arrays = data.baseline
     train = data.sets["train"].rows
-    scorer = scorer_of(arrays, UserItems.of_pairs(train.user_index, train.item_index, train.num_users))
+    scorer = scorer_of(arrays, UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1))
     return model_label(name), rank_items(scorer, users, examples.seen.of_users(users), data.cutoff())
 
 

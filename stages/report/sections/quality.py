@@ -10,7 +10,8 @@ from stages.report.blocks import Block, Choice, Details, Figure, Grid, Legend, N
 from stages.report.findings import SIGNIFICANCE
 from stages.report.inputs import Inputs, rows_of
 from stages.report.sections.summary import HEADLINE_METRICS, test_users
-from stages.report.wording import MODEL, RANDOM, count, counted, decimal, metric_label, model_label
+from stages.report.wording import count, counted, decimal, metric_label, model_label
+from towerline.artifacts.names import MODEL, RANDOM
 
 METRIC_HEADER = ["model", "users", "mean", "95% from", "to"]
 

@@ -8,7 +8,8 @@ from stages.report import findings
 from stages.report.blocks import Block, Caution, Facts, Note, Section, Terms
 from stages.report.findings import Comparison
 from stages.report.inputs import EVERYTHING, Inputs, rows_of
-from stages.report.wording import CONSUMED, MODEL, count, counted, decimal, interval, metric_label, model_label, percent
+from stages.report.wording import CONSUMED, count, counted, decimal, interval, metric_label, model_label, percent
+from towerline.artifacts.names import MODEL
 
 HEADLINE_METRICS = ("ndcg", "recall")
 

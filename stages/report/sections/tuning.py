@@ -3,7 +3,8 @@
 from stages.report import charts, wording
 from stages.report.blocks import Details, Figure, Note, Section, Table
 from stages.report.inputs import Inputs, rows_of
-from stages.report.wording import MODEL, counted, decimal, metric_label, model_label
+from stages.report.wording import counted, decimal, metric_label, model_label
+from towerline.artifacts.names import MODEL
 
 
 def section(data: Inputs) -> Section | None:
