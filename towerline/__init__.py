@@ -1,11 +1,11 @@
-"""User and item embeddings that can be trusted, from a table of interactions.
+"""User and item embeddings from a table of interactions: the library of the pipeline and of applications.
 
     >>> import towerline
     >>> recommender = towerline.open("exports")  # doctest: +SKIP
     >>> recommender.recommend("42", k=10)  # doctest: +SKIP
 
-What an application uses is here; it is imported when it is first asked for, so that a stage of the pipeline does not
-pay for it.
+The names of `towerline.serving`, which applications use, are imported at their first use, so that no stage of the
+pipeline loads what only an application needs.
 """
 
 import importlib
@@ -19,10 +19,20 @@ if TYPE_CHECKING:
         SimilarItem,
         SimilarUser,
         UnknownIdError,
+        __version__,
         open,
     )
 
-__all__ = ["Recommendation", "Recommender", "ServingError", "SimilarItem", "SimilarUser", "UnknownIdError", "open"]
+__all__ = [
+    "Recommendation",
+    "Recommender",
+    "ServingError",
+    "SimilarItem",
+    "SimilarUser",
+    "UnknownIdError",
+    "__version__",
+    "open",
+]
 
 
 def __getattr__(name: str) -> Any:

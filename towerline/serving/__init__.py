@@ -15,8 +15,18 @@ from towerline.serving.answers import Recommendation, SimilarItem, SimilarUser
 from towerline.serving.errors import ServingError, UnknownIdError, folder_path
 from towerline.serving.exported import read
 from towerline.serving.recommender import Recommender
+from towerline.serving.version import __version__
 
-__all__ = ["Recommendation", "Recommender", "ServingError", "SimilarItem", "SimilarUser", "UnknownIdError", "open"]
+__all__ = [
+    "Recommendation",
+    "Recommender",
+    "ServingError",
+    "SimilarItem",
+    "SimilarUser",
+    "UnknownIdError",
+    "__version__",
+    "open",
+]
 
 
 def open(folder: Path | str = "exports") -> Recommender:

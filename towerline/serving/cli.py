@@ -15,6 +15,7 @@ from towerline.serving import output, releases
 from towerline.serving.answers import Skipped, Unknown
 from towerline.serving.bulk import writable, write_recommendations
 from towerline.serving.errors import ServingError
+from towerline.serving.version import __version__
 
 EXIT_CODES = """\
 Ids stand together, and behind -- where one of them begins with a hyphen.
@@ -24,11 +25,12 @@ exit codes: 0 answered; 1 not possible (no export, no connection, a file that ca
 
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
-        prog="python -m towerline",
-        description="Use what the stage export wrote.",
+        prog="towerline",
+        description="Recommend from an export, release it, and publish it to PostgreSQL.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    whole.add_argument("--version", action="version", version=f"towerline {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_questions(commands)
     _add_releases(commands)
