@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 
 import towerline
 from tests.conftest import ROOT, STRANGE, run, set_params
+from towerline.artifacts.train import MODEL, TOWER_WEIGHTS
 from towerline.index.approximate import load
 from towerline.pipeline.errors import StageError
 from towerline.ranking.scorers import Embeddings
@@ -102,6 +102,18 @@ def test_every_exported_vector_is_the_one_the_model_gives_for_its_id(asked: Path
         assert (from_model[:60] == np.load(asked / f"exports/{kind}_embeddings.npy")).all()
 
 
+def test_the_saved_towers_compute_the_exported_vectors(small_project: Path) -> None:
+    """Nothing else reads the weights, which are for whoever trains on from them."""
+    from towerline.towers.towers import Towers
+
+    sizes = json.loads((small_project / MODEL).read_text())
+    del sizes["temperature"]
+    towers = Towers.load(small_project / TOWER_WEIGHTS, **sizes)
+    for tower, kind in ((towers.query, "user"), (towers.candidate, "item")):
+        exported = np.load(small_project / f"exports/{kind}_embeddings.npy")
+        assert tower.all_embeddings()[1:].tobytes() == exported.tobytes()
+
+
 def test_the_model_recommends_what_serving_does_to_the_last_bit(asked: Path) -> None:
     said = json.loads((asked / "asked.json").read_text())
     recommender = towerline.open(asked / "exports")
@@ -146,13 +158,8 @@ def test_the_model_finds_the_best_of_many_near_ties_exactly() -> None:
     users = np.concatenate([np.zeros((1, 64)), draw.normal(size=(20, 64))]).astype(np.float32)
     users[users @ base < 0] *= -1
 
-    class Table:
-        def __init__(self, table: np.ndarray) -> None:
-            self.all_embeddings = lambda: tf.constant(table)
-
-    towers: Any = SimpleNamespace(query=Table(users), candidate=Table(items))
     ids = [np.array([f"{row:04d}" for row in range(1, count)], object) for count in (21, 751)]
-    model = Retrieval(towers, Vocabularies(ids[0], np.full(750, "film", object), ids[1]))
+    model = Retrieval(Embeddings(users, items), Vocabularies(ids[0], np.full(750, "film", object), ids[1]))
     exact = (users[1:].astype(np.float64) @ items[1:].astype(np.float64).T).astype(np.float32)
     found = model.recommend(tf.constant(ids[0].tolist()))
     for row in range(20):

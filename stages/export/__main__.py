@@ -2,7 +2,7 @@
 
 Row r of every array belongs to the id in row r of the Parquet file of its kind; the unknown id is not exported.
 
-Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, towers.weights.h5, model.json,
+Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, model.json,
   data/vocabulary/*.parquet, data/interactions.parquet.
 Writes: exports/, reports/export.json.
 Parameters: export.
@@ -24,7 +24,6 @@ from towerline.artifacts.train import (
     ITEM_EMBEDDINGS,
     MODEL,
     RATING_HEAD,
-    TOWER_WEIGHTS,
     USER_EMBEDDINGS,
     read_embeddings,
 )
@@ -39,7 +38,6 @@ from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 from towerline.tables import engine, expressions
-from towerline.towers.towers import Towers
 
 # Of how many users, evenly spaced, the index is asked, and for how many items.
 RECALL_USERS, RECALL_CUTOFF = 2000, 100
@@ -155,9 +153,7 @@ def main() -> str:
         read_embeddings(ITEM_EMBEDDINGS, len(items)),
     )
     ratings = formats.read_arrays(RATING_HEAD)
-    model: dict[str, Any] = formats.read_json(MODEL)
-    temperature = model.pop("temperature")
-    towers = Towers.load(TOWER_WEIGHTS, **model)
+    temperature = formats.read_json(MODEL)["temperature"]
     seen = seen_items(len(users))
     ids = [column.to_numpy() for column in (users["user_id"], items["item_type"], items["item_id"])]
     report: dict[str, float] = {}
@@ -166,7 +162,7 @@ def main() -> str:
         if params.index.build:
             share = write_index(folder / layout.INDEX, embeddings, params.index.min_recall)
             report[f"index_recall@{RECALL_CUTOFF}"] = share
-        Retrieval(towers, Vocabularies(*ids)).save(folder / layout.MODEL)
+        Retrieval(embeddings, Vocabularies(*ids)).save(folder / layout.MODEL)
         manifest.write(folder, len(users), len(items), embeddings.items.shape[1], temperature)
     formats.write_json(EXPORT_REPORT, report, formats.PUBLIC_DECIMALS)
     sizes = f"{len(users):,} users and {len(items):,} items of {embeddings.items.shape[1]} dimensions"

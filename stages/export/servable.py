@@ -1,4 +1,4 @@
-"""The trained towers as a SavedModel that TensorFlow alone can load: ids in, embeddings or recommended ids out."""
+"""The embeddings as a SavedModel that TensorFlow alone can load: ids in, embeddings or recommended ids out."""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.pipeline.errors import StageError
+from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import MARGIN, score_error
 from towerline.towers import tf
-from towerline.towers.towers import Towers
 
 _FINGERPRINT = "fingerprint.pb"
 
@@ -54,16 +54,20 @@ class Retrieval(tf.Module):
     held at once.
     """
 
-    def __init__(self, towers: Towers, vocabularies: Vocabularies) -> None:
+    def __init__(self, embeddings: Embeddings, vocabularies: Vocabularies) -> None:
+        """
+        Args:
+          embeddings: of all ids, the unknown ids at index 0.
+          vocabularies: the ids of all other rows.
+        """
         super().__init__()
         self.user_index = _index_table(tf.constant(list(vocabularies.user_id)), "user_index")
         self.item_index = _index_table(
             _item_key(tf.constant(list(vocabularies.item_type)), tf.constant(list(vocabularies.item_id))), "item_index"
         )
-        # The towers' finished output: normalised anew in a graph, its last bits would differ from the exported files.
-        self.queries = tf.Variable(towers.query.all_embeddings(), trainable=False, name="queries")
-        self.candidates = tf.Variable(towers.candidate.all_embeddings(), trainable=False, name="candidates")
-        self.longest = float(np.linalg.norm(self.candidates.numpy().astype(np.float64), axis=1).max())
+        self.queries = tf.Variable(embeddings.users, trainable=False, name="queries")
+        self.candidates = tf.Variable(embeddings.items, trainable=False, name="candidates")
+        self.longest = float(np.linalg.norm(embeddings.items.astype(np.float64), axis=1).max())
         types, number = np.unique(vocabularies.item_type.astype(str), return_inverse=True)
         self.type_index = _index_table(tf.constant(list(types)), "type_index")
         # Column 0, the unknown item, is of no type, and none of a type that is not there.
