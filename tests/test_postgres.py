@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import psycopg
@@ -27,6 +27,7 @@ from towerline.serving.exported import Exported
 from towerline.serving.postgres import copying, publishing
 from towerline.serving.postgres.names import Names
 from towerline.serving.postgres.publishing import publish, rollback
+from towerline.serving.postgres.queries import QueryName, query
 
 ODD_IDS = [
     "it's",
@@ -43,7 +44,7 @@ ODD_IDS = [
     "{1,2}",
 ]
 
-SIMILAR_USERS, RECOMMENDED_ITEMS, RECOMMENDED_UNSEEN_ITEMS_OF_TYPE = blocks("sql", "<!-- queries -->")
+SIMILAR_USERS, RECOMMENDED_ITEMS, RECOMMENDED_UNSEEN_ITEMS_OF_TYPE = map(query, get_args(QueryName))
 
 # A process that publishes in children, so that modules are imported once. It waits for a child only when it is told
 # to: until then the child's process id is nobody else's.
@@ -81,8 +82,9 @@ def made(users: int = 300, items: int = 200, dimension: int = 9, seed: int = 1, 
     # Items without training rows: the same direction, none, and the lowest prior.
     item_vectors[: items // 10] = np.zeros(dimension)
     kinds = ["film" if row % 3 == 0 else "book" for row in range(items)]
-    pairs = draw.integers(0, items, (users - 1, seen)).astype(np.int32)
-    rows = UserItems.of_pairs(np.repeat(np.arange(1, users, dtype=np.int32), seen), pairs.ravel(), num_rows=users)
+    counts = draw.integers(1, 2 * seen, users - 1)
+    pairs = draw.integers(0, items, counts.sum()).astype(np.int32)
+    rows = UserItems.of_pairs(np.repeat(np.arange(1, users, dtype=np.int32), counts), pairs, num_rows=users)
     # What publishing does not read is None.
     return Exported._make([None] * len(Exported._fields))._replace(
         version=f"{seed:012x}",
@@ -119,6 +121,10 @@ def live(server: Server, schema: str, exported: Exported) -> bool:
     return shown(server, schema) == ([exported.version], [exported.version], *sizes)
 
 
+def test_the_readme_shows_the_statements_of_the_package() -> None:
+    assert readme_blocks("sql", "<!-- queries -->") == [query(name) for name in get_args(QueryName)]
+
+
 # What is published comes back.
 
 
@@ -142,8 +148,9 @@ def test_ids_titles_vectors_and_what_is_seen_come_back_as_they_were(server: Serv
     assert sorted(by_id) == sorted(ODD_IDS)
     starts = exported.seen.starts
     for row, user_id in enumerate(ODD_IDS):
-        vector, seen, version = by_id[user_id]
+        vector, seen, version, taste = by_id[user_id]
         assert vector.to_numpy().tobytes() == exported.user_embeddings[row].tobytes()
+        np.testing.assert_allclose(taste.to_numpy(), vector.to_numpy()[:-1] * len(seen) / (len(seen) + 5), rtol=1e-6)
         assert seen == exported.seen.items[starts[row] : starts[row + 1]].tolist()
         assert version == exported.version
     for row, kind, item_id, title, vector, version in items:
@@ -222,18 +229,19 @@ AMPLE = "SET LOCAL hnsw.ef_search = 100"
 
 
 def test_similar_users_are_those_of_exact_search_without_the_user(asked: Asked) -> None:
-    assert f"users_{asked.exported.version}_embedding_idx" in asked.plan(SIMILAR_USERS, "u5", K)
-    taste = asked.exported.user_embeddings[:, :-1]
+    assert f"users_{asked.exported.version}_taste_idx" in asked.plan(SIMILAR_USERS, "u5", K)
+    counts = np.diff(asked.exported.seen.starts)
+    taste = asked.exported.user_embeddings[:, :-1] * (counts / (counts + 5))[:, None]
     hits = 0
     for row in asked.rows.tolist():
         found = asked.ask(SIMILAR_USERS, f"u{row}", K, settings=AMPLE)
-        cosines = taste @ taste[row]
+        similarities = taste @ taste[row]
         np.testing.assert_allclose(
-            [cosine for _, cosine in found], cosines[[int(one[1:]) for one, _ in found]], atol=1e-5
+            [similarity for _, similarity in found], similarities[[int(one[1:]) for one, _ in found]], atol=1e-5
         )
-        cosines[row] = -np.inf
+        similarities[row] = -np.inf
         assert f"u{row}" not in dict(found)
-        hits += assert_found([cosine for _, cosine in found], np.sort(cosines)[-K:])
+        hits += assert_found([similarity for _, similarity in found], np.sort(similarities)[-K:])
     assert hits / (K * len(asked.rows)) >= 0.98
 
 
@@ -250,19 +258,19 @@ def test_recommended_items_are_those_of_exact_search(asked: Asked) -> None:
 
 
 def test_recommended_items_of_a_type_leave_out_what_is_seen_and_are_still_k(asked: Asked) -> None:
-    query = RECOMMENDED_UNSEEN_ITEMS_OF_TYPE
-    assert f"items_{asked.exported.version}_embedding_idx" in asked.plan(query, "u5", "film", K, settings=AMPLE)
+    statement = RECOMMENDED_UNSEEN_ITEMS_OF_TYPE
+    assert f"items_{asked.exported.version}_embedding_idx" in asked.plan(statement, "u5", "film", K, settings=AMPLE)
     starts, items = asked.exported.seen
     hits = 0
     for row, scores in zip(asked.rows.tolist(), asked.scores.copy(), strict=True):
-        found = asked.ask(query, f"u{row}", "film", K, settings=AMPLE)
+        found = asked.ask(statement, f"u{row}", "film", K, settings=AMPLE)
         scores[items[starts[row] : starts[row + 1]]] = -np.inf
         scores[np.arange(len(scores)) % 3 != 0] = -np.inf
         np.testing.assert_allclose([score for *_, score in found], scores[[int(one) for one, *_ in found]], atol=1e-5)
         hits += assert_found([score for *_, score in found], np.sort(scores)[-K:])
     assert hits / (K * len(asked.rows)) >= 0.98
     # More than ef_search rows come only where the scan goes on.
-    assert len(asked.ask(query, "u5", "film", 150, settings=AMPLE)) == 150
+    assert len(asked.ask(statement, "u5", "film", 150, settings=AMPLE)) == 150
 
 
 def test_somebody_who_has_seen_much_is_recommended_as_many_by_default(asked: Asked, server: Server) -> None:
@@ -277,10 +285,10 @@ def test_somebody_who_has_seen_much_is_recommended_as_many_by_default(asked: Ask
         exported._replace(seen=UserItems.of_pairs(np.concatenate([others, own]), items, num_rows=50)),
         Names("much"),
     )
-    query = RECOMMENDED_UNSEEN_ITEMS_OF_TYPE.replace("towerline.", "much.")
-    assert f"items_{exported.version}_embedding_idx" in asked.plan(query, "u5", "film", 20)
+    statement = query("recommend_unseen_of_type", Names("much"))
+    assert f"items_{exported.version}_embedding_idx" in asked.plan(statement, "u5", "film", 20)
     for kind in ("film", "book"):
-        found = asked.ask(query, "u5", kind, 20)
+        found = asked.ask(statement, "u5", kind, 20)
         assert len(found) == 20
         assert not {int(item_id) for item_id, *_ in found} & set(best.tolist())
     assert asked.ask("SHOW hnsw.iterative_scan") == [("off",)], "for this one statement"

@@ -85,7 +85,7 @@ def test_the_bound_from_group_maxima_is_exact_on_a_catalogue_it_is_made_for() ->
     scores[draw.random(scores.shape) < 0.3] = -np.inf
     scores[3] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")[:, :100]
-    expected = np.where(np.take_along_axis(scores, order, axis=1) > -np.inf, order, 0)
+    expected = np.where(np.take_along_axis(scores, order, axis=1) > -np.inf, order, -1)
     assert (top_k.top_k(scores, 100) == expected).all()
 
 

@@ -119,30 +119,29 @@ def test_recommendations_are_those_of_a_slow_search_for_every_user(
     }
 
 
-def test_similar_users_and_items_are_the_nearest_by_cosine_without_popularity(
+def test_similar_items_are_the_nearest_by_cosine_and_those_of_users_are_weighted_by_evidence(
     recommender: towerline.Recommender, slow: Slow
 ) -> None:
-    tables: list[tuple[dict[Any, np.ndarray], Any]] = [
-        (
-            slow.users,
-            lambda ids: [
-                [(one.user_id, one.cosine) for one in found] for found in recommender.similar_users_batch(ids, K)
-            ],
-        ),
-        (
-            slow.items,
-            lambda ids: [
-                [((one.item_type, one.item_id), one.cosine) for one in found]
-                for found in recommender.similar_items_batch(ids, K)
-            ],
-        ),
+    counts = {user: len(items) for user, items in slow.seen.items()}
+    assert len(set(counts.values())) > 5, "the evidence must differ for this test to mean anything"
+
+    def of_users(one: str, other: str) -> float:
+        weights = [counts[user] / (counts[user] + 5) for user in (one, other)]
+        return float(slow.users[one][:-1] @ slow.users[other][:-1]) * weights[0] * weights[1]
+
+    def of_items(one: tuple[str, str], other: tuple[str, str]) -> float:
+        return float(slow.items[one][:-1] @ slow.items[other][:-1])
+
+    cases: list[tuple[list[Any], Callable[[Any, Any], float], list[list[Any]]]] = [
+        (list(slow.users), of_users, [*recommender.similar_users_batch(slow.users, K)]),
+        (list(slow.items), of_items, [*recommender.similar_items_batch(slow.items, K)]),
     ]
-    for vectors, ask in tables:
-        for one, found in zip(vectors, ask(list(vectors)), strict=True):
-            cosines = {other: float(vectors[one][:-1] @ vectors[other][:-1]) for other in vectors if other != one}
-            expected = slow.ordered({other: cosine for other, cosine in cosines.items() if cosine > 0}, K)
-            assert [other for other, _ in found] == [other for other, _ in expected]
-            np.testing.assert_allclose([c for _, c in found], [c for _, c in expected], rtol=1e-6)
+    for ids, similarity, answers in cases:
+        for one, answer in zip(ids, answers, strict=True):
+            values = {other: similarity(one, other) for other in ids if other != one}
+            expected = slow.ordered({other: value for other, value in values.items() if value > 0}, K)
+            assert [row[0] if len(row) == 2 else row[:2] for row in answer] == [other for other, _ in expected]
+            np.testing.assert_allclose([row[-1] for row in answer], [value for _, value in expected], rtol=1e-6)
     assert recommender.similar_users("0042", K) == recommender.similar_users_batch(["u3", "0042"], K)[1]
     assert (
         recommender.similar_items("film", "0000003", 2) == recommender.similar_items_batch([("film", "0000003")], 2)[0]

@@ -42,7 +42,7 @@ def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
       k: at least 1.
 
     Returns:
-      [rows, k] int32; 0 where a row has fewer than k scores above -inf.
+      [rows, k] int32; -1 where a row has fewer than k scores above -inf.
     """
     rows, columns = scores.shape
     group = max(1, min(GROUP_ITEMS, columns // (4 * k)))
@@ -57,7 +57,7 @@ def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
     order = np.lexsort((column, -scores[row, column], row))
     row, column = row[order], column[order]
     rank = np.arange(len(row)) - np.searchsorted(row, row)
-    ranked = np.zeros((rows, k), np.int32)
+    ranked = np.full((rows, k), -1, np.int32)
     first = rank < k
     ranked[row[first], rank[first]] = column[first]
     return ranked
@@ -95,7 +95,7 @@ def rank_items(
         # Items that are no candidates share column 0 with the unknown item.
         scores[of_block.rows(), column_of[of_block.items]] = -np.inf
         scores[:, 0] = -np.inf
-        return item_of[top_k(scores, k)]
+        return item_of[np.maximum(top_k(scores, k), 0)]
 
     blocks = in_blocks(rank_block, len(users), len(item_of), progressed)
     return np.concatenate([np.zeros((0, k), np.int32), *blocks])

@@ -27,10 +27,16 @@ class Recommendation(NamedTuple):
 
 
 class SimilarUser(NamedTuple):
-    """A user and the cosine of the two tastes, above 0 and up to 1; popularity has no part in it."""
+    """A user with similar interactions.
+
+    Attributes:
+      user_id: the user.
+      similarity: cosine of the two users' vectors, each shrunk by how little is known of the user: above 0, below 1;
+        see towerline.ranking.similarity.
+    """
 
     user_id: str
-    cosine: float
+    similarity: float
 
 
 class SimilarItem(NamedTuple):

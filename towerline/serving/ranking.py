@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from towerline.exports import layout
 from towerline.ranking.blocks import BLOCK_SCORES, in_blocks
-from towerline.ranking.scorers import Columns
-from towerline.ranking.top_k import MARGIN, rank_items, score_error
+from towerline.ranking.top_k import MARGIN, score_error, top_k
 from towerline.ranking.user_items import UserItems
 from towerline.serving.errors import ServingError
 
@@ -29,17 +28,19 @@ GROWTH = 8
 
 
 class Candidates(NamedTuple):
-    """What may be shown.
+    """Vectors to search.
 
     Attributes:
       vectors: [candidates, d] float32.
       rows: [candidates] int32 ascending, the rows of these in the export.
       longest: the length of the longest vector or more, as from longest(); None where it has to be computed.
+      weights: [candidates] float32 from 0 to 1 by which the scores are multiplied; None for 1.
     """
 
     vectors: NDArray[np.float32]
     rows: NDArray[np.int32]
     longest: float | None = None
+    weights: NDArray[np.float32] | None = None
 
 
 class Best(NamedTuple):
@@ -59,23 +60,6 @@ class Best(NamedTuple):
         return cls(np.full((num_queries, k), -1, np.int32), np.full((num_queries, k), -np.inf, np.float32))
 
 
-class _InnerProducts(NamedTuple):
-    """Scorer of vectors without the row of an unknown item: column c is candidate c - 1."""
-
-    queries: NDArray[np.float32]
-    vectors: NDArray[np.float32]
-
-    @property
-    def num_columns(self) -> int:
-        return len(self.vectors) + 1
-
-    def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
-        found = np.empty((len(users), self.num_columns), np.float32)
-        found[:, 0] = -np.inf
-        np.matmul(self.queries[users], self.vectors.T, out=found[:, 1:])
-        return found[:, columns]
-
-
 def best_items(queries: NDArray[np.float32], candidates: Candidates, excluded: UserItems, k: int) -> Best:
     """The k candidates with the largest inner product, exactly.
 
@@ -88,21 +72,41 @@ def best_items(queries: NDArray[np.float32], candidates: Candidates, excluded: U
     best = Best.nothing(len(queries), k)
     if not len(candidates.rows):
         return best
-    scorer = _InnerProducts(queries, candidates.vectors)
-    columns = _columns(excluded, candidates.rows)
+    excluded_positions = _positions(excluded, candidates.rows)
     error = 2 * _score_errors(queries, candidates)
     left = np.arange(len(queries), dtype=np.int32)
     margin = MARGIN
     while len(left):
         asked = min(k + margin, len(candidates.rows))
-        found = rank_items(scorer, left, columns.of_users(left), asked) - 1
-        answer, least = rescored(queries[left], candidates, found, k)
+        positions = _float32_best(queries[left], candidates, excluded_positions.of_users(left), asked)
+        answer, least = rescored(queries[left], candidates, positions, k)
         best.rows[left], best.scores[left] = answer
         # What was not found has a float32 score of at most the least that was, and both are off by one error.
         certain = (least == -np.inf) | (least + error[left] < answer.scores[:, -1])
         left = left[~certain & (asked < len(candidates.rows))]
         margin *= GROWTH
     return best
+
+
+def _float32_best(
+    queries: NDArray[np.float32], candidates: Candidates, excluded: UserItems, k: int
+) -> NDArray[np.int32]:
+    """[queries, k] int32 positions of the candidates with the largest float32 scores, -1 where fewer are left.
+
+    Args:
+      queries, candidates, k: as in best_items().
+      excluded: row r holds the positions that query r must not be shown.
+    """
+
+    def of_block(start: int, stop: int) -> NDArray[np.int32]:
+        scores = queries[start:stop] @ candidates.vectors.T
+        if candidates.weights is not None:
+            scores *= candidates.weights
+        of_block = excluded.of_users(np.arange(start, stop, dtype=np.int32))
+        scores[of_block.rows(), of_block.items] = -np.inf
+        return top_k(scores, k)
+
+    return np.concatenate(in_blocks(of_block, len(queries), len(candidates.rows)))
 
 
 def longest(vectors: NDArray[np.float32]) -> float:
@@ -116,8 +120,10 @@ def _score_errors(queries: NDArray[np.float32], candidates: Candidates) -> NDArr
     length = longest(candidates.vectors) if candidates.longest is None else candidates.longest
     dimension = queries.shape[1]
     lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
-    # Products below the smallest normal number may be lost.
-    errors: NDArray[np.float64] = score_error(dimension) * length * lengths + 4 * dimension * np.finfo(np.float32).tiny
+    # A weight is one more factor to round. Products below the smallest normal number may be lost.
+    errors: NDArray[np.float64] = (
+        score_error(dimension + 1) * length * lengths + 4 * dimension * np.finfo(np.float32).tiny
+    )
     return errors
 
 
@@ -185,7 +191,7 @@ def rescored(
 
     def of_block(start: int, stop: int) -> tuple[Best, NDArray[np.float32]]:
         position = np.maximum(found[start:stop], 0)
-        scores = _inner_products_at(queries[start:stop], candidates.vectors, position)
+        scores = _scores_at(queries[start:stop], candidates, position)
         scores[found[start:stop] < 0] = -np.inf
         best = _ordered(position, scores, k)
         rows = np.where(best.scores > -np.inf, candidates.rows[best.rows], np.int32(-1))
@@ -206,45 +212,37 @@ def pair_scores(
     """[queries, any] float32 inner products, summed in float64, of each query with the vectors in its row of `rows`."""
 
     def of_block(start: int, stop: int) -> NDArray[np.float32]:
-        return _inner_products(queries[start:stop], vectors[rows[start:stop]])
+        return _inner_products(queries[start:stop], vectors[rows[start:stop]]).astype(np.float32)
 
     blocks = in_blocks(of_block, len(queries), ARRAYS_HELD * max(1, rows.shape[1]) * queries.shape[1])
     return np.concatenate([np.zeros((0, rows.shape[1]), np.float32), *blocks])
 
 
-def _inner_products(queries: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[queries, any] float32, summed in float64, of [queries, d] and [queries, any, d]."""
-    found: NDArray[np.float64] = np.einsum("qd,qcd->qc", queries.astype(np.float64), vectors.astype(np.float64))
-    return found.astype(np.float32)
+def _inner_products(queries: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """[queries, any] float64 of [queries, d] and [queries, any, d]."""
+    products: NDArray[np.float64] = np.einsum("qd,qcd->qc", queries.astype(np.float64), vectors.astype(np.float64))
+    return products
 
 
-def _inner_products_at(
-    queries: NDArray[np.float32], vectors: NDArray[np.float32], position: NDArray[np.int32]
+def _scores_at(
+    queries: NDArray[np.float32], candidates: Candidates, position: NDArray[np.int32]
 ) -> NDArray[np.float32]:
-    """[queries, any] float32, summed in float64, of each query with the vectors at its row of positions.
+    """[queries, any] float32, summed in float64, of each query with the candidates at its row of positions.
 
     Long rows of positions are cut into pieces, so that memory does not grow with them.
     """
     step = max(1, BLOCK_SCORES // (ARRAYS_HELD * len(queries) * queries.shape[1]))
     pieces = [position[:, start : start + step] for start in range(0, position.shape[1], step)]
-    return np.concatenate([_inner_products(queries, vectors[piece]) for piece in pieces], axis=1)
+    scores = np.concatenate([_inner_products(queries, candidates.vectors[piece]) for piece in pieces], axis=1)
+    if candidates.weights is not None:
+        scores *= candidates.weights[position]
+    return scores.astype(np.float32)
 
 
 def _ordered(position: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> Best:
-    """The first k of each row: the largest scores first, equal ones by position.
-
-    A sort of whole numbers, several times faster than one of pairs: the score's bits, turned so that they ascend as it
-    descends, in front of the position's.
-    """
-    key = (~_ascending((scores + np.float32(0)).view(np.int32))).astype(np.int64) << 32 | position
-    key = np.sort(key, axis=1)[:, :k]
-    bits = _ascending((~(key >> 32)).astype(np.int32))
-    return Best((key & 0xFFFFFFFF).astype(np.int32), bits.view(np.float32))
-
-
-def _ascending(bits: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The bits of floats as integers of the same order, and back: below 0 a float's bits ascend as it descends."""
-    return np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits)
+    """The first k of each row: the largest scores first, equal ones by position."""
+    order = np.lexsort((position, -scores))[:, :k]
+    return Best(np.take_along_axis(position, order, axis=1), np.take_along_axis(scores, order, axis=1))
 
 
 def excluding(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:
@@ -256,9 +254,9 @@ def excluding(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:
     return UserItems.of_pairs(query, np.concatenate([excluded.items, np.tile(rows, num_queries)]), num_rows=num_queries)
 
 
-def _columns(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:
-    """Excluded rows as columns of the scorer; those of rows that are no candidates as column 0, which is none's."""
-    position = np.searchsorted(rows, excluded.items)
-    there = position < len(rows)
-    there[there] = rows[position[there]] == excluded.items[there]
-    return UserItems(excluded.starts, np.where(there, position + 1, 0).astype(np.int32))
+def _positions(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:
+    """Excluded rows in the export as positions among the candidates' [candidates] int32 rows, others left out."""
+    position = np.searchsorted(rows, excluded.items).astype(np.int32)
+    kept = position < len(rows)
+    kept[kept] = rows[position[kept]] == excluded.items[kept]
+    return UserItems(np.concatenate([[0], np.cumsum(kept)])[excluded.starts], position[kept])

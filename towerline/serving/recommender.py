@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.ranking.blocks import in_blocks
+from towerline.ranking.similarity import evidence
 from towerline.ranking.user_items import UserItems
 from towerline.serving.answers import ItemKey, Recommendation, SimilarItem, SimilarUser, Skipped, Unknown
 from towerline.serving.errors import ServingError, check_positive
@@ -184,7 +185,12 @@ class Recommender:
         return [one for one, row in zip(keys, self.items.find(keys), strict=True) if row < 0]
 
     def similar_users(self, user_id: str, k: int = 10, *, unknown: Skipped = "error") -> list[SimilarUser]:
-        """The k users whose taste is nearest, the user left out; only cosines above 0."""
+        """The k most similar users, the user left out; only similarities above 0.
+
+        The similarity is the cosine of the two users' vectors times n / (n + 5) for each of the two, n being the number
+        of items that the user interacted with: two users who share their only item are no twins. See
+        towerline.ranking.similarity.
+        """
         return self.similar_users_batch([user_id], k, unknown=unknown)[0]
 
     def similar_users_batch(
@@ -192,7 +198,7 @@ class Recommender:
     ) -> list[list[SimilarUser]]:
         """As similar_users(), for several users."""
         rows = self._user_rows(user_ids, unknown)
-        best = self._nearest(self.exported.user_embeddings, self._longest_user, rows, k)
+        best = self._nearest(self.exported.user_embeddings, self._longest_user, rows, k, self._evidence)
         ids = self.exported.user_ids
         return [[SimilarUser(ids[row].as_py(), score) for row, score in answer] for answer in _answers(best)]
 
@@ -352,7 +358,18 @@ class Recommender:
         best = self.best(np.ones((1, 1), np.float32), popularity, excluding(UserItems.none(1), denied), k)
         return self._recommendations(best, "popularity")[0]
 
-    def _nearest(self, embeddings: NDArray[np.float32], length: float, rows: NDArray[np.int32], k: int) -> Best:
+    @cached_property
+    def _evidence(self) -> NDArray[np.float32]:
+        return evidence(self.exported.seen.counts())
+
+    def _nearest(
+        self,
+        embeddings: NDArray[np.float32],
+        length: float,
+        rows: NDArray[np.int32],
+        k: int,
+        weights: NDArray[np.float32] | None = None,
+    ) -> Best:
         """The k nearest rows by cosine, each row's own left out; none where the cosine is not above 0.
 
         Args:
@@ -360,13 +377,17 @@ class Recommender:
           length: that of the longest embedding or more.
           rows: [queries] int32, -1 for an unknown one, to which nothing is near.
           k: at least 1.
+          weights: [any] float32 from 0 to 1, by which the cosine is multiplied, for both rows; None for 1.
         """
-        taste = Candidates(embeddings[:, :-1], np.arange(len(embeddings), dtype=np.int32), length)
+        taste = Candidates(embeddings[:, :-1], np.arange(len(embeddings), dtype=np.int32), length, weights)
         known = np.flatnonzero(rows >= 0)
         # To an untrained row, which is zeros, all are equally near.
         trained = known[taste.vectors[rows[known]].any(axis=1)]
         own = UserItems(np.arange(len(trained) + 1), rows[trained])
-        found = self.best(taste.vectors[rows[trained]], taste, own, k)
+        queries = taste.vectors[rows[trained]]
+        if weights is not None:
+            queries = queries * weights[rows[trained], None]
+        found = self.best(queries, taste, own, k)
         best = Best.nothing(len(rows), found.rows.shape[1])
         best.rows[trained] = np.where(found.scores > 0, found.rows, -1)
         best.scores[trained] = found.scores

@@ -280,7 +280,7 @@ def _replace_views(connection: Connection[TupleRow], names: Names, versions: Ver
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(views))
     # A view's column cannot change its type, but the dimension can: it is left out of the type.
     shown: tuple[tuple[str, sql.SQL], ...] = (
-        (names.users, sql.SQL("user_id, embedding::vector AS embedding, seen, model_version")),
+        (names.users, sql.SQL("user_id, embedding::vector AS embedding, seen, model_version, taste::vector AS taste")),
         (
             names.items,
             sql.SQL("item_row, item_type, item_id, title, embedding::vector AS embedding, model_version"),

@@ -1,0 +1,28 @@
+"""Similarity of users, weighted by how much is known of them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Chosen on the validation set of MovieTweetings, where the 20 most similar users recommend 20 of their items: recall is
+# 0.274 with 5 (0.265, 0.273, 0.274, 0.275 and 0.273 with 1, 2, 3, 4 and 7) and 0.240 with the plain cosine. Over 10, 20
+# and 50 users the mean is highest with 5.
+SHRINKAGE = 5
+
+
+def evidence(num_items: NDArray[Any]) -> NDArray[np.float32]:
+    """[...] float32 n / (n + SHRINKAGE), from 0 up to 1, of the numbers of items that users interacted with.
+
+    Two users who share their only item have a cosine of 1, and so has everybody else who has only that item. The
+    similarity of the users u and v is therefore
+
+      similarity(u, v) = cosine(u, v) * n_u / (n_u + SHRINKAGE) * n_v / (n_v + SHRINKAGE),
+
+    the inner product of their unit vectors, each shrunk to the length of its evidence. It is symmetric, and as an inner
+    product it can be searched exactly or by an index. The factor n / (n + c) is the shrinkage of Bell and Koren (2007,
+    "Improved neighborhood-based collaborative filtering"), who count the users that two items share; here it is applied
+    to each user's own items.
+    """
+    weights: NDArray[np.float32] = (num_items / (num_items + SHRINKAGE)).astype(np.float32)
+    return weights
