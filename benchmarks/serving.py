@@ -95,7 +95,7 @@ def measure(exports: Path, k: int) -> None:
             print(f"first answer from {name}: {min(waited):.2f}, {np.median(waited):.2f}, {max(waited):.2f} s", end=" ")
             print(f"(least, median, most), peak {np.median(peaks) / 1e6:,.0f} MB", flush=True)
         out = Path(folder) / "recommendations.parquet"
-        seconds, peak = timed("recommend", "--all", "--k", str(k), "--out", str(out), "--exports", str(releases))
+        seconds, peak = timed("recommend-all", "--k", str(k), "--out", str(out), "--exports", str(releases))
         size = out.stat().st_size
     print(f"all {len(users):,} users, {len(items):,} items, d {users.shape[1]}, k {k}: {seconds:.1f} s,", end=" ")
     print(f"{len(users) / seconds:,.0f} users a second, file of {size / 1e6:,.0f} MB,", end=" ")

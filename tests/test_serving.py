@@ -529,10 +529,7 @@ def test_exit_codes_tell_what_went_wrong(exports: Path, tmp_path: Path) -> None:
             3,
             "towerline similar-items: expected an item in the export, found 'film' '0'",
         ),
-        (["recommend"], 2, "towerline recommend: expected ids of users, or --all and --out FILE"),
-        (["recommend", "u3", "--all", "--out", "x"], 2, "expected ids of users, or --all and --out FILE"),
-        (["recommend", "--all", "--out", str(tmp_path)], 1, "expected a regular file or a new name, found a folder"),
-        (["recommend", "--all", "--out", "x", "--json"], 2, "expected neither --json nor --unknown with --all"),
+        (["recommend-all", "--out", str(tmp_path)], 1, "expected a regular file or a new name, found a folder"),
         (["history", "film"], 2, "towerline history: expected pairs of a type and an id, found 1 words"),
     ]:
         done = ask(exports, *words, check=False)
@@ -562,7 +559,7 @@ print(towerline.open({str(exports)!r}).recommend("u3", 1)[0].item_id)
 def test_all_users_go_into_one_file_and_an_interrupted_one_leaves_none(
     exports: Path, recommender: towerline.Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = ask(exports, "recommend", "--all", "--k", "5", "--type", "book", "--out", str(tmp_path / "all.parquet"))
+    done = ask(exports, "recommend-all", "--k", "5", "--type", "book", "--out", str(tmp_path / "all.parquet"))
     table = pq.read_table(tmp_path / "all.parquet")
     assert table.schema.names == ["user_id", "rank", "item_type", "item_id", "score"]
     assert done.stdout == f"{tmp_path / 'all.parquet'}: {len(table):,} rows for 60 users\n"
@@ -592,7 +589,7 @@ def test_all_users_go_into_one_file_and_an_interrupted_one_leaves_none(
 def test_all_users_go_through_a_link_and_over_no_pipe_device_or_folder(exports: Path, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link.parquet").symlink_to("real/all.parquet")
-    ask(exports, "recommend", "--all", "--k", "2", "--out", str(tmp_path / "link.parquet"))
+    ask(exports, "recommend-all", "--k", "2", "--out", str(tmp_path / "link.parquet"))
     assert (tmp_path / "link.parquet").is_symlink()
     assert len(pq.read_table(tmp_path / "real/all.parquet")) == 120
     assert [path.name for path in (tmp_path / "real").iterdir()] == ["all.parquet"]
@@ -607,7 +604,7 @@ def test_all_users_go_through_a_link_and_over_no_pipe_device_or_folder(exports: 
         ("link.parquet/all.parquet", "expected an existing folder to write to, found none; "),
         ("round", "Too many levels of symbolic links"),
     ]:
-        done = ask(exports, "recommend", "--all", "--out", str(tmp_path / name), check=False)
+        done = ask(exports, "recommend-all", "--out", str(tmp_path / name), check=False)
         assert done.returncode == 1
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1
@@ -646,7 +643,7 @@ def test_nothing_is_written_into_the_export_that_is_read(exports: Path, tmp_path
     (tmp_path / "into").symlink_to("copy/seen_starts.npy")
     (tmp_path / "copy/user_embeddings.npy").rename(tmp_path / "cache")
     (tmp_path / "copy/user_embeddings.npy").symlink_to("../cache")
-    done = ask(tmp_path / "copy", "recommend", "--all", "--out", str(tmp_path / name), check=False)
+    done = ask(tmp_path / "copy", "recommend-all", "--out", str(tmp_path / name), check=False)
     assert done.returncode == 1
     assert "expected a file outside of " in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -668,7 +665,7 @@ def test_a_closed_standard_error_changes_no_answer(exports: Path, tmp_path: Path
         return done.returncode, done.stdout
 
     out, place = tmp_path / "all.parquet", tmp_path / "releases"
-    code, told = closed(f"recommend --all --k 2 --out {out} --exports {exports}")
+    code, told = closed(f"recommend-all --k 2 --out {out} --exports {exports}")
     assert (code, told, len(pq.read_table(out))) == (0, f"{out}: 120 rows for 60 users\n", 120)
     code, told = closed(f"release {exports} --to {place}")
     assert (code, told) == (0, f"{towerline.open(place).version} is live with 60 users and 60 items\n")

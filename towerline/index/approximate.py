@@ -130,11 +130,11 @@ def load(path: Path, num_items: int, dimension: int, content: bytes | None = Non
         else:
             lists = faiss.deserialize_index(np.frombuffer(content, np.uint8))
     except RuntimeError:
-        raise StageError(f"{path}: expected an index of items, found no file of faiss'; repro export") from None
+        raise StageError(f"{path}: expected an index of items, found a file that faiss cannot read") from None
     if not isinstance(lists, faiss.IndexIVFFlat) or (lists.ntotal, lists.d) != (num_items, dimension):
         raise StageError(
             f"{path}: expected lists of {num_items} items of {dimension} dimensions, found {lists.ntotal} of {lists.d} "
-            f"in {type(lists).__name__}; repro export"
+            f"in {type(lists).__name__}"
         )
     return Index(lists)
 

@@ -1,4 +1,4 @@
-"""The command line: questions to an export or a release, releases in a folder, and versions in PostgreSQL."""
+"""The command `towerline`: answers from an export or a release, folders of releases, and publishing to PostgreSQL."""
 
 import argparse
 import io
@@ -18,9 +18,9 @@ from towerline.serving.errors import ServingError
 from towerline.serving.version import __version__
 
 EXIT_CODES = """\
-Ids stand together, and behind -- where one of them begins with a hyphen.
-exit codes: 0 answered; 1 not possible (no export, no connection, a file that cannot be written, ...);
-2 the command line is wrong; 3 an id is unknown; 130 interrupted; 141 nobody reads the output any more"""
+Give all ids in one place, after -- if one of them begins with a hyphen.
+exit codes: 0 success; 1 failure (no export, no connection, a file that cannot be written, ...);
+2 invalid command line; 3 unknown id; 130 interrupted; 141 the reader of the output is gone"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _exports() -> argparse.ArgumentParser:
-    """The option of all that reads an export."""
+    """The option of every command that reads an export."""
     parent = argparse.ArgumentParser(add_help=False)
     parent.add_argument(
         "--exports", type=Path, default=Path("exports"), help="folder of an export or of releases (default exports)"
@@ -48,51 +48,54 @@ def _exports() -> argparse.ArgumentParser:
 
 
 def _add_questions(commands: Any) -> None:
-    asked = argparse.ArgumentParser(add_help=False, parents=[_exports()])
-    asked.add_argument("--k", type=_positive, default=10, help="how many are shown (default 10)")
-    asked.add_argument("--json", action="store_true", help="one JSON object a line, one line a question")
-    shown = argparse.ArgumentParser(add_help=False)
-    shown.add_argument("--type", help="only items of this type")
-    shown.add_argument("--include-seen", action="store_true", help="show what somebody has already, too")
+    counted = argparse.ArgumentParser(add_help=False)
+    counted.add_argument("--k", type=_positive, default=10, help="length of each list (default 10)")
+    asked = argparse.ArgumentParser(add_help=False, parents=[_exports(), counted])
+    asked.add_argument("--json", action="store_true", help="print one JSON object per question, each on one line")
+    filtered = argparse.ArgumentParser(add_help=False)
+    filtered.add_argument("--type", help="recommend items of this type only")
+    filtered.add_argument("--include-seen", action="store_true", help="recommend seen items, too")
     skipped, popular = (argparse.ArgumentParser(add_help=False) for _ in range(2))
     for parent, choices in ((skipped, get_args(Skipped)), (popular, get_args(Unknown))):
-        parent.add_argument("--unknown", choices=choices, default="error", help="what unknown ids get (default error)")
+        parent.add_argument("--unknown", choices=choices, default="error", help="answer to unknown ids (default error)")
 
-    recommend = commands.add_parser("recommend", parents=[asked, shown, popular], help="items for users")
-    recommend.add_argument("user_id", nargs="*")
-    recommend.add_argument("--all", action="store_true", help="for all users, into the Parquet file --out")
-    recommend.add_argument("--out", type=Path, help="with --all: the file, one row a user and item")
+    recommend = commands.add_parser("recommend", parents=[asked, filtered, popular], help="items for users")
+    recommend.add_argument("user_id", nargs="+")
     recommend.set_defaults(run=_recommend)
 
-    users = commands.add_parser("similar-users", parents=[asked, skipped], help="users with the taste of a user")
+    every = commands.add_parser(
+        "recommend-all", parents=[_exports(), counted, filtered], help="items for all users, into a Parquet file"
+    )
+    every.add_argument("--out", type=Path, required=True, metavar="FILE", help="Parquet file, a row per user and item")
+    every.set_defaults(run=_recommend_all)
+
+    users = commands.add_parser("similar-users", parents=[asked, skipped], help="users similar to a user")
     users.add_argument("user_id", nargs="+")
     users.set_defaults(run=_similar_users)
 
-    items = commands.add_parser("similar-items", parents=[asked, skipped], help="items near an item")
+    items = commands.add_parser("similar-items", parents=[asked, skipped], help="items similar to an item")
     items.add_argument("item", nargs="+", metavar="TYPE ID", help="an item, or several")
     items.set_defaults(run=_similar_items)
 
     history = commands.add_parser(
-        "history", parents=[asked, shown, popular], help="items for somebody new, from what they have"
+        "history", parents=[asked, filtered, popular], help="items for a new user, from the items they interacted with"
     )
-    history.add_argument("item", nargs="+", metavar="TYPE ID", help="what they have")
+    history.add_argument("item", nargs="+", metavar="TYPE ID", help="an item of the history, or several")
     history.set_defaults(run=_history)
 
 
 def _add_releases(commands: Any) -> None:
-    make = commands.add_parser("release", help="an export to a folder of releases, and make it live there")
+    make = commands.add_parser("release", help="copy an export to a folder of releases and make it live")
     make.add_argument(
         "source", type=Path, nargs="?", default=Path("exports"), metavar="EXPORTS", help="default exports"
     )
     make.add_argument("--to", type=Path, required=True, metavar="RELEASES", help="folder of releases")
-    make.add_argument(
-        "--keep", type=_positive, help="how many versions to keep there, the live one counted (default all)"
-    )
+    make.add_argument("--keep", type=_positive, help="number of versions to keep, the live one included (default all)")
     make.set_defaults(run=_release)
 
-    back = commands.add_parser("rollback", help="to the release that was live before")
+    back = commands.add_parser("rollback", help="make the previous release live again")
     back.add_argument("--in", dest="releases", type=Path, required=True, metavar="RELEASES", help="folder of releases")
-    back.add_argument("--version", help="to this version instead")
+    back.add_argument("--version", help="make this version live instead")
     back.set_defaults(run=_rollback)
 
     every = commands.add_parser("releases", help="list the releases of a folder")
@@ -100,24 +103,26 @@ def _add_releases(commands: Any) -> None:
     every.add_argument("--json", action="store_true", help="one JSON object")
     every.set_defaults(run=_releases)
 
-    verify = commands.add_parser("verify", help="compare the digests of an export, a release, or all of a folder")
+    verify = commands.add_parser(
+        "verify", help="compare the digests of an export, a release, or all releases of a folder"
+    )
     verify.add_argument("folder", type=Path, nargs="?", default=Path("exports"), help="default exports")
     verify.set_defaults(run=_verify)
 
 
 def _add_postgres(commands: Any) -> None:
-    postgres = commands.add_parser("postgres", help="publish to PostgreSQL with pgvector, and roll back there")
+    postgres = commands.add_parser("postgres", help="publish to PostgreSQL with pgvector, or roll back")
     database = argparse.ArgumentParser(add_help=False)
     database.add_argument(
         "--dsn", help="connection string or URI without a password (default: PGHOST, PGSERVICE and so on)"
     )
-    database.add_argument("--schema", default="towerline", help="of views and tables (default recommender)")
+    database.add_argument("--schema", default="towerline", help="of views and tables (default towerline)")
     database.add_argument("--users", default="users", help="view of the users (default users)")
     database.add_argument("--items", default="items", help="view of the items (default items)")
     within = postgres.add_subparsers(dest="within", required=True, metavar="COMMAND")
-    publish = within.add_parser("publish", parents=[_exports(), database], help="an export or the live release")
+    publish = within.add_parser("publish", parents=[_exports(), database], help="make an export the live version")
     publish.set_defaults(run=_publish)
-    back = within.add_parser("rollback", parents=[database], help="to what was published before")
+    back = within.add_parser("rollback", parents=[database], help="make the previous version live again")
     back.set_defaults(run=_rollback_postgres)
 
 
@@ -128,36 +133,19 @@ def _positive(text: str) -> int:
 
 
 class Answer(NamedTuple):
-    """What is shown for a question.
+    """The answer to one question.
 
     Attributes:
-      question: names of what was asked for, and what it was.
-      rows: the answer, best first, all of one type.
+      question: name -> value of what was asked.
+      rows: best first, all of one type.
     """
 
     question: dict[str, object]
     rows: Sequence[NamedTuple]
 
 
-def _recommend(arguments: argparse.Namespace) -> Sequence[Answer | str]:
-    if arguments.all != (arguments.out is not None) or arguments.all == bool(arguments.user_id):
-        raise UsageError("expected ids of users, or --all and --out FILE")
-    if arguments.all and (arguments.json or arguments.unknown != "error"):
-        raise UsageError("expected neither --json nor --unknown with --all, whose answer is the file")
-    if arguments.all:
-        # Who names a file that cannot be written hears of it before the export is opened.
-        writable(arguments.out, arguments.exports)
-        # Arrow's own pool keeps some 60 MB that it will not need again.
-        pa.set_memory_pool(pa.system_memory_pool())
-    recommender = open_export(arguments.exports)
-    if arguments.all:
-        num_users = len(recommender.exported.user_ids)
-        with progress(what="recommending", unit="user", total=num_users, scale=True) as bar:
-            rows = write_recommendations(
-                recommender, arguments.out, arguments.k, arguments.type, not arguments.include_seen, bar.update
-            )
-        return [f"{arguments.out}: {rows:,} rows for {num_users:,} users"]
-    answers = recommender.recommend_batch(
+def _recommend(arguments: argparse.Namespace) -> Sequence[Answer]:
+    answers = open_export(arguments.exports).recommend_batch(
         arguments.user_id,
         arguments.k,
         item_type=arguments.type,
@@ -165,6 +153,20 @@ def _recommend(arguments: argparse.Namespace) -> Sequence[Answer | str]:
         unknown=arguments.unknown,
     )
     return [Answer({"user_id": user}, rows) for user, rows in zip(arguments.user_id, answers, strict=True)]
+
+
+def _recommend_all(arguments: argparse.Namespace) -> Sequence[str]:
+    # A file that cannot be written is an error before the export is opened.
+    writable(arguments.out, arguments.exports)
+    # Arrow's own memory pool would keep some 60 MB of freed memory.
+    pa.set_memory_pool(pa.system_memory_pool())
+    recommender = open_export(arguments.exports)
+    num_users = len(recommender.exported.user_ids)
+    with progress(what="recommending", unit="user", total=num_users, scale=True) as bar:
+        rows = write_recommendations(
+            recommender, arguments.out, arguments.k, arguments.type, not arguments.include_seen, bar.update
+        )
+    return [f"{arguments.out}: {rows:,} rows for {num_users:,} users"]
 
 
 def _similar_users(arguments: argparse.Namespace) -> Sequence[Answer]:
@@ -192,7 +194,7 @@ def _history(arguments: argparse.Namespace) -> Sequence[Answer]:
         unknown=arguments.unknown,
     )
     for item in dict.fromkeys(recommender.unknown_items(items)):
-        output.note(f"towerline history: left out, since the export does not hold it: {' '.join(map(repr, item))}")
+        output.note(f"towerline history: ignored, since it is not in the export: {' '.join(map(repr, item))}")
     return [Answer({"history": items}, rows)]
 
 
@@ -214,7 +216,7 @@ def _verify(arguments: argparse.Namespace) -> Sequence[str]:
 
 
 def _publish(arguments: argparse.Namespace) -> Sequence[str]:
-    # Who asks no database does not wait for its driver.
+    # Only publish and rollback need psycopg.
     from towerline.serving.postgres.names import Names
     from towerline.serving.postgres.publishing import publish
 
@@ -240,7 +242,7 @@ def _items(arguments: argparse.Namespace) -> list[tuple[str, str]]:
 
 
 class UsageError(ServingError):
-    """A command line that asks for nothing that there is."""
+    """An invalid command line."""
 
     exit_code = 2
 
@@ -250,7 +252,7 @@ def main() -> None:
     arguments = parser().parse_args()
     show = output.json_line if getattr(arguments, "json", False) else output.table
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # JSON is UTF-8; a terminal that cannot show a letter gets its number.
+        # JSON is UTF-8; on a terminal, characters that its encoding lacks are escaped.
         encoding = "utf-8" if show is output.json_line else None
         sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
     command = " ".join(filter(None, ["towerline", arguments.command, getattr(arguments, "within", None)]))

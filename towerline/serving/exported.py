@@ -209,7 +209,7 @@ def _opened(folder: Path) -> Exported:
         _check_shapes(content, found)
     # Damaged files end in whatever the libraries raise, tokenize.TokenError by a header of NumPy's for one.
     except Exception as error:
-        reason = " ".join(str(error).split()).removesuffix("; repro export") or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         mended = "release the export again" if released else "run dvc repro --force export"
         raise ServingError(
             f"{folder}: expected the files of version {content.version}, all as they were written, found that this is "
