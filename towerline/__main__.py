@@ -2,10 +2,15 @@
 
 from towerline.pipeline.environment import EndInterrupted
 
-# Before the imports that take time.
-EndInterrupted("towerline").install()
 
-from towerline.serving.cli import main  # noqa: E402
+def main() -> None:
+    """Runs the command line."""
+    EndInterrupted("towerline").install()
+    # NumPy and Arrow take most of the time until the first answer.
+    from towerline.serving import cli
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()
