@@ -1,6 +1,8 @@
 """Answers of the export, in Python and on the command line: those of a slow search in float64, for every id."""
 
 import copy
+import doctest
+import importlib
 import json
 import os
 import pty
@@ -32,6 +34,7 @@ from towerline.serving.ids import Item, Items, Users
 from towerline.serving.ranking import Candidates, best_items
 
 K = 7
+QUERIES = "towerline.serving.postgres.queries"
 
 
 @pytest.fixture(scope="module")
@@ -543,6 +546,20 @@ def test_exit_codes_tell_what_went_wrong(exports: Path, tmp_path: Path) -> None:
         command = f"{sys.executable} -m towerline similar-users {' '.join(['u3'] * 2000)} {form} --exports {exports}"
         piped = run(ROOT, "bash", "-c", f"set -o pipefail; {command} | head -c 10", check=False)
         assert (piped.returncode, piped.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("module", "fewest"),
+    [("towerline", 3), ("towerline.serving", 5), ("towerline.serving.recommender", 14), (QUERIES, 1)],
+)
+def test_the_examples_in_the_docstrings_run(
+    small_project: Path, recommender: towerline.Recommender, monkeypatch: pytest.MonkeyPatch, module: str, fewest: int
+) -> None:
+    monkeypatch.chdir(small_project)
+    names = {"towerline": towerline, "recommender": recommender}
+    failed, attempted = doctest.testmod(importlib.import_module(module), extraglobs=names)
+    assert not failed
+    assert attempted >= fewest
 
 
 def test_answers_need_neither_tensorflow_nor_dvc_nor_pandas(exports: Path) -> None:

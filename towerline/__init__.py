@@ -1,8 +1,9 @@
 """User and item embeddings from a table of interactions: the library of the pipeline and of applications.
 
     >>> import towerline
-    >>> recommender = towerline.open("exports")  # doctest: +SKIP
-    >>> recommender.recommend("42", k=10)  # doctest: +SKIP
+    >>> recommender = towerline.open("exports")
+    >>> [one.item_type for one in recommender.recommend("u3", k=2, item_type="film")]
+    ['film', 'film']
 
 The names of `towerline.serving`, which applications use, are imported at their first use, so that no stage of the
 pipeline loads what only an application needs.

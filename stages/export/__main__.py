@@ -1,6 +1,7 @@
-"""Towers, vocabularies and interactions -> embeddings with their ids, what is seen, and a servable model.
+"""Writes the embeddings with their ids, the seen items, the rating model, the approximate index and a SavedModel.
 
-Row r of every array belongs to the id in row r of the Parquet file of its kind; the unknown id is not exported.
+An export counts rows from 0: row r of every array belongs to the id in row r of the Parquet file of its kind, and the
+unknown id, index 0 of the vocabularies, has no row. known() and seen_items() convert; all other functions take rows.
 
 Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, model.json,
   data/vocabulary/*.parquet, data/interactions.parquet.
@@ -34,38 +35,43 @@ from towerline.index.approximate import build, load, recall
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import run
+from towerline.ranking.blocks import in_blocks
 from towerline.ranking.scorers import Embeddings
-from towerline.ranking.top_k import rank_items
+from towerline.ranking.top_k import top_k
 from towerline.ranking.user_items import UserItems
 from towerline.tables import engine, expressions
 
-# Of how many users, evenly spaced, the index is asked, and for how many items.
+# Number of evenly spaced users for whom the index's recall is measured, and its cutoff.
 RECALL_USERS, RECALL_CUTOFF = 2000, 100
+
+
+def known(array: NDArray[Any]) -> NDArray[Any]:
+    """[num_ids, ...] rows of an array of indices, [num_ids + 1, ...]: those of all ids but the unknown one."""
+    return array[1:]
 
 
 def embedding_table(ids: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:
     """The ids with a column `embedding`, a list of float32 of fixed size.
 
     Args:
-      ids: [num_ids] rows of a vocabulary, in the order of their indices from 1.
-      embeddings: [num_ids + 1, d], row 0 being the unknown id's, which is left out.
+      ids: [num_ids] rows of a vocabulary.
+      embeddings: [num_ids, d].
     """
-    known = embeddings[1:]
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(known.ravel()), known.shape[1])
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
     return ids.append_column("embedding", vectors)
 
 
 def wide_table(ids: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:
-    """As embedding_table(), but with one column a dimension: dimension_0, dimension_1, and so on."""
+    """As embedding_table(), but with one column per dimension: dimension_0, dimension_1, and so on."""
     for dimension in range(embeddings.shape[1]):
-        ids = ids.append_column(f"dimension_{dimension}", pa.array(embeddings[1:, dimension]))
+        ids = ids.append_column(f"dimension_{dimension}", pa.array(embeddings[:, dimension]))
     return ids
 
 
 def write_embeddings(folder: Path, name: str, ids: pa.Table, embeddings: NDArray[np.float32], csv: bool) -> None:
     table = embedding_table(ids, embeddings)
     formats.write_parquet(folder / f"{name}.parquet", table.schema, table.to_batches())
-    formats.write_array(folder / f"{name}.npy", embeddings[1:])
+    formats.write_array(folder / f"{name}.npy", embeddings)
     if csv:
         with formats.replacing(folder / f"{name}.csv") as unfinished:
             pyarrow.csv.write_csv(wide_table(ids, embeddings), unfinished)
@@ -81,7 +87,7 @@ def read_vocabulary(path: Path, columns: list[str]) -> pa.Table:
 
 
 def seen_items(num_users: int) -> UserItems:
-    """The items of every user in all interactions, those of no part of the split among them, as rows from 0."""
+    """The rows of the items that each user interacted with, in any split and outside of the split."""
     with engine.session("export") as (connection, _):
         paths = (INTERACTIONS, USER_VOCABULARY, ITEM_VOCABULARY)
         interactions, users, items = (connection.read_parquet(path) for path in paths)
@@ -95,20 +101,21 @@ def write_index(path: Path, embeddings: Embeddings, min_recall: float) -> float:
 
     Args:
       path: the file.
-      embeddings: with the unknown ids at index 0.
-      min_recall: the least recall.
+      embeddings: [num_users, d] and [num_items, d].
+      min_recall: the lowest recall that is accepted.
 
     Raises:
       StageError: the recall is lower.
     """
-    items = embeddings.items[1:]
+    items = embeddings.items
     build(items).save(path)
-    num_users = len(embeddings.users) - 1
-    users = np.unique(np.linspace(1, num_users, min(num_users, RECALL_USERS)).astype(np.int32))
+    num_users = len(embeddings.users)
+    users = np.unique(np.linspace(0, num_users - 1, min(num_users, RECALL_USERS)).astype(np.int32))
     k = min(RECALL_CUTOFF, len(items))
-    exact = rank_items(embeddings, users, UserItems.none(len(users)), k) - 1
-    found = load(path, *items.shape).search(embeddings.users[users], k)
-    share = recall(found, exact)
+    exact = in_blocks(
+        lambda start, stop: top_k(embeddings.scores(users[start:stop], slice(None)), k), len(users), len(items)
+    )
+    share = recall(load(path, *items.shape).search(embeddings.users[users], k), np.concatenate(exact))
     if share < min_recall:
         raise StageError(
             f"export.index.min_recall: expected an index that finds at least {min_recall:g} of the exact first {k} "
@@ -126,22 +133,21 @@ def write_exported(
     ratings: dict[str, NDArray[Any]],
     csv: bool,
 ) -> None:
-    """Writes all but the index, the servable model and the manifest.
+    """Writes all but the index, the SavedModel and the manifest.
 
     Args:
       folder: an empty folder.
       users, items: rows of the vocabularies.
-      embeddings: with the unknown ids at index 0.
+      embeddings: [num_users, d] and [num_items, d].
       seen: as from seen_items().
-      ratings: the arrays of the rating head; none where the rating task was not trained.
-      csv: whether to write the embeddings as CSV, too.
+      ratings: name -> array of the rating model; empty if the rating task was not trained.
+      csv: also write the embeddings as CSV.
     """
     write_embeddings(folder, layout.USERS, users, embeddings.users, csv)
     write_embeddings(folder, layout.ITEMS, items, embeddings.items, csv)
     formats.write_array(folder / layout.SEEN_STARTS, seen.starts)
     formats.write_array(folder / layout.SEEN_ITEMS, seen.items)
-    known = {name: array[1:] if array.ndim else array for name, array in ratings.items()}
-    formats.write_arrays(folder / layout.RATINGS, known)
+    formats.write_arrays(folder / layout.RATINGS, ratings)
 
 
 def main() -> str:
@@ -152,15 +158,16 @@ def main() -> str:
         read_embeddings(USER_EMBEDDINGS, len(users)),
         read_embeddings(ITEM_EMBEDDINGS, len(items)),
     )
-    ratings = formats.read_arrays(RATING_HEAD)
+    exported = Embeddings(known(embeddings.users), known(embeddings.items))
+    ratings = {name: known(array) if array.ndim else array for name, array in formats.read_arrays(RATING_HEAD).items()}
     temperature = formats.read_json(MODEL)["temperature"]
     seen = seen_items(len(users))
     ids = [column.to_numpy() for column in (users["user_id"], items["item_type"], items["item_id"])]
     report: dict[str, float] = {}
     with formats.replacing(EXPORTS) as folder:
-        write_exported(folder, users, items, embeddings, seen, ratings, params.csv)
+        write_exported(folder, users, items, exported, seen, ratings, params.csv)
         if params.index.build:
-            share = write_index(folder / layout.INDEX, embeddings, params.index.min_recall)
+            share = write_index(folder / layout.INDEX, exported, params.index.min_recall)
             report[f"index_recall@{RECALL_CUTOFF}"] = share
         Retrieval(embeddings, Vocabularies(*ids)).save(folder / layout.MODEL)
         manifest.write(folder, len(users), len(items), embeddings.items.shape[1], temperature)

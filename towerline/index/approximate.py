@@ -1,15 +1,17 @@
-"""Approximate search for the largest inner products: lists of like items, held and searched by faiss.
+"""Approximate search for the largest inner products with faiss.
 
-Items are put into lists of like items, and a query looks into those lists whose mean has the largest inner product with
+Items are put into lists of similar items, and a query searches the lists whose mean has the largest inner product with
 it (IVF: Sivic and Zisserman 2003, Jégou, Douze and Schmid 2011). Within these lists scores are exact.
 
 Items are clustered by what their score for a query depends on. The last dimension of a query is 1 while its others are
 about d ** -0.5, so that a difference between two priors moves a score more than the same difference elsewhere. The last
-dimension therefore counts more in the clustering (weights by the queries' second moments: Guo, Kumar, Choromanski and
-Simcha 2016); the lists, their means and the vectors in the file are those of the plain inner product.
+dimension therefore has a larger weight in the clustering (weights by the queries' second moments: Guo, Kumar,
+Choromanski and Simcha 2016); the lists, their means and the vectors in the file are those of the plain inner product.
 
-The clustering is done in whole numbers, small enough for float32 to add them without rounding: in whatever order a
-processor adds, and on however many cores, the same lists come out.
+The clustering is done in whole numbers, small enough for float32 to add them without rounding, so that the lists depend
+neither on the order in which a processor adds nor on the number of cores. faiss' own k-means on the weighted vectors
+has about the same recall (0.984 against 0.981 on MovieTweetings, 0.936 against 0.942 on 100 thousand synthetic items),
+but its lists differ between one thread and two.
 """
 
 import math
@@ -24,14 +26,14 @@ from numpy.typing import NDArray
 from towerline.pipeline.errors import StageError
 from towerline.ranking.blocks import in_blocks
 
-# Against the other dimensions, in the clustering: of 1, 2, 4, 8 and 11 none was better at 64 and 128 dimensions.
+# Of the last dimension in the clustering: of 1, 2, 4, 8 and 11 none was better at 64 and 128 dimensions.
 LAST_WEIGHT = 4
 # Vectors are scaled to this length at most: a product of two and half a square stay below 2^23 (see the module's text).
 LONGEST = 2048
 ROUNDS = 10
-# Items a list from which the clustering learns.
+# Items per list that the clustering is fitted to.
 SAMPLE_PER_LIST = 64
-# How many items the looked-at lists hold on average for each item that is asked for.
+# Items in the searched lists, on average, for each item that is asked for.
 LOOKED_AT = 8
 
 
@@ -41,9 +43,9 @@ def default_lists(num_items: int) -> int:
 
 
 def default_probes(lists: int, num_items: int, k: int) -> int:
-    """How many lists a query looks into: sqrt(3 lists), more where k is above 100 or the lists hold few items.
+    """Number of lists that a query searches: sqrt(3 lists), more if k is above 100 or the lists hold few items.
 
-    Recall@100 was 0.96 or more at 10 thousand (real), 624 thousand (real) and a million items (made up).
+    Recall@100 was 0.96 or more at 10 thousand (real), 624 thousand (real) and a million items (synthetic).
     """
     by_lists = round(math.sqrt(3 * lists * max(1, k / 100)))
     return min(lists, max(by_lists, -(-LOOKED_AT * k * lists // num_items)))
@@ -53,7 +55,7 @@ class Index:
     """Items in lists.
 
     Args:
-      lists: an IndexIVFFlat of inner products; any program that has faiss can read and search its file.
+      lists: inner products; any program that uses faiss can read and search its file.
     """
 
     def __init__(self, lists: faiss.IndexIVFFlat) -> None:
@@ -64,7 +66,7 @@ class Index:
         return default_probes(self._lists.nlist, self._lists.ntotal, k)
 
     def save(self, path: Path) -> None:
-        """Writes one file of the vectors, their rows and their lists; the bytes depend on the items and lists alone."""
+        """Writes the vectors, their rows and their lists to one file."""
         faiss.write_index(self._lists, str(path))
 
     def search(self, queries: NDArray[np.float32], k: int, probes: int | None = None) -> NDArray[np.int32]:
@@ -73,10 +75,10 @@ class Index:
         Args:
           queries: [queries, d] float32.
           k: at least 1.
-          probes: how many lists a query looks into; None for probes_of(k).
+          probes: number of lists that a query searches; None for probes_of(k).
 
         Returns:
-          [queries, k] int32; -1 where the lists that a query looks into hold fewer than k items.
+          [queries, k] int32; -1 if the searched lists hold fewer than k items.
         """
         parameters = faiss.SearchParametersIVF()
         parameters.nprobe = min(probes or self.probes_of(k), self._lists.nlist)
@@ -87,26 +89,24 @@ class Index:
 
 
 def build(items: NDArray[np.float32], lists: int | None = None) -> Index:
-    """The index of the items, the same on every machine.
+    """Builds the index of the items, with the same bytes on every machine.
 
     Args:
       items: [items, d] float32, at least one; the last dimension is the popularity prior, for which a query has a 1.
-      lists: into how many lists the items are put, at most; None for default_lists().
+      lists: maximum number of lists; None for default_lists().
     """
+    items = np.ascontiguousarray(items, np.float32)
     list_of = clusters(items, min(len(items), lists or default_lists(len(items))))
     rows = np.argsort(list_of, kind="stable")
-    starts = np.flatnonzero(np.diff(list_of[rows], prepend=-1))
-    members = np.split(rows, starts[1:])
+    members = np.split(rows, np.flatnonzero(np.diff(list_of[rows])) + 1)
     means = np.stack([items[of_list].mean(axis=0, dtype=np.float64) for of_list in members]).astype(np.float32)
     quantizer = faiss.IndexFlatIP(items.shape[1])
     quantizer.add(means)
     index: Any = faiss.IndexIVFFlat(quantizer, items.shape[1], len(means), faiss.METRIC_INNER_PRODUCT)
-    for number, of_list in enumerate(members):
-        vectors = np.ascontiguousarray(items[of_list], np.float32)
-        index.invlists.add_entries(
-            number, len(of_list), faiss.swig_ptr(of_list), faiss.swig_ptr(vectors.view(np.uint8))
-        )
-    index.ntotal, index.is_trained = len(items), True
+    # The quantizer is complete: nothing is fitted here.
+    index.train(means)
+    # add() would choose the list by the inner product, instead of by the clustering.
+    index.add_core(len(items), faiss.swig_ptr(items), None, faiss.swig_ptr(list_of))
     return Index(index)
 
 
@@ -115,17 +115,16 @@ def load(path: Path, num_items: int, dimension: int, content: bytes | None = Non
 
     Args:
       path: what Index.save() wrote.
-      num_items, dimension: of the items that the index should be of.
-      content: the file's bytes where they have been read; None to map the file, so that what is never looked at is
-        never read.
+      num_items, dimension: shape of the indexed items.
+      content: the file's bytes if they have been read; None to map the file, so that only the searched parts are read.
 
     Raises:
-      StageError: the file is none of save()'s, or of other items.
-      FileNotFoundError: there is none.
+      StageError: the file is not one of save(), or of other items.
+      FileNotFoundError: it is missing.
     """
     try:
         if content is None:
-            path.stat()  # For faiss a missing file is as bad as a damaged one.
+            path.stat()  # faiss raises the same error for a missing and for a damaged file.
             lists: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         else:
             lists = faiss.deserialize_index(np.frombuffer(content, np.uint8))
@@ -140,7 +139,7 @@ def load(path: Path, num_items: int, dimension: int, content: bytes | None = Non
 
 
 def recall(found: NDArray[np.int32], exact: NDArray[np.int32]) -> float:
-    """The share of the exact rows that were found, in whatever order.
+    """Share of the exact rows that were found, in any order.
 
     Args:
       found, exact: [queries, k] int32 rows, -1 for none; each at most once a query.
@@ -152,10 +151,10 @@ def recall(found: NDArray[np.int32], exact: NDArray[np.int32]) -> float:
 
 
 class Grid(NamedTuple):
-    """How vectors become whole numbers.
+    """A map of vectors to whole numbers: (vector - middle) * scale, rounded.
 
     Attributes:
-      middle, scale: [d] float32, taken off and multiplied by.
+      middle, scale: [d] float32.
     """
 
     middle: NDArray[np.float32]
@@ -178,12 +177,12 @@ class Grid(NamedTuple):
         return whole
 
 
-def clusters(items: NDArray[np.float32], count: int) -> NDArray[np.int32]:
-    """[items] int32 cluster of every item, by k-means (Lloyd 1982) that starts from evenly spaced items.
+def clusters(items: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """[items] int64 cluster of every item, numbered from 0, by k-means (Lloyd 1982) from evenly spaced items.
 
     Args:
       items: [items, d] float32.
-      count: at most as many clusters; some may stay empty.
+      count: maximum number of clusters.
     """
     grid = Grid.of(items)
     chosen = np.linspace(0, len(items) - 1, min(len(items), SAMPLE_PER_LIST * count)).astype(np.int64)
@@ -193,7 +192,10 @@ def clusters(items: NDArray[np.float32], count: int) -> NDArray[np.int32]:
     means = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), count)).astype(np.int64)]
     for _ in range(ROUNDS):
         means = _moved(means, sample, _nearest(means, len(sample), lambda start, stop: sample[start:stop]))
-    return _nearest(means, len(items), lambda start, stop: grid.on(items[start:stop]))
+    nearest = _nearest(means, len(items), lambda start, stop: grid.on(items[start:stop]))
+    # Without the numbers of empty clusters.
+    numbered: NDArray[np.int64] = np.unique(nearest, return_inverse=True)[1]
+    return numbered
 
 
 def _nearest(

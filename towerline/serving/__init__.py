@@ -1,12 +1,12 @@
-"""What the exported embeddings are for: recommendations, likeness and ratings, in Python and on the command line.
+"""Recommendations, similar users and items, and ratings from an export, in Python and on the command line.
 
-    import towerline
+    >>> import towerline
+    >>> recommender = towerline.open("exports")
+    >>> len(recommender.recommend("u3", k=10))
+    10
 
-    recommender = towerline.open("exports")
-    recommender.recommend("42", k=10)
-
-A folder of releases, which serving.releases fills, opens in the same way: its live release answers, and reload() moves
-on to another. It needs neither TensorFlow nor DVC.
+A folder of releases, which serving.releases fills, is opened in the same way: its live release answers, and reload()
+switches to a newer one. Neither TensorFlow nor DVC is needed.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def open(folder: Path | str = "exports") -> Recommender:
-    """Opens what answers questions; it stays whole whatever happens to the folder.
+    """Opens an export or a release; later changes to the folder do not affect the object that is returned.
 
     Args:
       folder: a folder of releases, whose live release is opened; one release; or the folder that `export` wrote. The
@@ -39,6 +39,11 @@ def open(folder: Path | str = "exports") -> Recommender:
 
     Raises:
       ServingError: the folder is none of these, or its files are not those of its manifest.
+
+    Examples:
+      >>> recommender = towerline.open("exports")
+      >>> len(recommender.version)
+      12
     """
     path = folder_path(folder)
     return Recommender(read(path), path)

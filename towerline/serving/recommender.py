@@ -1,4 +1,4 @@
-"""Who likes what, and who is like whom: the questions that an export answers."""
+"""The recommender: answers from one export."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
@@ -29,29 +29,28 @@ from towerline.serving.ranking import (
 
 
 class Recommender:
-    """Answers from one export; safe to use from several threads, since nothing in it changes.
+    """Answers from one export; thread-safe, since it never changes.
 
-    While it answers, the process's BLAS works with one thread; where answers of several threads overlap, that may stay.
-
-    Every answer is exact, best first, equal scores by (type, id); where the export has an index, what is recommended of
-    the whole catalogue is what the index finds, with exact scores. Each method that takes one user or item has a batch
+    Every answer is exact, best first, equal scores by (type, id). If the export has an index, recommendations from the
+    whole catalogue are those that the index finds, with exact scores. Each method for one user or item has a batch
     form, which gives the same answers for many at once, and faster; only the scores for a history may differ in their
-    last digit.
+    last digit. While it answers, the BLAS of the process is limited to one thread; where calls of several threads
+    overlap, the limit may stay.
 
-    An id that the export does not hold raises UnknownIdError. With unknown="skip" its answer is an empty list, or NaN
-    among scores and ratings, and the other ids of the batch have their answers. Where something is recommended,
-    unknown="popular" answers with what most users have. Unknown items of a history are left out, and only a history
-    without any known item is an unknown id. unknown_users() and unknown_items() tell which ids are unknown.
+    An id that is not in the export raises UnknownIdError. With unknown="skip" its answer is an empty list, or NaN among
+    scores and ratings, and the other ids of the batch are answered. With unknown="popular", which the methods that
+    recommend accept, its answer is the items that most users interacted with. Unknown items of a history are ignored;
+    only a history without any known item is unknown. unknown_users() and unknown_items() return the unknown ids.
 
-    Ids and items may come in any iterable, which is read once, and answers are in the order in which it yields them, a
-    set's own order for a set. A k below 1 and arguments of another kind raise ServingError.
+    Ids and items may be any iterable, which is read once; answers are in its order. A k below 1 and arguments of a
+    wrong type raise ServingError.
     """
 
     def __init__(self, exported: Exported, folder: Path | None = None) -> None:
         """
         Args:
           exported: an open export.
-          folder: what reload() looks at; None where there is nothing to look at.
+          folder: the folder that reload() opens again; None for none.
         """
         self.exported = exported
         self.folder = folder
@@ -60,17 +59,21 @@ class Recommender:
 
     @property
     def version(self) -> str:
-        """The version of the export that answers."""
+        """Version of the export: 12 hexadecimal digits."""
         return self.exported.version
 
     def reload(self) -> "Recommender":
-        """Returns what answers from the folder as it is now: this object where its version is live still, else another.
+        """Returns a recommender for the live version of the folder: this object if its version is live still.
 
-        This object does not change: answers under way, and questions of one request that belong together, finish on the
-        version that they began with. Its files are let go of with the last reference to it.
+        This object does not change: calls under way, and questions of one request that belong together, finish on the
+        version that they began with. Its files are closed with the last reference to it.
 
         Raises:
-          ServingError: the folder cannot be opened now; this object answers as before.
+          ServingError: the folder cannot be opened now; this object still answers.
+
+        Examples:
+          >>> recommender.reload() is recommender
+          True
         """
         if self.folder is None:
             raise ServingError("reload: expected what towerline.open() returned, found one without a folder")
@@ -89,17 +92,24 @@ class Recommender:
         deny: Iterable[ItemKey] | None = None,
         unknown: Unknown = "error",
     ) -> list[Recommendation]:
-        """The k best items for a user; fewer where fewer are left.
+        """Recommends the k best items to a user; fewer if fewer are left.
 
         Args:
           user_id: the user.
-          k: how many, at least 1.
-          item_type: only items of this type.
-          exclude_seen: leave out what the user has in any part of the data.
-          allow: only these (type, id) items; None for all.
-          deny: none of these; None for no such list, and what the export does not hold is no matter.
-          unknown: what somebody unknown is shown: "error" raises UnknownIdError, "skip" shows nothing, "popular" shows
-            what most users have.
+          k: number of items, at least 1.
+          item_type: recommend items of this type only.
+          exclude_seen: leave out the items that the user interacted with, in any split of the data.
+          allow: recommend only these (type, id) items; None for all.
+          deny: do not recommend these (type, id) items; those that are not in the export are ignored.
+          unknown: the answer to an unknown user: "error" raises UnknownIdError, "skip" returns no items, "popular"
+            returns the items that most users interacted with.
+
+        Examples:
+          >>> best = recommender.recommend("u3", k=3, deny=[("film", "0000001")])
+          >>> [one.score for one in best] == sorted([one.score for one in best], reverse=True)
+          True
+          >>> recommender.recommend("u3", k=1, allow=[("book", "0000002")], exclude_seen=False)[0].title
+          'Title 2'
         """
         return self.recommend_batch(
             [user_id], k, item_type=item_type, exclude_seen=exclude_seen, allow=allow, deny=deny, unknown=unknown
@@ -116,7 +126,12 @@ class Recommender:
         deny: Iterable[ItemKey] | None = None,
         unknown: Unknown = "error",
     ) -> list[list[Recommendation]]:
-        """As recommend(), for several users."""
+        """As recommend(), for several users.
+
+        Examples:
+          >>> [len(best) for best in recommender.recommend_batch(["u3", "nobody"], k=5, unknown="skip")]
+          [5, 0]
+        """
         rows = self._user_rows(user_ids, unknown, get_args(Unknown))
         seen = self.exported.seen_by(rows[rows >= 0]) if exclude_seen else None
         queries = self.exported.user_embeddings[rows[rows >= 0]]
@@ -133,14 +148,20 @@ class Recommender:
         deny: Iterable[ItemKey] | None = None,
         unknown: Unknown = "error",
     ) -> list[Recommendation]:
-        """The k best items for somebody who was not in the data, from the items they have; see folded_in().
+        """Recommends the k best items to a user who was not in the data, from their history; see folded_in().
 
         Args:
-          items: the (type, id) items they have, each counted once, unknown ones left out; without any, the popularity
-            prior decides alone.
+          items: the (type, id) items that the user interacted with, each counted once, unknown ones ignored; if it is
+            empty, popularity alone decides.
           k, item_type, allow, deny: as in recommend().
           exclude_seen: leave these items out.
-          unknown: as in recommend(), for somebody of whose items none is known.
+          unknown: as in recommend(), for a history without any known item.
+
+        Examples:
+          >>> history = [("film", "0000001"), ("film", "0000005")]
+          >>> best = recommender.recommend_for_history(history, k=4)
+          >>> set(history) & {(one.item_type, one.item_id) for one in best}
+          set()
         """
         return self.recommend_for_history_batch(
             [items], k, item_type=item_type, exclude_seen=exclude_seen, allow=allow, deny=deny, unknown=unknown
@@ -157,7 +178,7 @@ class Recommender:
         deny: Iterable[ItemKey] | None = None,
         unknown: Unknown = "error",
     ) -> list[list[Recommendation]]:
-        """As recommend_for_history(), for several people."""
+        """As recommend_for_history(), for several histories."""
         _check_unknown(unknown, get_args(Unknown))
         checked = [listed_items(items) for items in listed(histories, "histories")]
         found = [self.items.find(items) for items in checked]
@@ -175,21 +196,36 @@ class Recommender:
         return self._recommended(queries, excluded, answered, k, item_type, allow, deny, unknown)
 
     def unknown_users(self, user_ids: Iterable[str]) -> list[str]:
-        """The ids among these that the export does not hold, in their order."""
+        """Returns the ids that are not in the export, in their order.
+
+        Examples:
+          >>> recommender.unknown_users(["u3", "nobody"])
+          ['nobody']
+        """
         ids = listed_users(user_ids)
         return [one for one, row in zip(ids, self.users.find(ids), strict=True) if row < 0]
 
     def unknown_items(self, items: Iterable[ItemKey]) -> list[Item]:
-        """The (type, id) items among these that the export does not hold, in their order."""
+        """Returns the (type, id) items that are not in the export, in their order.
+
+        Examples:
+          >>> recommender.unknown_items([("film", "0000001"), ("record", "1")])
+          [Item(item_type='record', item_id='1')]
+        """
         keys = listed_items(items)
         return [one for one, row in zip(keys, self.items.find(keys), strict=True) if row < 0]
 
     def similar_users(self, user_id: str, k: int = 10, *, unknown: Skipped = "error") -> list[SimilarUser]:
-        """The k most similar users, the user left out; only similarities above 0.
+        """Returns the k most similar users, without the user; only similarities above 0.
 
-        The similarity is the cosine of the two users' vectors times n / (n + 5) for each of the two, n being the number
-        of items that the user interacted with: two users who share their only item are no twins. See
-        towerline.ranking.similarity.
+        The similarity is the cosine of the two users' vectors times n / (n + 5) for each of the two, with n the number
+        of items that the user interacted with, so that two users who share their only item are not the most similar
+        of all. See towerline.ranking.similarity for the source.
+
+        Examples:
+          >>> similar = recommender.similar_users("u3", k=2)
+          >>> all(0 < one.similarity < 1 for one in similar)
+          True
         """
         return self.similar_users_batch([user_id], k, unknown=unknown)[0]
 
@@ -205,7 +241,12 @@ class Recommender:
     def similar_items(
         self, item_type: str, item_id: str, k: int = 10, *, unknown: Skipped = "error"
     ) -> list[SimilarItem]:
-        """The k items, of any type, whose vectors are nearest, the item left out; only cosines above 0."""
+        """Returns the k items of any type with the largest cosine, without the item; only cosines above 0.
+
+        Examples:
+          >>> [0 < one.cosine < 1.001 for one in recommender.similar_items("film", "0000001", k=2)]
+          [True, True]
+        """
         return self.similar_items_batch([(item_type, item_id)], k, unknown=unknown)[0]
 
     def similar_items_batch(
@@ -217,7 +258,12 @@ class Recommender:
         return [[SimilarItem(*self._described(row), score) for row, score in answer] for answer in _answers(best)]
 
     def score(self, user_id: str, items: Iterable[ItemKey], *, unknown: Skipped = "error") -> NDArray[np.float32]:
-        """[items] float32: the cosine of user and item plus the item's popularity prior."""
+        """[items] float32: the cosine of user and item plus the item's popularity prior.
+
+        Examples:
+          >>> recommender.score("u3", [("film", "0000001"), ("book", "0000002")]).shape
+          (2,)
+        """
         scores: NDArray[np.float32] = self.score_batch([user_id], items, unknown=unknown)[0]
         return scores
 
@@ -239,6 +285,10 @@ class Recommender:
 
         Raises:
           ServingError: the model was trained without the rating task.
+
+        Examples:
+          >>> recommender.predict_rating("u3", [("film", "0000001")]).dtype
+          dtype('float32')
         """
         ratings: NDArray[np.float32] = self.predict_rating_batch([user_id], items, unknown=unknown)[0]
         return ratings
