@@ -209,7 +209,7 @@ def test_parquet_and_gzip_and_text_give_the_same_bytes(workspace: Path, ingest: 
 def test_columns_by_position_where_there_is_no_header(workspace: Path, ingest: Ingest) -> None:
     columns = {"user_id": 2, "item_id": 1, "item_type": None, "rating": 3, "timestamp": None}
     params = {f"ingest.columns.{role}": position for role, position in columns.items()}
-    kept = ingest(b"a\t1\t5\n", **{"ingest.header": False, "ingest.delimiter": "\t", **params})
+    kept = ingest(b"a\t1\t5\n", **{"ingest.header": False, "ingest.delimiter": "\t", "ingest.items": None, **params})
     assert kept == [{"user_id": "1", "item_type": "item", "item_id": "a", "rating": 5.0}]
 
 
@@ -435,8 +435,53 @@ def test_an_item_table_that_fits_no_item_is_a_warning(ingest: Ingest, workspace:
     ingest([row("1", "1", kind="item")])
     assert "warning: no item has a title" in (said := stage.main())
     assert "(types there: movie; types in data/raw/preferences.csv: item)" in said
+    set_params(workspace, {"ingest.columns.item_type": None})
+    assert stage.main().endswith("preferences.csv: item); set ingest.constant_item_type to movie")
+    set_params(workspace, {"ingest.columns.item_type": "item_type"})
     ingest([row("1", "1")])
     assert "warning" not in stage.main()
+
+
+def test_a_type_without_a_row_in_the_item_table_is_a_warning(ingest: Ingest) -> None:
+    from stages.ingest import __main__ as stage
+
+    write_items("item_id,item_type,title\n1,movie,One\n")
+    ingest([row("1", "1"), row("1", "2"), row("1", "1", kind="book")])
+    assert "; warning: data/raw/items.csv has no row of the type book, whose items have no title" in stage.main()
+
+
+def test_the_item_table_is_written_like_the_interactions(ingest: Ingest) -> None:
+    columns = {"ingest.columns.rating": None, "ingest.columns.timestamp": None, "ingest.columns.item_type": None}
+    params = {**columns, "ingest.delimiter": ";", "ingest.quote": "'", "ingest.encoding": "cp1252"}
+    write_items("item_id;item_type;title\n1;item;'Amélie; a \"life\"'\n".encode("cp1252"))
+    ingest(b"user_id;item_id\n1;1\n", **params)
+    assert pq.read_table("data/items.parquet")["title"].to_pylist() == ['Amélie; a "life"']
+    write_items("item_id,item_type,title\n")
+    with pytest.raises(StageError, match=r"set ingest.delimiter to ',', for both files, or write the table with ';'$"):
+        ingest(b"user_id;item_id\n1;1\n", **params)
+
+
+@pytest.mark.parametrize(
+    ("ratings", "params", "warned"),
+    [
+        ("123455555", {}, True),
+        ("125555555", {}, True),
+        ("155555555", {"ingest.minimum_rating": 1.0}, False),
+        ("1555555555", {}, False),
+        ("144444444", {"ingest.minimum_allowed_rating": None, "ingest.maximum_allowed_rating": None}, True),
+        ("999999999", {"ingest.minimum_allowed_rating": None, "ingest.maximum_allowed_rating": None}, False),
+    ],
+)
+def test_low_ratings_that_count_as_likes_are_a_warning(
+    ingest: Ingest, ratings: str, params: dict[str, Any], warned: bool
+) -> None:
+    from stages.ingest import __main__ as stage
+
+    ingest(
+        [row("1", f"{n}", rating) for n, rating in enumerate(ratings)],
+        **{"ingest.maximum_allowed_rating": 5, "ingest.items": None, **params},
+    )
+    assert ("of the ratings are below" in stage.main()) == warned
 
 
 PARQUET_ROW: dict[str, list[Any]] = {
@@ -529,7 +574,7 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(
     with pytest.raises(StageError, match=f"^data/raw/{name}: .*{message}") as raised:
         stage.main()
     assert "\n" not in str(raised.value)
-    assert name.endswith(".csv") or "line" not in str(raised.value)
+    assert name.endswith(".csv") or " line " not in str(raised.value)
 
 
 def test_a_refused_value_of_parquet_has_a_row_and_no_line(ingest: Ingest) -> None:
@@ -543,7 +588,7 @@ def test_a_refused_value_of_parquet_has_a_row_and_no_line(ingest: Ingest) -> Non
 def test_a_header_that_is_read_as_a_row_is_refused(ingest: Ingest, first: bytes) -> None:
     columns = {"user_id": 1, "item_id": 2, "item_type": None, "rating": None, "timestamp": None}
     params = {"ingest.header": False, **{f"ingest.columns.{role}": column for role, column in columns.items()}}
-    with pytest.raises(StageError, match=r"line 1: expected a row, .*; set ingest.header to true, and ingest.columns"):
+    with pytest.raises(StageError, match=r"line 1: expected a row, .*; set ingest.header to true, .* propose"):
         ingest(first + b"\n1,2\n", **params)
     # Braces, and one name alone, may be ids.
     assert len(ingest(b"{u},item\n[1],item_id\nuser_id,1\n", **params)) == 3
@@ -595,7 +640,8 @@ def test_refused_rows_of_the_item_table_are_told(ingest: Ingest) -> None:
     ingest([row("1", "1")], **{"ingest.max_rejected_share": 0.5})
     assert "warning: 1 rows of data/raw/items.csv refused, listed in data/rejected.parquet" in stage.main()
     with pytest.raises(
-        StageError, match="wrong number of fields: '2,movie,b,c'; the table has to be UTF-8 with commas"
+        StageError,
+        match=r"'2,movie,b,c'; look at ingest.delimiter .*, or run .* propose data/raw/preferences.csv data/raw/items.csv",
     ):
         ingest([row("1", "1")], **{"ingest.max_rejected_share": 0.01})
 
@@ -625,9 +671,17 @@ def test_an_encoding_that_cannot_read_the_file_is_named(ingest: Ingest, encoding
 @pytest.mark.parametrize(
     ("text", "params", "message"),
     [
-        ("Kunde;Artikel\n1;2\n", {}, "found one column 'Kunde;Artikel': set ingest.delimiter to ';'"),
+        (
+            "Kunde;Artikel\n1;2\n",
+            {},
+            "one column 'Kunde;Artikel': set ingest.delimiter to ';', or run python -m towerline propose data/raw/p",
+        ),
         ("user_id\titem_id\n1\t2\n", {}, r"set ingest.delimiter to \"\\t\""),
-        ("1,2,3\n4,5,6\n", {}, "if line 1 is a row, set ingest.header to false and ingest.columns to positions"),
+        (
+            "1,2,3\n4,5,6\n",
+            {},
+            "set ingest.header to false and ingest.columns to positions, or run python -m towerline propose",
+        ),
         ("user_id:token\titem_id:token\n", {}, r"set ingest.delimiter to \"\\t\""),
         ("user_id:token,item_id:token\n", {}, "set ingest.columns.user_id to 'user_id:token'"),
         ("User_ID,item_id,item_type\n", {}, "set ingest.columns.user_id to 'User_ID'"),

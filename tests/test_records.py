@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.ingest import delimited as records
-from stages.ingest.delimited import Dialect, LineTooLongError, read_records
+from stages.ingest.delimited import Dialect, read_records
+from towerline.raw.files import LineTooLongError
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+\Z")
 # Any text, and the places where quotes, delimiters and line ends meet much more often than chance would have it.

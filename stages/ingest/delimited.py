@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from towerline.raw.files import LineTooLongError
+
 BLOCK_CHARACTERS = 1 << 20
 # A record may span lines up to this size. Beyond it a quote counts as never closed, so that one stray quote in a large
 # file does not have to be kept in memory up to the end of the file.
@@ -24,10 +26,6 @@ MAX_RECORD_BYTES = 1 << 18
 MAX_LINE_BYTES = 1 << 26
 
 _NEWLINE, _RETURN = ord("\n"), ord("\r")
-
-
-class LineTooLongError(ValueError):
-    """A line is longer than MAX_LINE_BYTES."""
 
 
 class Dialect(NamedTuple):

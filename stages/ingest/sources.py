@@ -3,6 +3,7 @@
 Delimited text and Parquet come out alike, so that the stage that reads them says once what happens to a row.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +15,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stages.ingest.delimited import Dialect, Records, read_records
-from stages.ingest.raw_files import RawFile, errors_of, identified
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress
+from towerline.raw.files import RawFile, errors_of, identified
+from towerline.raw.names import plain, rank, spellings
 
 PLACE = pa.schema(
     [
@@ -35,13 +37,6 @@ PLACE = pa.schema(
 FEATURES = pa.field("features", pa.map_(pa.string(), pa.string()))
 
 BATCH_ROWS = 100_000
-# Names of columns in plain letters that tell a header from a row, where both of a row are among them.
-_USERS = "user userid username uid customer customerid member memberid reviewer reviewerid"
-_ITEMS = (
-    "item itemid iid product productid asin parentasin book bookid isbn movie movieid film filmid track trackid song "
-    "songid artist artistid article articleid business businessid"
-)
-USUAL_NAMES = {"user_id": frozenset(_USERS.split()), "item_id": frozenset(_ITEMS.split())}
 # A header is shown in messages up to this length.
 SHOWN_CHARACTERS = 200
 
@@ -73,14 +68,28 @@ class _Names(NamedTuple):
     """The names of the columns of a file, or its first row where it has no header.
 
     Attributes:
-      place: the file, and the line where it is text.
+      path: of the file.
       names: one a column.
-      parquet: whether the file is Parquet, which has names in any case.
+      line: the line in text, None for Parquet, which has names in any case.
     """
 
-    place: str
+    path: Path
     names: Sequence[str]
-    parquet: bool
+    line: int | None
+
+    @property
+    def place(self) -> str:
+        """The file, and the line where it is text."""
+        return _place(self.path, self.line)
+
+
+def _place(path: Path, line: int | None) -> str:
+    return str(path) if line is None else f"{path}: line {line}"
+
+
+def run_propose(*paths: str | Path) -> str:
+    """The advice to have settings proposed for files."""
+    return f"run python -m towerline propose {shlex.join(map(str, paths))}"
 
 
 def stage_nothing(layout: Layout, into: Path) -> None:
@@ -160,7 +169,7 @@ class _Columns(NamedTuple):
         Raises:
           StageError: a column is missing, or there twice, or a feature has no name.
         """
-        place, names, _ = header
+        place, names = header.place, header.names
         roles = {role: _position(role, column, header, layout) for role, column in layout.columns.items()}
         if not layout.features:
             return cls(roles, {})
@@ -186,7 +195,13 @@ def _position(role: str, column: str | int, header: _Names, layout: Layout) -> i
     wanted = f"a column {column}" if isinstance(column, int) else f"one column {column!r}"
     raise StageError(
         f"{header.place}: expected {wanted} for {role}, found {_listed(names)}{_advice(role, header, layout)}"
+        f"{_advice_to_propose(header.path, layout)}"
     )
+
+
+def _advice_to_propose(path: Path, layout: Layout) -> str:
+    # Settings are proposed for interactions; an item table alone has none.
+    return "" if layout.features else f", or {run_propose(path)}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -197,34 +212,24 @@ def _listed(names: Sequence[str]) -> str:
 
 def _advice(role: str, header: _Names, layout: Layout) -> str:
     """The setting to change where a role's column is missing."""
-    names, text = header.names, not header.parquet
-    if text and len(names) == 1 and layout.features:
-        return "; write the table with commas"
+    names, text = header.names, header.line is not None
     if text and len(names) == 1:
         # A colon is more often part of a name, as in user_id:token, than a delimiter.
         marks = [mark for mark in "\t;|,:" if mark in names[0] and mark != layout.dialect.delimiter]
         if marks and names[0].replace("\t", "").isprintable():
-            shown = '"\\t"' if marks[0] == "\t" else f"'{marks[0]}'"
-            return f": set ingest.delimiter to {shown}"
+            found, set_one = ('"\\t"' if mark == "\t" else f"'{mark}'" for mark in (marks[0], layout.dialect.delimiter))
+            both = f", for both files, or write the table with {set_one}" if layout.features else ""
+            return f": set ingest.delimiter to {found}{both}"
     if text and layout.header and any(name.strip().isdecimal() for name in names):
         return "; if line 1 is a row, set ingest.header to false and ingest.columns to positions"
     wanted = layout.columns[role]
-    alike = [name for name in names if isinstance(wanted, str) and _plain(wanted) in _spellings(name)]
+    alike = [name for name in names if isinstance(wanted, str) and plain(wanted) in spellings(name)]
     if layout.features:
         return f"; rename {alike[0]!r}" if alike else "; add it"
     if alike:
         return f"; set ingest.columns.{role} to {alike[0]!r}"
     optional = "" if role.endswith("_id") else ", or to null where the data has none"
     return f"; set ingest.columns.{role} to the one that holds it{optional}"
-
-
-def _spellings(name: str) -> set[str]:
-    """The name in plain letters, and without the type that RecBole adds, as in user_id:token."""
-    return {_plain(name), _plain(name.partition(":")[0])}
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def _text_rows(file: RawFile, layout: Layout) -> Iterator[pa.RecordBatch]:
@@ -234,37 +239,42 @@ def _text_rows(file: RawFile, layout: Layout) -> Iterator[pa.RecordBatch]:
         for records in read_records(text, layout.dialect):
             skip = 0
             if columns is None:
-                place = f"{file.path}: line {records.line[0]}"
                 if layout.header:
-                    _check_header(place, records)
+                    _check_header(file.path, records, layout)
                 expected_fields = int(records.num_fields[0])
                 first: list[str] = records.fields.slice(0, expected_fields).to_pylist()
-                columns = _Columns.found(_Names(place, first, parquet=False), layout)
+                columns = _Columns.found(_Names(file.path, first, int(records.line[0])), layout)
                 if not layout.header:
-                    _check_first_row(place, {role: first[position] for role, position in columns.roles.items()})
+                    _check_first_row(
+                        file.path,
+                        int(records.line[0]),
+                        {role: first[position] for role, position in columns.roles.items()},
+                    )
                 skip = int(layout.header)
             yield _text_batch(records, columns, expected_fields, layout).slice(skip)
     if columns is None:
         raise StageError(f"{file.path}: expected rows, found nothing but blank lines")
 
 
-def _check_first_row(place: str, roles: Mapping[str, str]) -> None:
+def _check_first_row(path: Path, line: int, roles: Mapping[str, str]) -> None:
     """Raises StageError if the first row of a file without a header holds usual names of columns as its ids."""
-    if all(_spellings(roles[role]) & usual for role, usual in USUAL_NAMES.items()):
+    if all(rank(role, roles[role]) is not None for role in ("user_id", "item_id")):
         raise StageError(
-            f"{place}: expected a row, since ingest.header is false, found the names of columns: "
-            f"{', '.join(roles.values())[:SHOWN_CHARACTERS]}; set ingest.header to true, and ingest.columns to names"
+            f"{_place(path, line)}: expected a row, since ingest.header is false, found the names of columns: "
+            f"{', '.join(roles.values())[:SHOWN_CHARACTERS]}; set ingest.header to true, and ingest.columns to names, "
+            f"or {run_propose(path)}"
         )
 
 
-def _check_header(place: str, records: Records) -> None:
+def _check_header(path: Path, records: Records, layout: Layout) -> None:
     """Raises StageError if the first record cannot be the names of columns."""
-    expected = f"{place}: expected the names of the columns, found"
+    expected = f"{_place(path, int(records.line[0]))}: expected the names of the columns, found"
+    advice = _advice_to_propose(path, layout)
     if records.misquoted[0]:
-        raise StageError(f"{expected} a quote that is not closed; correct it, or set ingest.quote")
+        raise StageError(f"{expected} a quote that is not closed; correct it, or set ingest.quote{advice}")
     if "\0" in records.raw[0].as_py():
         raise StageError(
-            f"{expected} binary data; if it is text in another encoding, set ingest.encoding, perhaps to utf-16"
+            f"{expected} binary data; if it is text in another encoding, set ingest.encoding, perhaps to utf-16{advice}"
         )
 
 
@@ -316,7 +326,7 @@ def _parquet_rows(file: RawFile, layout: Layout, folder: Path) -> Iterator[pa.Re
     path = file.path
     with errors_of(path), pq.ParquetFile(file.unpacked(folder)) as parquet:
         schema = parquet.schema_arrow
-        columns = _Columns.found(_Names(str(path), schema.names, parquet=True), layout)
+        columns = _Columns.found(_Names(path, schema.names, None), layout)
         for role, position in columns.roles.items():
             _check_type(path, role, schema.field(position), layout.timestamp_format)
         for position in columns.features.values():

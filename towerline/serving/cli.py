@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     _add_questions(commands)
     _add_releases(commands)
     _add_postgres(commands)
+    _add_propose(commands)
     return whole
 
 
@@ -124,6 +125,13 @@ def _add_postgres(commands: Any) -> None:
     publish.set_defaults(run=_publish)
     back = within.add_parser("rollback", parents=[database], help="make the previous version live again")
     back.set_defaults(run=_rollback_postgres)
+
+
+def _add_propose(commands: Any) -> None:
+    propose = commands.add_parser("propose", help="settings of params.yaml for raw data")
+    propose.add_argument("file", type=Path, nargs="+", help="interactions (a file or a folder), and an item table")
+    propose.add_argument("--write", action="store_true", help="put them into params.yaml, whose comments stay")
+    propose.set_defaults(run=_propose)
 
 
 def _positive(text: str) -> int:
@@ -232,6 +240,13 @@ def _rollback_postgres(arguments: argparse.Namespace) -> Sequence[str]:
     from towerline.serving.postgres.publishing import rollback
 
     return [rollback(arguments.dsn, Names(arguments.schema, arguments.users, arguments.items))]
+
+
+def _propose(arguments: argparse.Namespace) -> Sequence[str]:
+    # An application that only uses an export has neither DuckDB nor ruamel.yaml.
+    from towerline import proposal
+
+    return proposal.command(arguments.file, arguments.write)
 
 
 def _items(arguments: argparse.Namespace) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What a raw file is, by its first bytes and not by its name, and one line for whatever is wrong with it."""
+"""Kinds of raw files, known by their first bytes and not by their names, and errors of one line for each."""
 
 import codecs
 import errno
@@ -14,7 +14,6 @@ from typing import BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
-from stages.ingest.delimited import LineTooLongError
 from towerline.pipeline.errors import StageError
 
 _GZIP = b"\x1f\x8b"
@@ -43,6 +42,10 @@ _OTHER_TEXTS = {
     rb"(?i)<(!doctype|html|head|body|table|\?xml)\b": "HTML or XML",
 }
 _START_BYTES = 1024
+
+
+class LineTooLongError(ValueError):
+    """A line is longer than a line of a table can be."""
 
 
 class RawFile(NamedTuple):

@@ -1,0 +1,92 @@
+"""Reasons for which rows are refused."""
+
+import ibis
+import ibis.expr.types as ir
+from ibis import _
+
+from stages.ingest.params import IngestParams
+from stages.ingest.tables import ITEM_KEY, KEY
+from stages.ingest.values import blank, parsed_number, parsed_timestamp, undecodable
+from towerline.raw.values import ISO_8601, NUMBER
+
+SETS = ("train", "validation", "test")
+NOT_A_SET = f"split is none of {', '.join(SETS)}"
+# A longer id is a quoted field that a stray quote far below has closed, or too long for the index of a database.
+MAX_ID_CHARACTERS = 1000
+# Ratings are float32: halfway from the largest finite number to the next power of two, from where on one is infinite.
+INFINITE_RATING = 2.0**128 - 2.0**103
+NONZERO = r"^[+-]?[0.]*[1-9]"
+
+
+def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
+    """The staged rows with typed columns and, where a row is refused, the first reason that applies.
+
+    The texts of ratings and timestamps are kept as rating_text and timestamp_text.
+    """
+    roles = params.columns.roles()
+    if "item_type" not in roles:
+        rows = rows.mutate(item_type=ibis.literal(params.constant_item_type))
+    reasons = [*unreadable(), *unusable_key(KEY, params.encoding)]
+    if "rating" in roles:
+        rows = rows.mutate(rating=parsed_number(_.rating), rating_text=_.rating)
+        reasons += unusable_rating(params)
+    if "timestamp" in roles:
+        rows = rows.mutate(timestamp=parsed_timestamp(_.timestamp, params.timestamp_format), timestamp_text=_.timestamp)
+        reasons += unusable_timestamp(params)
+    if "split" in roles:
+        reasons.append((_.split.isnull() | _.split.notin(SETS), NOT_A_SET))
+    return rows.mutate(reason=ibis.cases(*reasons))
+
+
+def parsed_items(rows: ir.Table, encoding: str) -> ir.Table:
+    """The staged rows of the item table; a blank title is none."""
+    reasons = [
+        *unreadable(),
+        *unusable_key(ITEM_KEY, encoding),
+        (undecodable(_.title), f"title is not valid {encoding}"),
+        (undecodable(_.raw), f"a feature is not valid {encoding}"),
+    ]
+    return rows.mutate(title=ibis.ifelse(blank(_.title), ibis.null("string"), _.title), reason=ibis.cases(*reasons))
+
+
+def unreadable() -> list[tuple[ir.Value, str]]:
+    """The reasons for which a record has no fields to look at, whatever the table."""
+    return [(_.misquoted, "quote not closed"), (~_.has_all_fields, "wrong number of fields")]
+
+
+def unusable_key(key: list[str], encoding: str) -> list[tuple[ir.Value, str]]:
+    """The reasons for which the texts of a key are no ids."""
+    reasons: list[tuple[ir.Value, str]] = []
+    for name in key:
+        reasons.append((blank(_[name]), f"blank {name}"))
+        reasons.append((undecodable(_[name]), f"{name} is not valid {encoding}"))
+        reasons.append(
+            (_[name].length() > MAX_ID_CHARACTERS, f"{name} is longer than {MAX_ID_CHARACTERS:,} characters")
+        )
+    return reasons
+
+
+def unusable_rating(params: IngestParams) -> list[tuple[ir.Value, str]]:
+    """The reasons for which a rating is none that can be kept."""
+    low, high = params.minimum_allowed_rating, params.maximum_allowed_rating
+    too_low = _.rating < low if low is not None else ibis.literal(False)
+    too_high = _.rating > high if high is not None else ibis.literal(False)
+    too_large = _.rating.isnull() | (_.rating.abs() >= INFINITE_RATING)
+    vanishes = (_.rating.cast("float32") == 0) & _.rating_text.strip().re_search(NONZERO)
+    return [
+        (blank(_.rating_text), "blank rating"),
+        (~_.rating_text.strip().re_search(NUMBER), "unreadable rating"),
+        (too_low | too_high, "rating out of range"),
+        (too_large, "rating too large for float32"),
+        (vanishes, "rating too close to 0 for float32"),
+    ]
+
+
+def unusable_timestamp(params: IngestParams) -> list[tuple[ir.Value, str]]:
+    """The reasons for which a timestamp is no time."""
+    form = ISO_8601 if params.timestamp_format == "iso8601" else NUMBER
+    return [
+        (blank(_.timestamp_text), "blank timestamp"),
+        (~_.timestamp_text.strip().re_search(form), "unreadable timestamp"),
+        (_.timestamp.isnull(), "no such time from the year 1 to 9999"),
+    ]
