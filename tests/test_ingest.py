@@ -641,7 +641,7 @@ def test_refused_rows_of_the_item_table_are_told(ingest: Ingest) -> None:
     assert "warning: 1 rows of data/raw/items.csv refused, listed in data/rejected.parquet" in stage.main()
     with pytest.raises(
         StageError,
-        match=r"'2,movie,b,c'; look at ingest.delimiter .*, or run .* propose data/raw/preferences.csv data/raw/items.csv",
+        match=r"'2,movie,b,c'; look at ingest.delimiter .*, or run .* data/raw/preferences.csv data/raw/items.csv",
     ):
         ingest([row("1", "1")], **{"ingest.max_rejected_share": 0.01})
 

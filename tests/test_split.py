@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.split import __main__ as split
+from stages.split import assignment
 from stages.split.params import SplitParams
 from stages.vocabulary import __main__ as vocabulary
 from tests.conftest import planted_rows, set_params
@@ -69,21 +70,29 @@ def test_the_seed_moves_the_shuffle_and_new_rows_do_not(ingest: Ingest) -> None:
     common = set(first["test"]) & set(second["test"])
     assert len(common) < 50
     # Two users more, last in the vocabulary: a row of the test part before is hardly ever in another part now.
-    ingest([*rows, *(["z1", "x", "film", "1", str(time)] for time in range(1)), ["z2", "x", "film", "1", "5"]])
+    ingest([*rows, ["z1", "x", "film", "1", "0"], ["z2", "x", "film", "1", "5"]])
     grown = run_split(seed=1)
     assert len({row[:2] for row in grown["train"]} & {row[:2] for row in first["test"]}) <= 2
 
 
-def test_a_shuffle_part_is_a_fair_sample(ingest: Ingest) -> None:
-    """By user and by item the parts hold what independent draws would give: chi-square near its degrees of freedom."""
-    ingest(planted_rows(num_users=200))
+def test_a_random_split_is_a_fair_sample(ingest: Ingest) -> None:
+    """By user, by item and by time the sets hold what independent draws would: chi-square near its degrees of freedom.
+
+    A set that prefers early rows, some users or some items has a larger one; shares that are exact for each user, as a
+    stratified sample has them, a smaller one.
+    """
+    # Times in the order of the shuffled rows: they have nothing to do with users and items.
+    rows = [[*row[:4], str(number)] for number, row in enumerate(planted_rows(num_users=200))]
+    ingest(rows)
+    sets = run_split(train=0.5, validation=0.25, test=0.25)
     shares = np.array([0.5, 0.25, 0.25])
-    parts = run_split(train=0.5, validation=0.25, test=0.25)
-    for column, number in ((0, 200), (1, 60)):
-        indices = [np.array([row[:2] for row in parts[part]])[:, column] for part in PARTS]
-        counts = np.array([np.bincount(one, minlength=number + 1) for one in indices])
-        expected = shares[:, None] * counts[:, 1:].sum(axis=0)
-        chi_square, freedom = ((counts[:, 1:] - expected) ** 2 / expected).sum(), 2 * number
+    by_set = [np.array(sets[name], np.int64) for name in PARTS]
+    for table in by_set:
+        table[:, 2] = 1 + table[:, 2] * 50 // len(rows)
+    for column, groups in enumerate((200, 60, 50)):
+        counts = np.array([np.bincount(table[:, column], minlength=groups + 1)[1:] for table in by_set])
+        expected = shares[:, None] * counts.sum(axis=0)
+        chi_square, freedom = ((counts - expected) ** 2 / expected).sum(), 2 * groups
         # Of a fair draw it is outside of 4 standard deviations once in 16,000 times.
         assert abs(chi_square - freedom) < 4 * np.sqrt(2 * freedom), (column, chi_square)
 
@@ -125,8 +134,8 @@ def test_a_split_that_comes_with_the_data(ingest: Ingest) -> None:
             {"train": 5000, "validation": 0, "test": 2000},
             "expected counts that sum to at most 3, the number of rows, found 7000; set them lower",
         ),
-        ({"train": 0.01}, "at least one row in the train part, found none; set split.train higher"),
-        ({"method": "leave_last_out"}, "test part, found none; no user has 3 rows; set split.method to random"),
+        ({"train": 0.01}, "at least one row in the training set, found none; set split.train higher"),
+        ({"method": "leave_last_out"}, "test set, found none; no user has 3 rows; set split.method to random"),
         ({"train": 0.5, "validation": 0, "test": 0.5}, "expected at least one validation row of 2 training rows"),
     ],
 )
@@ -140,11 +149,11 @@ def test_what_cannot_be_split_is_said_in_one_line(ingest: Ingest, params: dict[s
 @pytest.mark.parametrize(
     ("times", "params", "message"),
     [
-        ("1111", {}, "in the train part, found none; all rows have the same time, .*; set split.method to random"),
+        ("1111", {}, "in the training set, found none; all rows have the same time, .*; set split.method to random"),
         (
             "1122",
             {"test": 0.5, "validation": 0.25, "train": 0.25},
-            "stay together, in the later part; set split.test and",
+            "stay together, in the later set; set split.test and",
         ),
         ("1112", {"validation": 0}, "row of 3 training rows, .*; all training rows have the same time"),
         ("1123", {"validation": 0}, "row of 3 training rows, .* at 0.1; set it or split.validation higher"),
@@ -259,7 +268,7 @@ def test_parts_without_users_in_common_are_refused_before_they_are_written(inges
     """Users who come one after the other: nobody has rows on both sides of the cut."""
     ingest([[f"u{n // 5}", f"i{n % 5}", "t", "1", str(n)] for n in range(20)])
     with pytest.raises(
-        StageError, match=r"rows in both the train and the test part, found none with temporal; set split.method"
+        StageError, match=r"rows in both the training and the test set, found none with temporal; set split.method"
     ):
         run_split(method="temporal", train=0.5, validation=0.25, test=0.25)
     assert not Path("data/split").exists()
@@ -274,6 +283,6 @@ def test_parts_without_users_in_common_are_refused_before_they_are_written(inges
 def test_fractions_give_sizes_within_one_row_that_fit(num_rows: int, shares: list[float]) -> None:
     train, validation, test = shares
     params = SplitParams(method="random", seed=1, train=train, validation=validation, test=test, validation_share=0.1)
-    sizes = split.part_sizes(num_rows, params)
+    sizes = assignment.set_sizes(num_rows, params)
     assert sum(sizes) <= num_rows
     assert all(abs(size - num_rows * share) <= 1 for size, share in zip(sizes, shares, strict=True))

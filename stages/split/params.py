@@ -61,7 +61,7 @@ class SplitParams(Section):
 
     @property
     def has_sizes(self) -> bool:
-        """Whether train, validation and test say how large the parts are."""
+        """True if train, validation and test are the sizes of the sets."""
         return self.method in ("random", "temporal")
 
     @property
