@@ -60,7 +60,7 @@ class Summary(NamedTuple):
         """
         metrics: Metrics = dict(self.figures[MODEL])
         if self.lead is not None:
-            metrics["lead"] = {f"ndcg@{self.k}": self.lead.difference, "p": self.lead.p_value}
+            metrics["lead"] = {f"ndcg@{self.k}": self.lead.difference, "p": self.lead.p_adjusted}
         baselines = {name: figures for name, figures in self.figures.items() if name != MODEL}
         rating = [name for name, figures in baselines.items() if "rmse" in figures]
         best = min(rating, key=lambda name: baselines[name]["rmse"], default=None)
@@ -97,8 +97,8 @@ def _line(name: str, cells: list[str], width: int) -> str:
 
 
 def _lead_line(lead: DifferenceRow) -> str:
-    p = f"= {lead.p_value:.2g}" if lead.p_value >= 0.0001 else "< 0.0001"
+    p = f"= {lead.p_adjusted:.2g}" if lead.p_adjusted >= 0.0001 else "< 0.0001"
     return (
         f"lead over {lead.baseline}, the best baseline: NDCG@{lead.k} {lead.difference:+.4f} "
-        f"(95 % interval {lead.low:+.4f} to {lead.high:+.4f}, p {p})"
+        f"(95 % interval {lead.low:+.4f} to {lead.high:+.4f}, p {p} after Holm's correction)"
     )

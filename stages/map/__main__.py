@@ -1,17 +1,19 @@
-"""Place the most popular items on a plane, similar ones close together.
+"""Place the most popular items on a plane, similar ones close together, and bundle the chart library.
 
-A stage of its own, since t-SNE takes longer than all of the report and depends on the embeddings alone.
+t-SNE and the bundle take longer than the whole report, and no metric changes them. In a separate stage they do not run
+again after a change of evaluation.
 
 Reads: data/split/train.parquet, models/two_tower/item_embeddings.npy.
-Writes: reports/tables/item_map.csv.
+Writes: reports/tables/item_map.csv, reports/vega.js.
 Parameters: none.
 """
 
 import numpy as np
+import vl_convert
 from numpy.typing import NDArray
 
 from stages.map.tsne import tsne
-from towerline.artifacts.map import ITEM_MAP
+from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP
 from towerline.artifacts.split import TRAIN, Interactions, read_interactions
 from towerline.artifacts.train import ITEM_EMBEDDINGS, read_embeddings
 from towerline.pipeline import formats
@@ -28,6 +30,11 @@ def popular_items(train: Interactions, vectors: NDArray[np.float32]) -> NDArray[
     return popular
 
 
+def chart_library() -> str:
+    """JavaScript of Vega, Vega-Lite and vega-embed, which sets window.vegaEmbed."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").strip() + "\n"
+
+
 def main() -> str:
     train = read_interactions(TRAIN)
     # The last dimension holds the popularity prior.
@@ -36,6 +43,8 @@ def main() -> str:
     positions = tsne(vectors[items])
     rows = [[index, x, y] for index, (x, y) in zip(items.tolist(), positions.tolist(), strict=False)]
     formats.write_csv(ITEM_MAP, ["item_index", "x", "y"], rows)
+    with formats.replacing(CHART_LIBRARY) as unfinished:
+        unfinished.write_text(chart_library(), encoding="utf-8", newline="\n")
     return f"{ITEM_MAP}: {len(rows):,} items"
 
 

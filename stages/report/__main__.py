@@ -2,7 +2,7 @@
 
 The page is self-contained: charts, their script and their data are in it, and it makes no request to the network.
 
-Reads: reports/ingest.json, training.csv, tables/*.csv, data/rejected.parquet, data/split/*.parquet,
+Reads: reports/ingest.json, training.csv, vega.js, tables/*.csv, data/rejected.parquet, data/split/*.parquet,
   data/vocabulary/*.parquet, models/two_tower/{user,item}_embeddings.npy,
   the best of models/baselines.
 Writes: reports/report.html.

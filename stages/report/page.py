@@ -33,12 +33,10 @@ from stages.report.sections import (
     training,
     tuning,
 )
+from towerline.artifacts.map import CHART_LIBRARY
 
 FOLDER = Path(__file__).parent
 TEMPLATE, STYLE, SCRIPT = FOLDER / "page.html", FOLDER / "page.css", FOLDER / "page.js"
-# Vega, Vega-Lite and vega-embed (BSD-3-Clause) in one script. A file, since vl_convert.javascript_bundle()
-# takes longer to make it than all of the rest; tests/test_report.py holds the call and compares the two.
-LIBRARY = FOLDER / "vega.js"
 
 
 def sections(inputs: Inputs) -> list[Section]:
@@ -52,7 +50,7 @@ def render(inputs: Inputs) -> str:
     """The whole page as HTML."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["spec"] = embedded_spec
-    scripts = [_inline(path.read_text(encoding="utf-8")) for path in (LIBRARY, SCRIPT)]
+    scripts = [_inline(path.read_text(encoding="utf-8")) for path in (CHART_LIBRARY, SCRIPT)]
     html = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         sections=sections(inputs),
         style=Markup(STYLE.read_text(encoding="utf-8")),  # noqa: S704 - our own file
