@@ -13,11 +13,12 @@ from ibis.backends.duckdb import Backend
 
 from stages.ingest import sources
 from stages.ingest.advice import check_rejected_share, nothing_kept
+from stages.ingest.columns import Layout
 from stages.ingest.delimited import Dialect
 from stages.ingest.params import IngestParams
 from stages.ingest.reasons import parsed, parsed_items
 from stages.ingest.report import item_report, report
-from stages.ingest.sources import FEATURES, Layout
+from stages.ingest.staging import FEATURES
 from stages.ingest.tables import ITEM_KEY, KEY, TITLE, all_active, interaction_columns, last_items, last_of_each
 from stages.ingest.warnings import warnings_about
 from towerline.artifacts.ingest import INGEST_REPORT, INTERACTIONS, ITEMS, REJECTED
@@ -33,12 +34,12 @@ def read_rows(params: IngestParams, connection: Backend, folder: Path) -> tuple[
     dialect = Dialect(params.delimiter, params.quote, params.encoding)
     layout = Layout(params.columns.roles(), dialect, params.header, params.timestamp_format)
     item_layout = Layout({name: name for name in (*ITEM_KEY, TITLE)}, dialect, features=True)
-    sources.stage(Path(params.source), layout, staged)
+    sources.write_staged_rows(Path(params.source), layout, staged)
     rows = connection.create_table("parsed", parsed(connection.read_parquet(staged), params), temp=True)
     if params.items is None:
-        sources.stage_nothing(item_layout, staged_items)
+        sources.write_no_rows(item_layout, staged_items)
     else:
-        sources.stage(Path(params.items), item_layout, staged_items)
+        sources.write_staged_rows(Path(params.items), item_layout, staged_items)
     items = parsed_items(connection.read_parquet(staged_items), params.encoding)
     return rows, connection.create_table("items", items, temp=True)
 

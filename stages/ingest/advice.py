@@ -7,9 +7,9 @@ from typing import Any
 import ibis.expr.types as ir
 from ibis import _
 
+from stages.ingest.columns import run_propose
 from stages.ingest.params import IngestParams
 from stages.ingest.reasons import NOT_A_SET
-from stages.ingest.sources import run_propose
 from towerline.artifacts.ingest import REJECTED
 from towerline.pipeline.errors import StageError
 from towerline.raw.files import identified

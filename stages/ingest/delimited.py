@@ -29,7 +29,7 @@ _NEWLINE, _RETURN = ord("\n"), ord("\r")
 
 
 class Dialect(NamedTuple):
-    """How a file separates its fields: single ASCII characters; an empty quote means that nothing is quoted."""
+    """Delimiter and quote, ASCII characters, and the encoding; an empty quote means that nothing is quoted."""
 
     delimiter: str = ","
     quote: str = '"'
@@ -102,13 +102,13 @@ def read_records(file: BinaryIO, dialect: Dialect) -> Iterator[Records]:
         if final and rest and rest[-1] not in (_NEWLINE, _RETURN):
             rest += b"\n"
         if rest:
-            found = _scanned(np.frombuffer(rest, np.uint8), dialect, final)
-            records, num_lines = _records(found, line)
+            scan = _scanned(np.frombuffer(rest, np.uint8), dialect, final)
+            records, num_lines = _records(scan, line)
             line += num_lines
-            rest = rest[len(found.data) :]
+            rest = rest[len(scan.data) :]
             if len(rest) > MAX_LINE_BYTES:
                 raise LineTooLongError(f"line {line}: longer than {MAX_LINE_BYTES:,} bytes")
-            records = records.filter(np.diff(found.record_ends, prepend=0) > 1 + found.crlf(found.record_ends))
+            records = records.filter(np.diff(scan.record_ends, prepend=0) > 1 + scan.crlf(scan.record_ends))
             if len(records.line):
                 yield records
         if final:
@@ -135,14 +135,14 @@ class _Scan(NamedTuple):
     misquoted: NDArray[np.int64]
 
     def crlf(self, ends: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether what ends there ends with a carriage return and a line feed."""
+        """[ends] bool, true where the bytes before an end are a carriage return and a line feed."""
         last, before = self.data[ends - 1], self.data[np.maximum(ends - 2, 0)]
         both: NDArray[np.bool_] = (last == _NEWLINE) & (before == _RETURN) & (ends > 1)
         return both
 
 
 class _Quoting(NamedTuple):
-    """What quotes mean in a buffer.
+    """The meaning of the quotes in a buffer.
 
     Attributes:
       inside: [bytes] bool, true from an opening quote up to the closing one; None where nothing is quoted.
@@ -316,7 +316,7 @@ class _LineByLine:
     def _walk(
         self, line: int, inside: bool, toggles: list[int] | None = None, dropped: list[int] | None = None
     ) -> bool | None:
-        """Whether the end of a line is inside of quotes, None if the line is misquoted.
+        """True if the end of a line is inside of quotes, None if the line is misquoted.
 
         Args:
           line: the position in self.lines.

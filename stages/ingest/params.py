@@ -33,7 +33,7 @@ Count = Annotated[int, between(1, 10**9)]
 
 
 class Columns(Settings):
-    """Where each role stands in the raw file: a header's name, or a position from 1 in a file without header."""
+    """The column of each role: its name in the header, or its position from 1 in a file without header."""
 
     user_id: Column
     item_id: Column

@@ -91,7 +91,7 @@ def _read(path: Path) -> RawTable:
 
 
 def _holds_interactions(choice: Choice, table: RawTable) -> bool:
-    """Whether there are users and items; where one is a guess, both have to come back in several rows."""
+    """True if there are users and items; where one of the two is a guess, both have to occur in several rows."""
     ids = [choice.columns.get(role) for role in ("user_id", "item_id")]
     repeated = all(column is not None and column.distinct < 0.95 * table.rows for column in ids)
     return None not in ids and (repeated or not choice.guessed)

@@ -68,7 +68,7 @@ class Column(NamedTuple):
         return self.name or self.position
 
     def nearly_all(self, number: int) -> bool:
-        """Whether this many rows are so many that ingest would not stop for the others (ingest.max_rejected_share)."""
+        """True if ingest would not stop for the other rows (by the default ingest.max_rejected_share)."""
         return self.rows > 0 and number >= 0.99 * self.rows
 
 
@@ -156,7 +156,7 @@ def _text_table(connection: duckdb.DuckDBPyConnection, file: RawFile, folder: Pa
 
 
 def _is_header(first: Sequence[str], sniffed: bool, rows: duckdb.DuckDBPyRelation) -> bool:
-    """Whether the first row names the columns.
+    """True if the first row names the columns.
 
     Where all columns are text, DuckDB has no types to tell by and takes any row for names.
     """
@@ -306,14 +306,14 @@ def _column(texts: duckdb.DuckDBPyRelation, text: str, rows: int) -> Column:
     for name, pattern in patterns.items():
         aggregates[name] = f"count(*) FILTER (regexp_matches({text}, '{pattern}'))"
     results = texts.aggregate(", ".join(aggregates.values())).fetchone() or ()
-    found = {name: 0 if result is None else result for name, result in zip(aggregates, results, strict=True)}
-    middle = (found["least"] + found["most"]) / 2
-    low = _count(texts.filter(f"({value}) < {middle!r}")) / max(found["numbers"], 1)
+    numbers = {name: 0 if result is None else result for name, result in zip(aggregates, results, strict=True)}
+    middle = (numbers["least"] + numbers["most"]) / 2
+    low = _count(texts.filter(f"({value}) < {middle!r}")) / max(numbers["numbers"], 1)
     examples: tuple[str, ...] = ()
-    if found["distinct"] <= MOST_EXAMPLES:
+    if numbers["distinct"] <= MOST_EXAMPLES:
         values = texts.filter(f"{text} <> ''").project(f"{text} AS value").distinct().order("value").fetchall()
         examples = tuple(str(row[0]) for row in values)
-    return Column(position=0, name="", kind="", rows=rows, low=low, examples=examples, **found)
+    return Column(position=0, name="", kind="", rows=rows, low=low, examples=examples, **numbers)
 
 
 def _count(rows: duckdb.DuckDBPyRelation) -> int:

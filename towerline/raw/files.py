@@ -107,7 +107,7 @@ def identified(path: Path) -> RawFile:
 
 
 def _other_kind(start: bytes) -> str | None:
-    """What a file is, by its first bytes, if it is known not to be a table that can be read."""
+    """The kind of a file by its first bytes, if it is known not to be a table that can be read."""
     for magic, name in {**_OTHERS, _GZIP: "a file that is gzipped twice"}.items():
         if start.startswith(magic):
             return name
