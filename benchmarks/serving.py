@@ -33,12 +33,12 @@ def made_up(folder: Path, num_users: int, num_items: int, dimension: int) -> Non
     draw = np.random.default_rng(0)
 
     def unit(rows: int, last: NDArray[np.float32]) -> NDArray[np.float32]:
-        vectors = draw.standard_normal((rows + 1, dimension), np.float32)
+        vectors = draw.standard_normal((rows, dimension), np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.column_stack([vectors, last])
 
-    prior = 0.1 * np.log(draw.zipf(1.5, num_items + 1).clip(max=100_000)).astype(np.float32)
-    embeddings = Embeddings(unit(num_users, np.ones(num_users + 1, np.float32)), unit(num_items, prior))
+    prior = 0.1 * np.log(draw.zipf(1.5, num_items).clip(max=100_000)).astype(np.float32)
+    embeddings = Embeddings(unit(num_users, np.ones(num_users, np.float32)), unit(num_items, prior))
     seen = np.sort(draw.integers(num_items, size=(num_users, SEEN_A_USER), dtype=np.int32), axis=1)
     starts = np.arange(num_users + 1, dtype=np.int64) * SEEN_A_USER
     users = pa.table({"user_id": [f"{row:08d}" for row in range(num_users)]})

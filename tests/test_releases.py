@@ -42,11 +42,11 @@ def make_export(folder: Path, seed: int, size: int = 0) -> Path:
     draw = np.random.default_rng(seed)
 
     def vectors(rows: int, last: NDArray[np.float64]) -> NDArray[np.float32]:
-        drawn = draw.normal(size=(rows + 1, 16))
+        drawn = draw.normal(size=(rows, 16))
         drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
         return np.column_stack([drawn, last]).astype(np.float32)
 
-    embeddings = Embeddings(vectors(USERS, np.ones(USERS + 1)), vectors(ITEMS, draw.random(ITEMS + 1)))
+    embeddings = Embeddings(vectors(USERS, np.ones(USERS)), vectors(ITEMS, draw.random(ITEMS)))
     pairs = draw.permutation(USERS * ITEMS)[: 10 * USERS]
     seen = UserItems.of_pairs((pairs // ITEMS).astype(np.int32), (pairs % ITEMS).astype(np.int32), num_rows=USERS)
     users = pa.table({"user_id": [f"u{row:03d}" for row in range(USERS)]})

@@ -1,22 +1,22 @@
-"""What is asked with, and what is answered."""
+"""Types of questions and answers."""
 
 from typing import Literal, NamedTuple
 
 ItemKey = tuple[str, str]
-# What is answered to a row of a batch whose id the export does not hold.
+# The answer to an unknown id.
 Unknown = Literal["error", "skip", "popular"]
 Skipped = Literal["error", "skip"]
 
 
 class Recommendation(NamedTuple):
-    """An item that is shown.
+    """A recommended item.
 
     Attributes:
-      item_type, item_id: what it is known by.
-      title: None where the data has none.
+      item_type, item_id: key of the item.
+      title: None if the data has none.
       score: cosine of user and item plus the item's popularity prior; for source "popularity" the number of users who
-        have the item.
-      source: "model", or "popularity" where the user is unknown and that was asked for.
+        interacted with the item.
+      source: "model", or "popularity" for an unknown user with unknown="popular".
     """
 
     item_type: str
@@ -40,7 +40,7 @@ class SimilarUser(NamedTuple):
 
 
 class SimilarItem(NamedTuple):
-    """An item and the cosine of the two items' vectors, above 0 and up to 1; popularity has no part in it."""
+    """An item and the cosine of the two items' vectors, above 0 and up to 1, without the popularity prior."""
 
     item_type: str
     item_id: str

@@ -1,4 +1,4 @@
-"""The best items for every user, in blocks, into a Parquet file: memory does not grow with the number of users."""
+"""Recommendations for all users, written to a Parquet file in blocks: memory does not grow with their number."""
 
 import fcntl
 import mmap
@@ -26,7 +26,7 @@ from towerline.serving.recommender import Recommender
 
 # Rows of the file in a block, of which two are held at once, some 100 bytes a row.
 BLOCK_ROWS = 250_000
-# Scores are all different: a dictionary of them is work for nothing, their bytes side by side compress.
+# Most scores differ: a dictionary would not help, while splitting their bytes does.
 FORMAT: dict[str, Any] = {
     "compression": "zstd",
     "use_dictionary": ["user_id", "rank", "item_type", "item_id"],
@@ -51,12 +51,12 @@ def write_recommendations(
     exclude_seen: bool,
     progressed: Callable[[int], object],
 ) -> int:
-    """Writes recommend() of every user, in the users' order, best first; all of the file or nothing.
+    """Writes recommend() of every user, in the users' order, best first; the file is written whole or not at all.
 
     Args:
-      recommender: who answers.
+      recommender: an open recommender.
       path: the Parquet file, with the columns user_id, rank (from 1), item_type, item_id and score; a symbolic
-        link is followed and stays. Of several that write it at a time the last one to end has its place.
+        link is followed and stays. If several processes write the file at once, the last one to finish replaces it.
       k, item_type, exclude_seen: as in recommend().
       progressed: called with the number of users done since its last call.
 
@@ -95,48 +95,48 @@ def write_recommendations(
             rows += writing.result() if writing else 0
             writing = pool.submit(written, users, best)
             for array in (exported.user_embeddings, exported.seen.items):
-                _let_go(array)
+                _release_pages(array)
         rows += writing.result() if writing else 0
     return rows
 
 
 def writable(path: Path, exports: Path | None) -> Path:
-    """Returns the file that a path leads to through symbolic links, which may not exist yet.
+    """Resolves the symbolic links of a path to a file, which need not exist yet.
 
     Args:
       path: the file.
-      exports: the folder that is read, into which nothing is written; None where there is none.
+      exports: the folder that is read, into which nothing may be written; None for none.
 
     Raises:
-      ServingError: it is neither a regular file nor a new name in a folder that exists, or is in the folder that is
-        read, or a file that a link there leads to.
-      OSError: the links lead nowhere, or may not be followed.
+      ServingError: it is neither a regular file nor a new name in an existing folder, or it is in the folder that is
+        read, or the target of a link there.
+      OSError: a link is broken, or may not be followed.
     """
-    found = Path(os.path.realpath(path))
-    if exports is not None and _is_within(path, found, exports):
+    target = Path(os.path.realpath(path))
+    if exports is not None and _is_within(path, target, exports):
         raise ServingError(
             f"{path}: expected a file outside of {exports}, which is read, found one within; choose another name"
         )
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        if found.parent.is_dir():
-            return found
+        if target.parent.is_dir():
+            return target
         raise ServingError(
-            f"{path}: expected an existing folder to write to, found none; make {str(found.parent)!r}, or choose "
+            f"{path}: expected an existing folder to write to, found none; make {str(target.parent)!r}, or choose "
             "another name"
         ) from None
     if not stat.S_ISREG(mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
         raise ServingError(f"{path}: expected a regular file or a new name, found a {kind}; choose another name")
-    return found
+    return target
 
 
-def _is_within(path: Path, found: Path, folder: Path) -> bool:
+def _is_within(path: Path, target: Path, folder: Path) -> bool:
     place = folder.resolve()
     named = Path(os.path.realpath(path.parent)) / path.name
-    linked = (Path(os.path.realpath(one)) for one in place.rglob("*") if one.is_symlink())
-    return named.is_relative_to(place) or found.is_relative_to(place) or found in linked
+    links = (Path(os.path.realpath(file)) for file in place.rglob("*") if file.is_symlink())
+    return named.is_relative_to(place) or target.is_relative_to(place) or target in links
 
 
 _KINDS = (
@@ -150,13 +150,14 @@ _KINDS = (
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """As formats.replacing(), for several processes that write to one path at a time.
+    """As formats.replacing(), for several processes that write to one path at the same time.
 
-    Each has a name of its own, and a lock on that file, which goes with the process: a file without one is a leftover.
+    Each process writes to a separate temporary file, which it locks. The lock ends with the process, so that an
+    unlocked temporary file is a leftover.
     """
     unfinished = path.with_name(f".unfinished.{path.name}.{secrets.token_hex(8)}")
     with ExitStack() as held, formats.naming(path):
-        # Whoever holds the folder's lock meets no file that is not locked yet.
+        # Under the folder's lock every temporary file in use is locked.
         with _locked(path.parent, os.O_RDONLY):
             _remove_leftovers(path)
             held.enter_context(_locked(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL))
@@ -168,7 +169,7 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Removes what killed processes left of a path, and leaves what cannot be removed: it is in no way."""
+    """Removes the temporary files of killed processes; those that cannot be removed do no harm."""
     name = re.compile(rf"\.unfinished\.{re.escape(path.name)}\.[0-9a-f]{{16}}")
     for leftover in path.parent.iterdir():
         if name.fullmatch(leftover.name):
@@ -186,8 +187,8 @@ def _locked(path: Path, flags: int, how: int = 0) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _let_go(array: NDArray[Any]) -> None:
-    """Tells the system that what was read of a mapped array will not be needed again: else it adds up in memory."""
+def _release_pages(array: NDArray[Any]) -> None:
+    """Lets the system drop the pages of a mapped array that were read: otherwise they add up in memory."""
     owner: Any = array
     while isinstance(owner, np.ndarray):
         owner = owner.base

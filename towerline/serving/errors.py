@@ -1,4 +1,4 @@
-"""What can go wrong when the export is used, each told in one line."""
+"""Errors of serving, each of one line."""
 
 import os
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ class ServingError(CommandError):
 
 
 class UnknownIdError(ServingError, LookupError):
-    """An id that the export does not hold.
+    """An id that is not in the export.
 
     Attributes:
       unknown: the id, or the (type, id) of the item.
-      closest: the known ids, or (type, id) of items, that are written most like it, the closest first.
+      closest: the known ids, or (type, id) of items, with the most similar spelling, best first.
     """
 
     exit_code: ClassVar[int] = 3
 
     def __init__(self, expected: str, unknown: Id, closest: Sequence[Id]) -> None:
-        # All that it is made of, so that it can be sent to another process.
+        # With all arguments, so that the error can be pickled.
         super().__init__(expected, unknown, closest)
         self.expected, self.unknown, self.closest = expected, unknown, closest
 
@@ -38,7 +38,7 @@ class UnknownIdError(ServingError, LookupError):
 
 
 def check_positive(name: str, value: object) -> None:
-    """Checks an argument that counts something; NumPy's whole numbers pass, True does not.
+    """Checks that an argument is a count; NumPy's integers pass, booleans do not.
 
     Raises:
       ServingError: it is no whole number of at least 1.
@@ -48,7 +48,7 @@ def check_positive(name: str, value: object) -> None:
 
 
 def folder_path(folder: object) -> Path:
-    """An argument that names a folder, as a path.
+    """Converts an argument to the path of a folder.
 
     Raises:
       ServingError: it is neither text nor a path.

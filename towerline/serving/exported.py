@@ -1,8 +1,8 @@
-"""What `export` wrote, opened: ids, vectors, what is seen, the rating model; what is open stays whole.
+"""Reads an export: ids, vectors, seen items, rating model and index.
 
-A release is mapped: it is never written again, so that its pages can be read when they are needed. A plain export,
-which DVC deletes and fills again and into which files may be copied, is read into memory, and the digest of every file
-that is read is compared with the manifest: what is open is one export, or nothing is.
+The files of a release never change and are mapped into memory. A plain export, which DVC deletes and fills again and
+into which files may be copied, is read into memory, and the digest of every file is compared with the manifest, so that
+a mixture of two exports is an error.
 """
 
 import hashlib
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 
 class Exported(NamedTuple):
-    """One model; row r of every array belongs to the id in row r, and no row is an unknown id's.
+    """One export; row r of every array belongs to the id in row r, and the unknown id has no row.
 
     Attributes:
-      version: a digest of all that the export holds, 12 hexadecimal digits.
-      temperature: that the model was trained with.
+      version: digest of the export, 12 hexadecimal digits.
+      temperature: temperature of the training loss.
       user_ids: [users] text in byte order.
       item_types, item_ids: [items] text, in byte order of (type, id).
-      titles: [items] text, null where an item has none.
+      titles: [items] text, null for an item without a title.
       user_embeddings: [users, d] float32: a unit vector, or zeros for an id without training rows, and a 1.
       item_embeddings: [items, d] float32: a unit vector, or zeros, and the item's popularity prior.
-      seen: the rows of the items that each user has, in any part of the data.
-      ratings: the rating model; None where the model was trained without the rating task.
-      item_index: finds items approximately; None where the export has none, and all search is exact.
+      seen: the rows of the items that each user interacted with, in any split of the data.
+      ratings: the rating model; None if the rating task was not trained.
+      item_index: the approximate index; None if the export has none and all search is exact.
     """
 
     version: str
@@ -58,7 +58,7 @@ class Exported(NamedTuple):
     item_index: "Index | None"
 
     def seen_by(self, users: NDArray[np.int32]) -> UserItems:
-        """The rows of the items that the given users have, row r those of users[r].
+        """The rows of the items that the given users interacted with, row r those of users[r].
 
         Raises:
           ServingError: the file is damaged.
@@ -68,7 +68,7 @@ class Exported(NamedTuple):
         return found
 
     def check_rows(self, items: NDArray[np.int32]) -> None:
-        """Checks what is read of seen.items, which is not read as a whole when a release is opened.
+        """Checks rows read from seen.items, which are not checked when a release is opened.
 
         Raises:
           ServingError: one of them is no row of an item.
@@ -80,7 +80,7 @@ class Exported(NamedTuple):
             )
 
 
-# How often the live release is looked up again where it has been removed while it was opened.
+# Number of attempts to open a live release that is replaced and removed at the same moment.
 LOOK_UPS = 20
 
 
@@ -95,7 +95,7 @@ def read(folder: Path) -> Exported:
         try:
             return _opened(folder if live is None else folder / live.live)
         except ServingError:
-            # A release may remove the one that was live before while it is opened.
+            # Another process may have made a new release and removed this one.
             if live is None or pointer.read(folder) == live:
                 raise
     raise ServingError(f"{folder}: expected a live release, found another one {LOOK_UPS} times; open it again")
@@ -123,7 +123,7 @@ def is_release(folder: Path, version: str) -> bool:
 
 
 class _Files(Protocol):
-    """Where the content of an export's files comes from."""
+    """Access to the files of an export."""
 
     def array(self, name: str) -> NDArray[Any]:
         """The array of a .npy file, read-only."""
@@ -139,7 +139,7 @@ class _Files(Protocol):
 
 
 class _Mapped:
-    """Files that are never written again: arrays and index are mapped."""
+    """Files that never change: arrays and index are mapped."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -154,14 +154,14 @@ class _Mapped:
         return _table(self._folder / name, columns)
 
     def index(self, name: str, num_items: int, dimension: int) -> "Index":
-        # Who has no index does not wait for its library.
+        # Imported only if there is an index: faiss takes long to import.
         from towerline.index.approximate import load
 
         return load(self._folder / name, num_items, dimension)
 
 
 class _Held:
-    """Files that anybody may write to: each is read whole, once, and what was read is compared with the manifest."""
+    """Files that may change: each is read once, as a whole, and its digest compared with the manifest."""
 
     def __init__(self, folder: Path, content: Manifest) -> None:
         self._folder, self._manifest = folder, content
@@ -178,7 +178,7 @@ class _Held:
         version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, by_column, dtype = read_header(file)
-        # The bytes themselves, so that a large array is not held twice.
+        # A view of the bytes, so that a large array is not held twice.
         array = np.frombuffer(content, dtype, math.prod(shape), file.tell())
         return array.reshape(shape, order="F" if by_column else "C")
 
@@ -207,7 +207,7 @@ def _opened(folder: Path) -> Exported:
         files = _Mapped(folder) if released else _Held(folder, content)
         found = _exported(files, content)
         _check_shapes(content, found)
-    # Damaged files end in whatever the libraries raise, tokenize.TokenError by a header of NumPy's for one.
+    # The libraries raise many types for damaged files, such as tokenize.TokenError for a header of NumPy's.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         mended = "release the export again" if released else "run dvc repro --force export"
@@ -240,14 +240,14 @@ def _exported(files: _Files, content: Manifest) -> Exported:
 
 
 def _table(source: Any, columns: list[str]) -> pa.Table:
-    # pyarrow.parquet.read_table() imports pandas, which takes longer than all the rest of the first answer.
+    # pyarrow.parquet.read_table() would import pandas, which takes longer than all the rest of the first answer.
     with pq.ParquetFile(source) as file:
         return file.read(columns=columns)
 
 
 def _column(table: pa.Table, name: str, nulls: bool = False) -> pa.StringArray:
     column = table[name].combine_chunks()
-    # UTF-8 is looked at here, and not when a letter of it is shown.
+    # Invalid UTF-8 is an error here, instead of when the text is used.
     column.validate(full=True)
     if not pa.types.is_string(column.type) or (column.null_count and not nulls):
         raise StageError(f"{name}: expected text in all rows, found {column.type} with {column.null_count} nulls")

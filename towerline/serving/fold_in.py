@@ -1,4 +1,4 @@
-"""A vector for somebody who was not in the training data, from the items they have."""
+"""Folds in users who were not in the training data: a vector from their items."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from towerline.ranking.blocks import in_blocks
 from towerline.ranking.user_items import UserItems
 
-# How far the step goes: chosen on the validation part of MovieTweetings and Gowalla, over users held out of training.
+# Length of the step: chosen on the validation sets of MovieTweetings and Gowalla, for users held out of training.
 STEP = 0.5
-# Arrays of one float32 a person and item that are held at once.
+# Number of [users, items] float32 arrays that are held at once.
 ARRAYS_HELD = 3
 
 
@@ -22,14 +22,14 @@ def folded_in(history: UserItems, items: NDArray[np.float32], temperature: float
     Folding in is what Sarwar et al. (2002) call adding a user without training anew.
 
     Args:
-      history: row r holds the rows of the items that person r has.
+      history: row r holds the rows of the items that user r interacted with.
       items: [items, d] float32 as exported: unit vectors or zeros, and the popularity prior.
-      temperature: that the model was trained with, above 0.
+      temperature: temperature of the training loss, above 0.
 
     Returns:
-      [people, d] float32: a unit vector and a 1; zeros and a 1 for somebody none of whose items was trained.
+      [users, d] float32: a unit vector and a 1; zeros and a 1 for a user without a trained item.
     """
-    num_people = len(history.starts) - 1
+    num_users = len(history.starts) - 1
     directions, prior = items[:, :-1], items[:, -1]
 
     def of_block(start: int, stop: int) -> NDArray[np.float32]:
@@ -43,9 +43,9 @@ def folded_in(history: UserItems, items: NDArray[np.float32], temperature: float
         known = (mean != 0).any(axis=1, keepdims=True)
         return _unit(np.where(known, mean - np.float32(STEP) * expected, np.float32(0)))
 
-    blocks = in_blocks(of_block, num_people, ARRAYS_HELD * len(items))
+    blocks = in_blocks(of_block, num_users, ARRAYS_HELD * len(items))
     vectors = np.concatenate([np.zeros((0, directions.shape[1]), np.float32), *blocks])
-    return np.concatenate([vectors, np.ones((num_people, 1), np.float32)], axis=1)
+    return np.concatenate([vectors, np.ones((num_users, 1), np.float32)], axis=1)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

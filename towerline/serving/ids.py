@@ -1,4 +1,4 @@
-"""From ids to rows and, for an id that has none, to those that are written most like it."""
+"""Rows of ids and, for an unknown id, the known ids with the most similar spelling."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -15,14 +15,14 @@ Value = TypeVar("Value")
 
 
 class Item(NamedTuple):
-    """What an item is known by: the same id under two types is two items."""
+    """Key of an item: the same id under two types is two items."""
 
     item_type: str
     item_id: str
 
 
 class Users:
-    """Rows of user ids, by binary search: nothing has to be built before the first answer."""
+    """Rows of user ids, by binary search: no table has to be built before the first answer."""
 
     def __init__(self, user_ids: pa.StringArray) -> None:
         """
@@ -32,14 +32,14 @@ class Users:
         self.user_ids = user_ids
 
     def find(self, user_ids: Sequence[str]) -> NDArray[np.int32]:
-        """[queries] int32 rows of checked ids, -1 for an id that is not there."""
+        """[queries] int32 rows of checked ids, -1 for an unknown id."""
         return np.array([self._row(user_id) for user_id in user_ids], np.int32)
 
     def rows(self, user_ids: Sequence[str]) -> NDArray[np.int32]:
         """[queries] int32 rows.
 
         Raises:
-          UnknownIdError: of the first id that is not there.
+          UnknownIdError: for the first unknown id.
         """
         rows = self.find(user_ids)
         if (rows < 0).any():
@@ -53,7 +53,7 @@ class Users:
 
 
 class Items:
-    """Rows of items, by binary search; those of one type are neighbours."""
+    """Rows of items, by binary search; the rows of a type are consecutive."""
 
     def __init__(self, item_types: pa.StringArray, item_ids: pa.StringArray) -> None:
         """
@@ -64,14 +64,14 @@ class Items:
         self.item_ids = item_ids
 
     def find(self, items: Sequence[Item]) -> NDArray[np.int32]:
-        """[queries] int32 rows, -1 for an item that is not there."""
+        """[queries] int32 rows, -1 for an unknown item."""
         return np.array([self._row(item) for item in items], np.int32)
 
     def rows(self, items: Sequence[Item]) -> NDArray[np.int32]:
         """[queries] int32 rows.
 
         Raises:
-          UnknownIdError: of the first item that is not there.
+          UnknownIdError: for the first unknown item.
         """
         rows = self.find(items)
         if (rows < 0).any():
@@ -83,7 +83,7 @@ class Items:
         """The rows of a type.
 
         Raises:
-          UnknownIdError: there is no item of this type.
+          UnknownIdError: no item has this type.
           ServingError: the type is not text.
         """
         _check_text([item_type])
@@ -102,7 +102,7 @@ class Items:
         return found
 
     def _before(self, key: tuple[str, ...]) -> int:
-        """How many items come before the (type, id)."""
+        """Number of items that are sorted before the (type, id)."""
         return bisect_left(range(len(self.item_ids)), key, key=lambda row: tuple(self._item(row)))
 
     def _item(self, row: int) -> Item:
@@ -113,7 +113,7 @@ class Items:
         return row if row < len(self.item_ids) and self._item(row) == item else -1
 
     def _closest(self, item: Item) -> list[Id]:
-        """The same id under other types, then what is written like it among the same type; else types."""
+        """The same id under other types, then similar ids of the same type; without any, similar types."""
         types = self.types()
         elsewhere = [Item(other, item.item_id) for other in types]
         found: list[Id] = [other for other in elsewhere if self._row(other) >= 0]
@@ -125,10 +125,10 @@ class Items:
 
 
 def listed_users(user_ids: Iterable[str]) -> list[str]:
-    """The ids in the order in which they come: generators and sets may be asked once, or once the same.
+    """The ids in the order of iteration; the iterable is read once.
 
     Raises:
-      ServingError: they are no ids, or one is not text.
+      ServingError: they are not iterable, or an id is not text.
     """
     ids = listed(user_ids, "user ids")
     _check_text(ids)
@@ -139,7 +139,7 @@ def listed_items(items: Iterable[tuple[str, str]]) -> list[Item]:
     """As listed_users(), of items.
 
     Raises:
-      ServingError: they are no items, or one is not a type and an id, both text.
+      ServingError: they are not iterable, or an item is not a type and an id, both text.
     """
     keys = listed(items, "items as (type, id)")
     for one in keys:
@@ -153,7 +153,7 @@ def listed(values: Iterable[Value], what: str) -> list[Value]:
     """The values as a list.
 
     Raises:
-      ServingError: there is no more than one, or text, whose letters would be taken for values.
+      ServingError: they are not iterable, or one text, which would be read letter by letter.
     """
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ServingError(f"expected a list of {what}, found {values!r}; put it into a list")
@@ -167,10 +167,10 @@ def _check_text(ids: Iterable[object]) -> None:
 
 
 def _closest(wanted: str, known: pa.StringArray) -> list[str]:
-    """The ids with the fewest letters to change (Levenshtein 1966) for their length."""
-    # Only a mistake pays for this import.
+    """The ids with the smallest normalised edit distance (Levenshtein 1966)."""
+    # Imported only for unknown ids.
     from rapidfuzz import process
     from rapidfuzz.distance import Levenshtein
 
-    found = process.extract(wanted, known.to_pylist(), scorer=Levenshtein.normalized_similarity, limit=CLOSEST)
-    return [str(one) for one, _, _ in found]
+    matches = process.extract(wanted, known.to_pylist(), scorer=Levenshtein.normalized_similarity, limit=CLOSEST)
+    return [str(match) for match, _, _ in matches]

@@ -1,4 +1,4 @@
-"""Answers as people read them, a table, and as programs do, a JSON object a line."""
+"""Output of answers: tables for people, one JSON object per line for programs."""
 
 import json
 import sys
@@ -12,24 +12,24 @@ from rich.text import Text
 from towerline.pipeline.terminal import printable
 
 HEADINGS = {"user_id": "user", "item_type": "type", "item_id": "id"}
-# Where an answer is not from the model.
-NOTES = {"popularity": "unknown user: what most users have"}
+# Shown with answers that are not from the model.
+NOTES = {"popularity": "unknown user: the most popular items"}
 
 
 def json_line(question: dict[str, object], rows: Sequence[NamedTuple]) -> None:
-    """Prints what was asked and the rows of the answer."""
+    """Prints the question and the rows of the answer."""
     print(json.dumps({**question, "answer": [row._asdict() for row in rows]}, ensure_ascii=False))
 
 
 class _Console(Console):
-    """Leaves it to errors_of_one_line() to end where nobody reads any more."""
+    """A console that leaves closed pipes to errors_of_one_line()."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
 def table(question: dict[str, object], rows: Sequence[NamedTuple]) -> None:
-    """Prints a table, as wide as the terminal at most; elsewhere as wide as it needs to be."""
+    """Prints a table, at most as wide as the terminal; not limited in width if the output is no terminal."""
     console = _Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 10_000
@@ -40,27 +40,27 @@ def table(question: dict[str, object], rows: Sequence[NamedTuple]) -> None:
         console.print("nothing to show")
         return
     columns = [name for name in rows[0]._fields if name != "source"]
-    found = Table(box=None, pad_edge=False, header_style="dim")
+    rows_shown = Table(box=None, pad_edge=False, header_style="dim")
     for name in columns:
         number = isinstance(getattr(rows[0], name), int | float)
-        found.add_column(HEADINGS.get(name, name), justify="right" if number else "left", overflow="fold")
+        rows_shown.add_column(HEADINGS.get(name, name), justify="right" if number else "left", overflow="fold")
     for row in rows:
-        found.add_row(*(Text(_text(getattr(row, name))) for name in columns))
-    console.print(found)
+        rows_shown.add_row(*(Text(_text(getattr(row, name))) for name in columns))
+    console.print(rows_shown)
 
 
 def line(text: str) -> None:
-    """Prints what was done."""
+    """Prints one line."""
     print(text)
 
 
 def note(text: str) -> None:
-    """Prints what a person should know beside an answer, to standard error."""
+    """Prints a note on an answer to standard error."""
     print(printable(text), file=sys.stderr)
 
 
 def _text(value: object) -> str:
-    """What is shown of a value."""
+    """The text of a value."""
     match value:
         case None:
             return ""

@@ -1,4 +1,4 @@
-"""The pointer of a folder of releases: a small file that names the live version, replaced by one rename.
+"""The pointer of a folder of releases: a small file that names the live version and is replaced by one rename.
 
 A file can be renamed over another on every file system, while some network disks and container volumes have no symbolic
 links.
@@ -16,17 +16,17 @@ from towerline.pipeline import formats
 from towerline.serving.errors import ServingError
 
 NAME = "live.json"
-# In front of the names of what a killed process leaves, which the next release removes.
+# Prefix of the leftovers of killed processes, which the next release removes.
 UNFINISHED = ".unfinished."
 VERSION = re.compile(r"[0-9a-f]{12}")
 
 
 class Pointer(NamedTuple):
-    """Which release is live.
+    """The live release and its predecessors.
 
     Attributes:
-      live: its version.
-      before: the versions that were live before it, the last one first.
+      live: the live version.
+      before: the versions that were live before, the latest first.
     """
 
     live: str
@@ -34,7 +34,7 @@ class Pointer(NamedTuple):
 
 
 def read(releases: Path) -> Pointer | None:
-    """Reads the pointer of a folder; None where the folder has none, and so is no folder of releases.
+    """Reads the pointer of a folder; None if it has none and therefore is no folder of releases.
 
     Raises:
       ServingError: the file is damaged, or cannot be read.
@@ -49,7 +49,7 @@ def read(releases: Path) -> Pointer | None:
     except OSError as error:
         raise ServingError(
             f"{path}: expected to read the pointer that release writes, found {error.strerror or error}; see to its "
-            "rights, or to what stands in its place"
+            "rights, or to what is in its place"
         ) from None
     except (ValueError, LookupError, TypeError):
         broken = True
@@ -61,7 +61,7 @@ def read(releases: Path) -> Pointer | None:
 
 
 def write(releases: Path, pointer: Pointer) -> None:
-    """Replaces the pointer in one step; a reader sees the one before or this one."""
+    """Replaces the pointer in one step; a reader sees the old one or the new one."""
     unfinished = new_name(releases, f"{UNFINISHED}{NAME}")
     try:
         with formats.naming(releases / NAME), unfinished.open("w", encoding="utf-8") as file:
@@ -76,12 +76,12 @@ def write(releases: Path, pointer: Pointer) -> None:
 
 
 def new_name(folder: Path, name: str) -> Path:
-    """A path that begins with a name and at which nothing stands: a leftover that cannot be removed is in no way."""
+    """An unused path that begins with a name, so that a leftover that cannot be removed does no harm."""
     return folder / f"{name}.{secrets.token_hex(8)}"
 
 
 def sync(folder: Path) -> None:
-    """Makes the names in a folder last through a power failure, where the file system can."""
+    """Flushes the names in a folder to the disk, if the file system can."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):

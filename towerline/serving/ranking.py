@@ -1,8 +1,9 @@
 """The best items for queries, with their scores: arrays in, arrays out.
 
-What is found with float32 is scored again in float64, rounded to float32, and ordered by score, equal scores by row. An
-error bound of float32 sums says whether anything else could belong to the best; if so, more is scored again. An answer
-therefore does not depend on how many queries are asked at once, on the library that multiplies, or on the processor.
+The best candidates by float32 scores are scored again in float64, rounded to float32, and ordered by score, equal
+scores by row. An error bound of float32 sums tells if another candidate could belong to the best; if so, more are
+scored again. An answer therefore depends neither on the number of queries at a time, nor on the library that
+multiplies, nor on the processor.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,11 +20,11 @@ from towerline.serving.errors import ServingError
 if TYPE_CHECKING:
     from towerline.index.approximate import Index
 
-# Who excludes more items than this is not answered by an index, which would have to find them all first.
+# Above this many exclusions exact search is used: an index would have to find all excluded items first.
 MOST_EXCLUDED = 1000
-# Arrays of one float32 a query, candidate and dimension that scoring holds at once: in float64 both, and their product.
+# Number of [queries, candidates, d] float32 arrays that scoring holds at once: both factors and the product in float64.
 ARRAYS_HELD = 6
-# How many times as many more than k are asked for where it is not certain that nothing was missed.
+# Factor by which the margin beyond k grows until it is certain that nothing was missed.
 GROWTH = 8
 
 
@@ -44,11 +45,11 @@ class Candidates(NamedTuple):
 
 
 class Best(NamedTuple):
-    """What is shown, best first.
+    """The best candidates, best first.
 
     Attributes:
-      rows: [queries, k] int32 rows in the export, -1 where fewer than k candidates are left.
-      scores: [queries, k] float32, -inf there.
+      rows: [queries, k] int32 rows in the export, -1 if fewer than k candidates are left.
+      scores: [queries, k] float32, -inf for these.
     """
 
     rows: NDArray[np.int32]
@@ -56,17 +57,17 @@ class Best(NamedTuple):
 
     @classmethod
     def nothing(cls, num_queries: int, k: int) -> "Best":
-        """Answers without a candidate."""
+        """Answers without any candidate."""
         return cls(np.full((num_queries, k), -1, np.int32), np.full((num_queries, k), -np.inf, np.float32))
 
 
 def best_items(queries: NDArray[np.float32], candidates: Candidates, excluded: UserItems, k: int) -> Best:
-    """The k candidates with the largest inner product, exactly.
+    """The k candidates with the largest scores, exactly.
 
     Args:
       queries: [queries, d] float32.
-      candidates: what may be shown.
-      excluded: row r holds the rows in the export that query r must not be shown.
+      candidates: the vectors to search.
+      excluded: row r holds the rows in the export that are excluded for query r.
       k: at least 1.
     """
     best = Best.nothing(len(queries), k)
@@ -81,7 +82,7 @@ def best_items(queries: NDArray[np.float32], candidates: Candidates, excluded: U
         positions = _float32_best(queries[left], candidates, excluded_positions.of_users(left), asked)
         answer, least = rescored(queries[left], candidates, positions, k)
         best.rows[left], best.scores[left] = answer
-        # What was not found has a float32 score of at most the least that was, and both are off by one error.
+        # All other float32 scores are at most the least of these, and both may be off by one error.
         certain = (least == -np.inf) | (least + error[left] < answer.scores[:, -1])
         left = left[~certain & (asked < len(candidates.rows))]
         margin *= GROWTH
@@ -95,7 +96,7 @@ def _float32_best(
 
     Args:
       queries, candidates, k: as in best_items().
-      excluded: row r holds the positions that query r must not be shown.
+      excluded: row r holds the positions that are excluded for query r.
     """
 
     def of_block(start: int, stop: int) -> NDArray[np.int32]:
@@ -110,13 +111,13 @@ def _float32_best(
 
 
 def longest(vectors: NDArray[np.float32]) -> float:
-    """The length of the longest of [any, d] float32 vectors, or slightly more; 0 for none."""
-    # A thousandth more than the error of this sum of squares.
+    """Length of the longest of [any, d] float32 vectors, or slightly more; 0 for none."""
+    # A thousandth exceeds the error of this sum of squares.
     return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max(initial=0))) * 1.001
 
 
 def _score_errors(queries: NDArray[np.float32], candidates: Candidates) -> NDArray[np.float64]:
-    """[queries] float64: how far the float32 score of a candidate can be from its exact one."""
+    """[queries] float64 bound on the difference between the float32 score of a candidate and the exact one."""
     length = longest(candidates.vectors) if candidates.longest is None else candidates.longest
     dimension = queries.shape[1]
     lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
@@ -130,7 +131,7 @@ def _score_errors(queries: NDArray[np.float32], candidates: Candidates) -> NDArr
 def best_of_index(
     queries: NDArray[np.float32], index: "Index", candidates: Candidates, excluded: UserItems, k: int
 ) -> Best:
-    """As best_items(), among what an approximate index finds.
+    """As best_items(), among the candidates that an approximate index finds.
 
     Args:
       queries: [queries, d] float32.
@@ -138,8 +139,8 @@ def best_of_index(
       candidates, excluded, k: as in best_items().
     """
     few = np.flatnonzero(excluded.counts() <= MOST_EXCLUDED).astype(np.int32)
-    found = _found(queries[few], index, len(candidates.rows), excluded.of_users(few), k + MARGIN)
-    # Where the lists that were looked into hold too little, and for those who exclude much: search of everything.
+    found = _rows_of_index(queries[few], index, len(candidates.rows), excluded.of_users(few), k + MARGIN)
+    # Exact search if the searched lists hold too few items, or for many exclusions.
     enough = (found >= 0).sum(axis=1) >= k
     best = Best.nothing(len(queries), k)
     others = np.setdiff1d(np.arange(len(queries), dtype=np.int32), few[enough])
@@ -151,15 +152,15 @@ def best_of_index(
     return best
 
 
-def _found(
+def _rows_of_index(
     queries: NDArray[np.float32], index: "Index", num_items: int, excluded: UserItems, wanted: int
 ) -> NDArray[np.int32]:
-    """[queries, wanted] int32 rows that the index finds beside the excluded ones, -1 for none.
+    """[queries, wanted] int32 rows that the index finds, without the excluded ones, -1 for none.
 
-    How far it looks depends on `wanted` alone, not on what others of the batch exclude.
+    The number of searched lists depends on `wanted` alone, not on the exclusions of other queries.
 
     Raises:
-      ServingError: the index finds what is no row, since its file is damaged.
+      ServingError: the index returns rows that do not exist, since its file is damaged.
     """
     width = min(num_items, wanted + int(excluded.counts().max(initial=0)))
     found = index.search(queries, width, index.probes_of(wanted))
@@ -175,34 +176,34 @@ def _found(
 
 
 def rescored(
-    queries: NDArray[np.float32], candidates: Candidates, found: NDArray[np.int32], k: int
+    queries: NDArray[np.float32], candidates: Candidates, positions: NDArray[np.int32], k: int
 ) -> tuple[Best, NDArray[np.float32]]:
-    """Returns the k best of what was found for each query, and the least score of what was found.
+    """Returns the k best of some candidates for each query, and the least score of these candidates.
 
     Args:
       queries: [queries, d] float32.
-      candidates: what may be shown.
-      found: [queries, any] int32 positions among the candidates, -1 for none.
+      candidates: the vectors to search.
+      positions: [queries, any] int32 positions among the candidates, -1 for none.
       k: at least 1.
 
     Returns:
-      The best, and [queries] float32 least scores, -inf where a -1 was among the positions.
+      The best, and [queries] float32 least scores, -inf if a position is -1.
     """
 
     def of_block(start: int, stop: int) -> tuple[Best, NDArray[np.float32]]:
-        position = np.maximum(found[start:stop], 0)
+        position = np.maximum(positions[start:stop], 0)
         scores = _scores_at(queries[start:stop], candidates, position)
-        scores[found[start:stop] < 0] = -np.inf
+        scores[positions[start:stop] < 0] = -np.inf
         best = _ordered(position, scores, k)
         rows = np.where(best.scores > -np.inf, candidates.rows[best.rows], np.int32(-1))
         return Best(rows, best.scores), scores.min(axis=1)
 
-    blocks = in_blocks(of_block, len(queries), ARRAYS_HELD * found.shape[1] * queries.shape[1])
+    blocks = in_blocks(of_block, len(queries), ARRAYS_HELD * positions.shape[1] * queries.shape[1])
     shown = Best.nothing(len(queries), k)
     if not blocks:
         return shown, np.zeros(0, np.float32)
-    shown.rows[:, : found.shape[1]] = np.concatenate([best.rows for best, _ in blocks])
-    shown.scores[:, : found.shape[1]] = np.concatenate([best.scores for best, _ in blocks])
+    shown.rows[:, : positions.shape[1]] = np.concatenate([best.rows for best, _ in blocks])
+    shown.scores[:, : positions.shape[1]] = np.concatenate([best.scores for best, _ in blocks])
     return shown, np.concatenate([least for _, least in blocks])
 
 
@@ -246,7 +247,7 @@ def _ordered(position: NDArray[np.int32], scores: NDArray[np.float32], k: int) -
 
 
 def excluding(excluded: UserItems, rows: NDArray[np.int32]) -> UserItems:
-    """The excluded rows of each query, and the same [any] int32 rows for each of them."""
+    """Adds the same [any] int32 rows to the excluded rows of each query."""
     if not len(rows):
         return excluded
     num_queries = len(excluded.starts) - 1

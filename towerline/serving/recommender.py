@@ -181,16 +181,16 @@ class Recommender:
         """As recommend_for_history(), for several histories."""
         _check_unknown(unknown, get_args(Unknown))
         checked = [listed_items(items) for items in listed(histories, "histories")]
-        found = [self.items.find(items) for items in checked]
-        answered = np.array([not len(rows) or (rows >= 0).any() for rows in found], bool)
+        all_rows = [self.items.find(items) for items in checked]
+        answered = np.array([not len(rows) or (rows >= 0).any() for rows in all_rows], bool)
         if unknown == "error":
-            # Raises where an item of a history without known ones is looked up.
+            # Raises for the first item of a history without known items.
             for items, known in zip(checked, answered, strict=True):
                 if not known:
                     self.items.rows(items)
-        rows = [of_person[of_person >= 0] for of_person, known in zip(found, answered, strict=True) if known]
-        person = np.repeat(np.arange(len(rows), dtype=np.int32), [len(of_person) for of_person in rows])
-        history = UserItems.of_pairs(person, np.concatenate([np.zeros(0, np.int32), *rows]), num_rows=len(rows))
+        rows = [of_user[of_user >= 0] for of_user, known in zip(all_rows, answered, strict=True) if known]
+        user = np.repeat(np.arange(len(rows), dtype=np.int32), [len(of_user) for of_user in rows])
+        history = UserItems.of_pairs(user, np.concatenate([np.zeros(0, np.int32), *rows]), num_rows=len(rows))
         queries = folded_in(history, self.exported.item_embeddings, self.exported.temperature)
         excluded = history if exclude_seen else None
         return self._recommended(queries, excluded, answered, k, item_type, allow, deny, unknown)
@@ -203,7 +203,7 @@ class Recommender:
           ['nobody']
         """
         ids = listed_users(user_ids)
-        return [one for one, row in zip(ids, self.users.find(ids), strict=True) if row < 0]
+        return [user_id for user_id, row in zip(ids, self.users.find(ids), strict=True) if row < 0]
 
     def unknown_items(self, items: Iterable[ItemKey]) -> list[Item]:
         """Returns the (type, id) items that are not in the export, in their order.
@@ -213,7 +213,7 @@ class Recommender:
           [Item(item_type='record', item_id='1')]
         """
         keys = listed_items(items)
-        return [one for one, row in zip(keys, self.items.find(keys), strict=True) if row < 0]
+        return [item for item, row in zip(keys, self.items.find(keys), strict=True) if row < 0]
 
     def similar_users(self, user_id: str, k: int = 10, *, unknown: Skipped = "error") -> list[SimilarUser]:
         """Returns the k most similar users, without the user; only similarities above 0.
@@ -340,12 +340,12 @@ class Recommender:
         deny: Iterable[ItemKey] | None,
         unknown: Unknown,
     ) -> list[list[Recommendation]]:
-        """Answers to the query vectors, and among them those to somebody unknown.
+        """Recommendations for the query vectors, with the answers to unknown users in their places.
 
         Args:
           queries: [known, d] float32.
-          seen: row r holds what query r must not be shown; None for nothing.
-          answered: [asked] bool, whether there is a query; known of them are True.
+          seen: row r holds the rows that are excluded for query r; None for none.
+          answered: [asked] bool, True for those with a query vector.
           k, item_type, allow, deny, unknown: as in recommend().
         """
         candidates, denied = self.candidates(item_type, allow), self._denied(deny)
@@ -357,9 +357,9 @@ class Recommender:
         return [next(answers) if known else list(other) for known in answered]
 
     def best(self, queries: NDArray[np.float32], candidates: Candidates | None, excluded: UserItems, k: int) -> Best:
-        """The k best rows for query vectors; candidates None stands for the whole catalogue."""
+        """The k best rows for query vectors; None searches all items."""
         check_positive("k", k)
-        # More columns than there are candidates would hold nothing.
+        # More columns than candidates would be empty.
         k = min(int(k), len((candidates or self._all_items).rows))
         if candidates is None and self.exported.item_index is not None:
             return best_of_index(queries, self.exported.item_index, self._all_items, excluded, k)
@@ -379,7 +379,7 @@ class Recommender:
         return longest(self.exported.user_embeddings)
 
     def candidates(self, item_type: str | None, allow: Iterable[ItemKey] | None = None) -> Candidates | None:
-        """What a type and a list of items allow; None for all."""
+        """The items of a type and of a list; None for all."""
         vectors = self.exported.item_embeddings
         of_type = range(len(vectors)) if item_type is None else self.items.of_type(item_type)
         if allow is not None:
@@ -391,7 +391,7 @@ class Recommender:
         return Candidates(vectors[of_type.start : of_type.stop], np.array(of_type, np.int32), self._longest_item)
 
     def _denied(self, deny: Iterable[ItemKey] | None) -> NDArray[np.int32]:
-        """The rows of what must not be shown; what is not there cannot be shown anyway."""
+        """Rows of the denied items; unknown ones are ignored."""
         rows = self.items.find([] if deny is None else listed_items(deny))
         return np.unique(rows[rows >= 0])
 
@@ -402,7 +402,7 @@ class Recommender:
         return np.bincount(items, minlength=len(self.exported.item_ids)).astype(np.float32)
 
     def _popular(self, candidates: Candidates | None, denied: NDArray[np.int32], k: int) -> list[Recommendation]:
-        """What most users have, in any part of the data."""
+        """The items that most users interacted with, in any split of the data."""
         rows = (candidates or self._all_items).rows
         popularity = Candidates(self._num_users_of[rows, None], rows)
         best = self.best(np.ones((1, 1), np.float32), popularity, excluding(UserItems.none(1), denied), k)
@@ -420,27 +420,27 @@ class Recommender:
         k: int,
         weights: NDArray[np.float32] | None = None,
     ) -> Best:
-        """The k nearest rows by cosine, each row's own left out; none where the cosine is not above 0.
+        """The k nearest other rows by cosine; only those with a cosine above 0.
 
         Args:
           embeddings: [any, d] float32.
-          length: that of the longest embedding or more.
-          rows: [queries] int32, -1 for an unknown one, to which nothing is near.
+          length: length of the longest embedding or more.
+          rows: [queries] int32, -1 for an unknown id, whose answer is empty.
           k: at least 1.
           weights: [any] float32 from 0 to 1, by which the cosine is multiplied, for both rows; None for 1.
         """
         taste = Candidates(embeddings[:, :-1], np.arange(len(embeddings), dtype=np.int32), length, weights)
         known = np.flatnonzero(rows >= 0)
-        # To an untrained row, which is zeros, all are equally near.
+        # All rows are equally near to an untrained row, which is zeros.
         trained = known[taste.vectors[rows[known]].any(axis=1)]
         own = UserItems(np.arange(len(trained) + 1), rows[trained])
         queries = taste.vectors[rows[trained]]
         if weights is not None:
             queries = queries * weights[rows[trained], None]
-        found = self.best(queries, taste, own, k)
-        best = Best.nothing(len(rows), found.rows.shape[1])
-        best.rows[trained] = np.where(found.scores > 0, found.rows, -1)
-        best.scores[trained] = found.scores
+        nearest = self.best(queries, taste, own, k)
+        best = Best.nothing(len(rows), nearest.rows.shape[1])
+        best.rows[trained] = np.where(nearest.scores > 0, nearest.rows, -1)
+        best.scores[trained] = nearest.scores
         return best
 
     def _recommendations(self, best: Best, source: Literal["model", "popularity"]) -> list[list[Recommendation]]:
@@ -463,16 +463,16 @@ def _of_known(
     users: NDArray[np.int32],
     items: NDArray[np.int32],
 ) -> NDArray[np.float32]:
-    """[users, items] float32 values of the rows, NaN where one of them is -1."""
+    """[users, items] float32 values of the rows, NaN for rows of -1."""
     if (users >= 0).all() and (items >= 0).all():
         return values(users, items)
-    found = np.full((len(users), len(items)), np.nan, np.float32)
-    found[np.ix_(users >= 0, items >= 0)] = values(users[users >= 0], items[items >= 0])
-    return found
+    known = np.full((len(users), len(items)), np.nan, np.float32)
+    known[np.ix_(users >= 0, items >= 0)] = values(users[users >= 0], items[items >= 0])
+    return known
 
 
 def _answers(best: Best) -> list[list[tuple[int, float]]]:
-    """Each query's rows and scores, without what is missing."""
+    """Rows and scores of each query, without those of -1."""
     return [
         [(row, score) for row, score in zip(rows, scores, strict=True) if row >= 0]
         for rows, scores in zip(best.rows.tolist(), best.scores.tolist(), strict=True)

@@ -96,7 +96,7 @@ def release(
             pointer.write(releases, now)
         removed = [version for version in superfluous if _set_aside(releases, version, warnings)]
         warnings += _remove_leftovers(releases) if removed else []
-    return "; ".join([_told(content, before, now, removed), *dict.fromkeys(warnings)])
+    return "; ".join([_summary(content, before, now, removed), *dict.fromkeys(warnings)])
 
 
 def rollback(releases: Path | str, version: str | None = None) -> str:
@@ -113,7 +113,7 @@ def rollback(releases: Path | str, version: str | None = None) -> str:
     _pointer(releases)
     with _alone(releases):
         live = _pointer(releases)
-        # Without a look into the live release, which may be damaged: rolling back is what helps then.
+        # The live release is not read: it may be damaged, and a rollback helps then.
         there = {path.name for path in _versions(releases)}
         before = [one for one in live.before if one in there and one != live.live]
         if not version and not before:
@@ -139,7 +139,7 @@ def listed(releases: Path | str) -> list[Release]:
     """
     releases = folder_path(releases)
     live = _pointer(releases)
-    found = []
+    rows = []
     for path in _ordered(releases, live):
         before = [one for one in live.before if (releases / one).is_dir() and one != live.live]
         state = "live" if path.name == live.live else "previous" if before[:1] == [path.name] else "kept"
@@ -148,10 +148,10 @@ def listed(releases: Path | str) -> list[Release]:
             content = manifest.read(path)
             manifest.check_sizes(path, content)
         except (StageError, OSError):
-            found.append(Release(path.name, f"{state} (damaged)", released, None, None, None))
+            rows.append(Release(path.name, f"{state} (damaged)", released, None, None, None))
         else:
-            found.append(Release(path.name, state, released, content.users, content.items, content.size))
-    return found
+            rows.append(Release(path.name, state, released, content.users, content.items, content.size))
+    return rows
 
 
 def _ordered(releases: Path, live: Pointer) -> list[Path]:
@@ -161,7 +161,7 @@ def _ordered(releases: Path, live: Pointer) -> list[Path]:
 
 
 def _copied(path: Path) -> float:
-    """When a release was copied, as seconds since 1970."""
+    """Time at which a release was copied, seconds since 1970."""
     written = path / layout.MANIFEST
     return (written if written.is_file() else path).stat().st_mtime
 
@@ -193,7 +193,7 @@ def _verified(folder: Path) -> str:
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    """Tells as a ServingError what the manifest objects to."""
+    """Turns the errors of the manifest into a ServingError."""
     try:
         yield
     except StageError as error:
@@ -206,12 +206,12 @@ def _source(exports: Path) -> Path:
 
 
 def _pointer(releases: Path) -> Pointer:
-    found = pointer.read(releases)
-    if found is None:
+    live = pointer.read(releases)
+    if live is None:
         raise ServingError(
             f"{releases}: expected a folder of releases, found no {pointer.NAME}; release an export to it"
         )
-    return found
+    return live
 
 
 def _check_place(source: Path, releases: Path) -> None:
@@ -230,7 +230,7 @@ def _versions(releases: Path) -> list[Path]:
 
 @contextmanager
 def _alone(releases: Path) -> Iterator[None]:
-    """Keeps other processes from releasing and rolling back; the lock goes with the process that holds it.
+    """Locks the folder against other releases and rollbacks; the lock ends with the process.
 
     Raises:
       ServingError: another process does so now, or a file cannot be read or written.
@@ -249,7 +249,7 @@ def _alone(releases: Path) -> Iterator[None]:
         ) from None
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "make room there" if full else "see to its rights, or to what stands in its place"
+        advice = "make room there" if full else "see to its rights, or to what is in its place"
         raise ServingError(
             f"{error.filename}: expected to read or write it, found {error.strerror or error}; {advice}, and run it "
             "again; the live release is as it was"
@@ -257,7 +257,7 @@ def _alone(releases: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(releases: Path) -> list[str]:
-    """Removes what ended or killed processes left, and returns a warning for each thing that cannot be removed."""
+    """Removes the leftovers of other processes, and returns a warning for each that cannot be removed."""
     warnings = []
     for path in sorted(releases.iterdir()):
         if path.name.startswith((pointer.UNFINISHED, _REMOVED)):
@@ -273,7 +273,7 @@ def _warning(path: Path, error: OSError) -> str:
 
 
 def _check_kept(releases: Path, version: str) -> None:
-    """Compares the digests of a release that is there.
+    """Compares the digests of an existing release.
 
     Raises:
       ServingError: it is damaged.
@@ -303,19 +303,21 @@ def _copy(source: Path, content: Manifest, releases: Path, progressed: Callable[
         _copy_file(source / text, unfinished / text, File(size, digest), lambda size: None)
         with _one_line():
             if manifest.read(unfinished) != content:
-                raise StageError(f"{source}: expected an export that stays as it is, found another now; run it again")
+                raise StageError(
+                    f"{source}: expected one export, found that it was replaced while it was copied; run it again"
+                )
         for path in sorted(path for path in unfinished.rglob("*") if path.is_dir()):
             pointer.sync(path)
         pointer.sync(unfinished)
         unfinished.rename(releases / content.version)
         pointer.sync(releases)
     finally:
-        # What a killed process leaves is removed by the next release.
+        # The next release removes the leftovers of a killed process.
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _copy_file(source: Path, target: Path, expected: File, progressed: Callable[[int], object]) -> None:
-    """Copies the bytes, never a link to a file that may be written again, and compares their digest."""
+    """Copies a file, not a link to one that may be written again, and compares the digest."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with formats.naming(target), target.open("wb") as written, source.open("rb") as read:
@@ -344,12 +346,12 @@ def _moved(before: Pointer | None, version: str) -> Pointer:
 
 
 def _superfluous(releases: Path, live: Pointer, keep: int) -> list[str]:
-    """The versions behind the first `keep`."""
+    """The versions after the first `keep`."""
     return sorted(path.name for path in _ordered(releases, live)[keep:])
 
 
 def _set_aside(releases: Path, version: str, warnings: list[str]) -> bool:
-    """Renames a release to a leftover: whoever opens it finds all of it or nothing."""
+    """Renames a release to a leftover, so that it is opened whole or not at all."""
     try:
         (releases / version).rename(pointer.new_name(releases, f"{_REMOVED}{version}"))
     except OSError as error:
@@ -358,7 +360,7 @@ def _set_aside(releases: Path, version: str, warnings: list[str]) -> bool:
     return True
 
 
-def _told(content: Manifest, before: Pointer | None, now: Pointer, removed: list[str]) -> str:
+def _summary(content: Manifest, before: Pointer | None, now: Pointer, removed: list[str]) -> str:
     what = f"{content.version} is live with {content.users:,} users and {content.items:,} items"
     if before is not None and before.live == now.live:
         what = f"{content.version} is live already"

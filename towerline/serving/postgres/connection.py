@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL: no password in its description, and one line for whatever goes wrong."""
+"""A connection to PostgreSQL: no password in its description, and errors of one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +22,7 @@ _ADVICE: dict[type[psycopg.Error], str] = {
     errors.DiskFull: "free or add space (for shared memory in a container: --shm-size) and run it again",
     errors.OutOfMemory: "lower maintenance_work_mem and run it again",
     errors.QueryCanceled: "find out who cancelled it, or raise the role's statement_timeout, and run it again",
-    errors.DuplicateTable: "drop what stands in the way, or choose another name",
+    errors.DuplicateTable: "drop the table of that name, or choose another name",
     errors.DependentObjectsStillExist: "let them read the view instead of a version's table, and run it again",
     errors.ReadOnlySqlTransaction: "publish to the primary server, as a role that may write",
     errors.UndefinedColumn: "a table of that name is not Towerline's: choose another schema",
@@ -33,7 +33,7 @@ _ADVICE: dict[type[psycopg.Error], str] = {
 
 @contextmanager
 def connected(dsn: str | None) -> Iterator[Connection[TupleRow]]:
-    """A connection that is closed after the block; what the database objects to inside the block is a ServingError.
+    """A connection that is closed after the block; errors of the database in the block become a ServingError.
 
     Args:
       dsn: a connection string of libpq without a password; None or "" for what the environment says (PGHOST, PGSERVICE
@@ -52,7 +52,7 @@ def connected(dsn: str | None) -> Iterator[Connection[TupleRow]]:
             f"expected a connection to PostgreSQL, found {reason}; check the connection string, PGHOST, PGUSER, "
             "PGDATABASE and that the server runs"
         ) from None
-    # What is read under the lock has to be what the one who held it before has committed.
+    # Reads under the lock have to see what its previous holder committed.
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     with connection:
         try:
@@ -63,7 +63,7 @@ def connected(dsn: str | None) -> Iterator[Connection[TupleRow]]:
 
 def _check(dsn: str) -> None:
     # libpq takes what it cannot read of a URI for a host or a database, and its messages repeat that: none is shown.
-    # What stands behind the ? is libpq's to judge.
+    # libpq judges the parameters after the ?.
     in_uri = dsn.partition("://")[2].partition("?")[0].rpartition("@")[0].partition(":")[2]
     try:
         options = psycopg.pq.Conninfo.parse(dsn.encode())
@@ -87,7 +87,7 @@ def _one_line(text: str) -> str:
 
 
 def _line(connection: Connection[TupleRow], error: psycopg.Error) -> str:
-    """What was refused, where, and what to do."""
+    """One line with the database's message, its place, and advice."""
     said = error.diag.message_primary or str(error)
     detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
     advice = next((text for kind, text in _ADVICE.items() if isinstance(error, kind)), "nothing was changed")
@@ -100,14 +100,13 @@ def _line(connection: Connection[TupleRow], error: psycopg.Error) -> str:
 
 
 def use_pgvector(connection: Connection[TupleRow]) -> None:
-    """Makes `vector` known to this transaction and its connection, wherever the extension is, creating it where it can.
+    """Registers the type vector in this transaction and its connection; creates the extension if it is missing.
 
     Raises:
       ServingError: the extension is missing and cannot be created, is too old, or may not be used.
     """
     database, role = connection.info.dbname, connection.info.user
-    found = _find_pgvector(connection) or _create_pgvector(connection)
-    schema, version, usable = found[0]
+    schema, version, usable = (_find_pgvector(connection) or _create_pgvector(connection))[0]
     if tuple(int(number) for number in version.split(".")[:2]) < OLDEST_PGVECTOR:
         wanted = ".".join(map(str, OLDEST_PGVECTOR))
         raise ServingError(
@@ -124,7 +123,7 @@ def use_pgvector(connection: Connection[TupleRow]) -> None:
 
 
 def _find_pgvector(connection: Connection[TupleRow]) -> list[tuple[str, str, bool]]:
-    """Schema, version, and whether the role may use the schema; nothing where the extension is missing."""
+    """Schema, version and, as a boolean, the role's right to use the schema; empty if the extension is missing."""
     return connection.execute(
         """
         SELECT nspname, extversion, has_schema_privilege(extnamespace, 'USAGE')
@@ -152,7 +151,7 @@ def _create_pgvector(connection: Connection[TupleRow]) -> list[tuple[str, str, b
 
 
 def notice_lost_clients(connection: Connection[TupleRow]) -> None:
-    """Asks the server to end this transaction soon after the client is gone, even while it builds an index."""
-    # Servers on some systems cannot.
+    """Has the server end this transaction soon after the client is gone, even while it builds an index."""
+    # Not all systems support it.
     with suppress(psycopg.Error), connection.transaction():
         connection.execute("SET LOCAL client_connection_check_interval TO '1s'")

@@ -1,4 +1,4 @@
-"""The tables of one version: made, filled over COPY in blocks of rows, indexed."""
+"""Creates the tables of one version, fills them with COPY in blocks of rows, and indexes them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
@@ -15,7 +15,7 @@ from towerline.serving.errors import ServingError
 from towerline.serving.exported import Exported
 from towerline.serving.postgres.names import Names
 
-# The most that pgvector's HNSW index takes of the type vector.
+# The limit of pgvector's HNSW index for the type vector.
 MAX_DIMENSION = 2000
 BLOCK_ROWS = 8192
 
@@ -45,7 +45,7 @@ _Rows = list[tuple[Any, ...]]
 
 
 def check(exported: Exported) -> None:
-    """Looks at what PostgreSQL would refuse before anything is sent.
+    """Checks for content that PostgreSQL would refuse, before anything is sent.
 
     Raises:
       ServingError: vectors are too long for an index, or a text holds a NUL character.
@@ -73,7 +73,7 @@ def _check_text(name: str, column: pa.StringArray) -> None:
 def create_tables(
     connection: Connection[TupleRow], names: Names, exported: Exported, progressed: Callable[[int], object]
 ) -> None:
-    """Makes, fills and indexes the tables of a version.
+    """Creates, fills and indexes the tables of a version.
 
     Args:
       connection: within a transaction, pgvector in its search path.
@@ -127,13 +127,13 @@ def _copy(
     blocks: Iterator[_Rows],
     progressed: Callable[[int], object],
 ) -> None:
-    # Frozen rows are seen by transactions that began before this one ends, too: else they would find an empty table
-    # behind the new view.
+    # Frozen rows are visible to transactions that began before this one ends, too: otherwise these would see an empty
+    # table in the new view.
     statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary, FREEZE)").format(table)
     with connection.cursor().copy(statement) as copy:
         copy.set_types(types)
         for block in blocks:
-            # psycopg's own loop in C encodes rows faster than the server takes them.
+            # psycopg encodes rows in C, faster than the server takes them.
             for row in block:
                 copy.write_row(row)
             progressed(len(block))

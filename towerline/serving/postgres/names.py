@@ -1,4 +1,4 @@
-"""Names in the database: two views that applications read, the tables behind them, a list of models."""
+"""Names in the database: two views that applications read, their tables, and a list of models."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from psycopg import sql
 from towerline.serving.errors import ServingError
 
 MODELS = "models"
-# PostgreSQL cuts off silently what is longer.
+# PostgreSQL truncates longer names silently.
 NAME_BYTES = 63
 _SUFFIX_BYTES = len("_0123456789ab")
 
 
 @dataclass(frozen=True)
 class Names:
-    """The schema and the views in it, any text that PostgreSQL takes for a name.
+    """Names of the schema and of the views in it.
 
     Raises:
       ServingError: a name is empty, too long, or taken by another of them.
@@ -44,7 +44,7 @@ class Names:
         return sql.Identifier(self.schema, name)
 
     def table(self, view: str, version: str) -> sql.Identifier:
-        """The table that holds a version of what a view shows, quoted."""
+        """The table of a version of a view, quoted."""
         return self.within(f"{view}_{version}")
 
 

@@ -1,7 +1,7 @@
-"""An export -> tables in PostgreSQL, the version before kept beside it: all or nothing, readers see one or the other.
+"""Publishes an export to tables in PostgreSQL in one transaction; the previous version is kept.
 
-Readers use two views. A transaction that has read one of them holds a lock that a swap waits for, so that it finds the
-same model in the other.
+Readers use two views. A transaction that has read one of them holds a lock that a swap waits for, so that it reads the
+same version from the other.
 """
 
 import hashlib
@@ -19,19 +19,19 @@ from towerline.serving.postgres import copying
 from towerline.serving.postgres.connection import connected, notice_lost_clients, use_pgvector
 from towerline.serving.postgres.names import MODELS, Names
 
-# Seconds. A swap that waits makes new readers wait behind it; it gives way well before the server's deadlock_timeout of
-# a second, so that it is never a reader that is ended.
+# Seconds. New readers wait for a swap that waits; it gives up well before the server's deadlock_timeout of a second, so
+# that the server never ends a reader.
 SWAP_WAIT = 0.3
 SWAP_PAUSE = 2.0
 SWAP_PATIENCE = 300.0
 
 
 class Versions(NamedTuple):
-    """What the views show, and what they showed before; None where there is none.
+    """The live version and the previous one; None for none.
 
     Attributes:
       live, previous: the versions.
-      shown: whether both views are there; somebody may have dropped one.
+      shown: True if both views exist; one may have been dropped.
     """
 
     live: str | None
@@ -116,10 +116,10 @@ def _lock(connection: Connection[TupleRow], names: Names) -> None:
 
 
 def _versions(connection: Connection[TupleRow], names: Names) -> Versions:
-    """What was published under these names.
+    """The versions that were published under these names.
 
     Raises:
-      ServingError: a name is taken by something else.
+      ServingError: a name is in use by another relation.
     """
     found = {
         name
@@ -143,14 +143,14 @@ def _versions(connection: Connection[TupleRow], names: Names) -> Versions:
 
 
 def _lost_states(connection: Connection[TupleRow], names: Names, shown: set[str], of_others: bool) -> dict[str, str]:
-    """Finds the versions behind views whose list of models is lost, and lists them again.
+    """Restores the list of models, which was lost, from the views and tables.
 
     Args:
-      shown: which of the views are there.
-      of_others: whether one of the views is listed together with another one.
+      shown: the views that exist.
+      of_others: True if one of the views is listed together with another one.
 
     Raises:
-      ServingError: a name is taken by something else than a view of ours.
+      ServingError: a name is in use by another relation.
     """
     tables = _tables_of_views(connection, names)
     there = _versions_with_tables(connection, names)
@@ -188,7 +188,7 @@ def _tables_of_views(connection: Connection[TupleRow], names: Names) -> dict[str
 
 
 def _versions_with_tables(connection: Connection[TupleRow], names: Names) -> list[str]:
-    """The versions of which both tables are there, in the order of their making."""
+    """The versions of which both tables exist, in the order of their creation."""
     rows = connection.execute(
         "SELECT right(u.relname, 12) "
         "FROM pg_catalog.pg_class u JOIN pg_catalog.pg_namespace n ON n.oid = u.relnamespace "
@@ -241,7 +241,7 @@ def _create_schema(connection: Connection[TupleRow], names: Names) -> None:
 def _note(
     connection: Connection[TupleRow], names: Names, version: str, dimension: int, users: int, items: int, state: str
 ) -> None:
-    """Writes down a version whose tables are there."""
+    """Lists a version whose tables exist."""
     connection.execute(
         sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, %s, clock_timestamp(), %s, %s, %s)").format(names.within(MODELS)),
         [names.users, names.items, version, state, dimension, users, items],
@@ -274,11 +274,11 @@ def _swap(connection: Connection[TupleRow], names: Names, versions: Versions, su
 
 
 def _replace_views(connection: Connection[TupleRow], names: Names, versions: Versions) -> None:
-    # Both at once: a reader that gets hold of one in between, and wants the other, would have to be waited out.
+    # Both at once: the swap would have to wait for a reader that locked one in between and wants the other.
     views = sql.SQL(", ").join(names.within(view) for view in (names.users, names.items))
     with suppress(errors.UndefinedTable), connection.transaction():
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(views))
-    # A view's column cannot change its type, but the dimension can: it is left out of the type.
+    # A view's column cannot change its type, which therefore has no dimension.
     shown: tuple[tuple[str, sql.SQL], ...] = (
         (names.users, sql.SQL("user_id, embedding::vector AS embedding, seen, model_version, taste::vector AS taste")),
         (
