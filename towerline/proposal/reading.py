@@ -1,19 +1,17 @@
 """Dialect and column statistics of a raw file, by DuckDB's CSV sniffer and its readers."""
 
-import codecs
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 
 from towerline.pipeline.errors import StageError
+from towerline.proposal.encodings import BLOCK_CHARACTERS, decoded, encoding_of
 from towerline.raw.files import RawFile, errors_of, identified
 from towerline.raw.names import USUAL_NAMES, rank
 from towerline.raw.values import DECIMAL_COMMA, ISO_8601, NUMBER
 
-BLOCK_CHARACTERS = 1 << 20
 # DuckDB's sniffer tries comma, semicolon, tab and bar. With a colon the file `1::2::3` has an empty column between two.
 OTHER_DELIMITERS = (":", " ")
 # Different values are counted up to this number of rows, and estimated (HyperLogLog) beyond.
@@ -126,8 +124,8 @@ def _parquet_table(connection: duckdb.DuckDBPyConnection, file: RawFile, folder:
 
 
 def _text_table(connection: duckdb.DuckDBPyConnection, file: RawFile, folder: Path) -> RawTable:
-    encoding, doubts = _encoding(file)
-    text = _decoded(file, encoding, folder)
+    encoding, doubts = encoding_of(file)
+    text = decoded(file, encoding, folder)
     sniffed = _sniffed(connection, text)
     delimiter, width = str(sniffed["Delimiter"]), len(sniffed["Columns"])
     quote = _quote(sniffed, text)
@@ -171,54 +169,6 @@ def _is_header(first: Sequence[str], sniffed: bool, rows: duckdb.DuckDBPyRelatio
         if _count(same) > 1:
             return False
     return True
-
-
-def _encoding(file: RawFile) -> tuple[str, tuple[str, ...]]:
-    """The encoding of a text file, and doubts about it."""
-    with file.open() as opened:
-        start = opened.read(4096)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16", ()
-    if start.count(0) > len(start) // 4:
-        return ("utf-16-le" if start[1::2].count(0) > start[::2].count(0) else "utf-16-be"), ()
-    bad, good = _utf8_letters(file)
-    if not bad:
-        return "utf-8", ()
-    if good > bad:
-        return "utf-8", (f"encoding: {bad:,} places are not valid utf-8; rows with ids there are refused",)
-    encoding = "cp1252" if _decodes(file, "cp1252") else "latin-1"
-    return encoding, (f"encoding: not valid utf-8, so {encoding} (Western European) is a guess; look at the letters",)
-
-
-def _utf8_letters(file: RawFile) -> tuple[int, int]:
-    """Numbers of places that are not valid UTF-8, and of valid letters beyond ASCII."""
-    bad = good = 0
-    for text in _texts(file, "utf-8"):
-        if not text.isascii():
-            invalid = text.count("\ufffd")
-            bad += invalid
-            good += sum(not letter.isascii() for letter in text) - invalid
-    return bad, good
-
-
-def _decodes(file: RawFile, encoding: str) -> bool:
-    return not any("\ufffd" in text for text in _texts(file, encoding))
-
-
-def _texts(file: RawFile, encoding: str) -> Iterator[str]:
-    """The text of a file in blocks, with line feeds at the ends of lines."""
-    with file.open() as opened, io.TextIOWrapper(opened, encoding, errors="replace") as text:
-        while block := text.read(BLOCK_CHARACTERS):
-            yield block
-
-
-def _decoded(file: RawFile, encoding: str, folder: Path) -> Path:
-    """The path of the file as uncompressed UTF-8; a copy, since DuckDB reads few encodings."""
-    into = folder / "decoded.csv"
-    with into.open("w", encoding="utf-8", newline="") as copy:
-        for number, text in enumerate(_texts(file, encoding)):
-            copy.write(text.removeprefix("\ufeff") if number == 0 else text)
-    return into
 
 
 def _sniffed(connection: duckdb.DuckDBPyConnection, text: Path) -> dict[str, Any]:
