@@ -96,7 +96,7 @@ def save(models: Mapping[str, Any], trials: list[Trial]) -> None:
     with formats.replacing(BASELINES) as folder:
         folder.mkdir()
         for name, model in models.items():
-            arrays = model._asdict() if isinstance(model, RatingModel) else arrays_of(model)
+            arrays = model.arrays() if isinstance(model, RatingModel) else arrays_of(model)
             formats.write_arrays(folder / f"{name}.npz", arrays)
     rows = [["" if value is None else value for value in trial] for trial in trials]
     formats.write_csv(BASELINES_TABLE, Trial._fields, rows)
