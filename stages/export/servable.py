@@ -16,10 +16,10 @@ from towerline.towers import tf
 
 _FINGERPRINT = "fingerprint.pb"
 
-# The score where fewer than k items are left, behind which there is no id: infinity is no number in JSON.
+# The score of missing items if fewer than k are left: JSON has no infinity.
 NO_SCORE = np.finfo(np.float32).min
 
-# What a signature takes where a request leaves it out, one row for all; TensorFlow Serving reads them from the model.
+# Defaults of the inputs, one row for all users; TensorFlow Serving reads them from the model.
 _K = tf.constant([10], tf.int32)
 _ANY_TYPE = tf.constant([""])
 _NOTHING = tf.constant([[]], tf.string, shape=[1, 0])
@@ -95,7 +95,7 @@ class Retrieval(tf.Module):
         user = self.user_index.lookup(user_id)
         query = tf.gather(self.queries, user)
         scores = self._shown_scores(query, item_type, excluded_item_type, excluded_item_id)
-        # Column 0, the unknown item, is none to be shown.
+        # Column 0, the unknown item, is never recommended.
         columns = tf.shape(scores)[1]
         k = tf.broadcast_to(tf.clip_by_value(k, 0, columns - 1), tf.shape(user))
         width = tf.reduce_max(tf.concat([k, [0]], axis=0))
@@ -112,7 +112,7 @@ class Retrieval(tf.Module):
     def _shown_scores(
         self, query: tf.Tensor, item_type: tf.Tensor, excluded_item_type: tf.Tensor, excluded_item_id: tf.Tensor
     ) -> tf.Tensor:
-        """[n, items] float32 scores, -inf for what must not be shown."""
+        """[n, items] float32 scores, -inf for excluded items."""
         scores = tf.matmul(query, self.candidates, transpose_b=True)
         rows = tf.shape(query)[0]
         wanted = self.type_index.lookup(item_type)[:, None]
@@ -182,7 +182,7 @@ class Retrieval(tf.Module):
 
 @contextmanager
 def _temporary_files_beside(path: Path) -> Iterator[None]:
-    """Keeps AutoGraph's temporary files beside a path: a killed run leaves none in the system's temporary folder."""
+    """Keeps AutoGraph's temporary files next to a path: a killed run leaves none in the system's temporary folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix=".unfinished.", dir=path.parent) as folder:
@@ -194,12 +194,12 @@ def _temporary_files_beside(path: Path) -> Iterator[None]:
 
 
 def _item_key(item_type: tf.Tensor, item_id: tf.Tensor) -> tf.Tensor:
-    """Type and id as one text; the type's length in front tells where it ends, whatever the two hold."""
+    """Type and id as one text, unambiguous because it begins with the length of the type."""
     return tf.strings.join([tf.strings.as_string(tf.strings.length(item_type)), ":", item_type, item_id])
 
 
 def _index_table(keys: tf.Tensor, name: str) -> Any:
-    """A table from a key to its index from 1, 0 for a key it does not have."""
+    """A table from a key to its index from 1, 0 for unknown keys."""
     index = tf.range(1, tf.size(keys) + 1, dtype=tf.int32)
     initializer = tf.lookup.KeyValueTensorInitializer(keys, index)
     return tf.lookup.StaticHashTable(initializer, default_value=0, name=name)
@@ -216,7 +216,7 @@ def _masked(scores: tf.Tensor, excluded: tf.Tensor) -> tf.Tensor:
 def _rescored(
     query: tf.Tensor, candidates: tf.Tensor, found: tf.Tensor, item: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Scores summed in float64, and the items in their order, equal ones by index; the rest is 0 with -inf.
+    """Scores summed in float64, and items ordered by score, equal ones by index; missing items are 0 with -inf.
 
     Float32 sums differ in their last bits between libraries and batches; these do not.
 

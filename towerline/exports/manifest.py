@@ -1,6 +1,6 @@
-"""The manifest of an export: what it holds, and the name, size and digest of each of its files.
+"""The manifest of an export: its sizes, and the name, size and digest of each of its files.
 
-It is written last. Its version is a digest of all else in it, and so of every byte of the other files.
+It is written last. Its version is a digest of the rest of the manifest, and thereby of every byte of the other files.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ class File(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What an export holds.
+    """Content of an export.
 
     Attributes:
-      version: VERSION_DIGITS hexadecimal digits that stand for everything below.
-      users, items: how many of them.
-      dimension: of the vectors, the popularity prior's included.
-      temperature: that the model was trained with.
-      files: the files by their names within the folder, the manifest's own left out.
+      version: digest of everything below, VERSION_DIGITS hexadecimal digits.
+      users, items: number of users and of items.
+      dimension: of the vectors, the popularity prior included.
+      temperature: temperature of the training loss.
+      files: name within the folder -> file, without the manifest.
     """
 
     version: str
