@@ -393,7 +393,7 @@ def test_the_summary_has_the_lead_on_the_best_baseline_and_few_numbers() -> None
         "ndcg@10": 0.5,
         "coverage@10": 0.25,
         "rmse": 1.5,
-        "lead": {"ndcg@10": 0.125, "p": 0.25},
+        "lead": {"ndcg@10": 0.125, "p": 1.0},
         "random": {"recall@10": 0.0, "ndcg@10": 0.0, "coverage@10": 0.0},
         "ease": {"recall@10": 0.375, "ndcg@10": 0.375, "coverage@10": 0.1875},
         "ials": {"recall@10": 0.25, "ndcg@10": 0.25, "coverage@10": 0.125},

@@ -368,7 +368,8 @@ def test_early_stopping_goes_back_to_the_best_epoch() -> None:
 
 def test_a_full_disk_ends_the_saved_model_in_one_line(tmp_path: Path) -> None:
     ids = np.array([f"{number}" for number in range(9_999)], object)
-    retrieval = Retrieval(Towers(len(ids), len(ids), 64), Vocabularies(ids, ids, ids))
+    vectors = np.zeros((len(ids) + 1, 64), np.float32)
+    retrieval = Retrieval(Embeddings(vectors, vectors), Vocabularies(ids, ids, ids))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     # No file may grow beyond this, which is as good as a disk without room.
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))

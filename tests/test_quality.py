@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import commit_all, copy_project, dataset, run, set_params
 
 MOVIELENS = {
+    "ingest.items": None,
     "ingest.delimiter": "\t",
     "ingest.columns.user_id": "user_id:token",
     "ingest.columns.item_id": "item_id:token",

@@ -368,7 +368,7 @@ def test_neighbours_are_others_that_were_trained() -> None:
     vectors = np.array([[0, 0], [1, 0], [0.8, 0.6], [0, 0], [-1, 0]], np.float32)
     near = selection.nearest(vectors, np.array([1, 4], np.int32), 3)
     assert near.ids.tolist() == [[2, 4, 0], [2, 1, 0]]
-    np.testing.assert_allclose(near.cosine, [[0.8, -1, 0], [-0.8, -1, 0]], rtol=1e-6)
+    np.testing.assert_allclose(near.similarity, [[0.8, -1, 0], [-0.8, -1, 0]], rtol=1e-6)
 
 
 NAN = float("nan")

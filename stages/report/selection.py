@@ -11,15 +11,15 @@ from towerline.ranking.user_items import UserItems
 
 
 class Neighbours(NamedTuple):
-    """The nearest of some ids, by cosine.
+    """The nearest of some ids, by inner product.
 
     Attributes:
       ids: [queries, count] int32, nearest first, 0 where there are no more.
-      cosine: [queries, count] float32, 0 where ids is.
+      similarity: [queries, count] float32 inner products; 0 where ids is 0.
     """
 
     ids: NDArray[np.int32]
-    cosine: NDArray[np.float32]
+    similarity: NDArray[np.float32]
 
 
 def taste(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -91,15 +91,15 @@ def nearest(vectors: NDArray[np.float32], ids: NDArray[np.int32], count: int) ->
     """The nearest trained ids of some, themselves left out.
 
     Args:
-      vectors: [num_ids + 1, d] from taste().
+      vectors: [num_ids + 1, d], unit vectors from taste() or shrunk ones.
       ids: [ids] int32.
       count: how many neighbours each.
     """
     known = np.flatnonzero(trained(vectors)).astype(np.int32)
     itself = UserItems.of_pairs(np.arange(len(ids), dtype=np.int32), ids, num_rows=len(ids))
     index = rank_items(Embeddings(vectors, vectors), ids, itself, count, known)
-    cosine = np.einsum("id,ind->in", vectors[ids], vectors[index])
-    return Neighbours(index, np.where(index > 0, cosine, 0).astype(np.float32))
+    similarity = np.einsum("id,ind->in", vectors[ids], vectors[index])
+    return Neighbours(index, np.where(index > 0, similarity, 0).astype(np.float32))
 
 
 def apart(places: NDArray[np.float64], count: int) -> list[int]:

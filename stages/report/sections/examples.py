@@ -8,6 +8,7 @@ from stages.report.blocks import Block, Card, Choice, Entry, Note, Section
 from stages.report.inputs import Inputs
 from stages.report.wording import count, counted, decimal, model_label
 from towerline.ranking.scorers import Embeddings, scorer_of
+from towerline.ranking.similarity import evidence
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 
@@ -51,7 +52,8 @@ def section(data: Inputs) -> Section:
     if users:
         text = (
             f"{counted(len(users), 'user')} in even steps of activity, chosen by a rule among those with test items. "
-            "A tick marks a test item. Similar users need not share an item: their items may be similar."
+            "A tick marks a test item. The similarity of users is the cosine of their vectors, shrunk for users with "
+            "few items; similar users need not share an item, since their items may be similar."
         )
         blocks += [Note(text), Choice("users", "User", [(f"{card.name} ({card.detail})", card) for card in users])]
     if items:
@@ -70,7 +72,8 @@ def user_cards(examples: Examples) -> list[Card]:
     model = Embeddings(data.user_embeddings, data.item_embeddings)
     ranked = rank_items(model, users, examples.seen.of_users(users), data.cutoff())
     other, ranked_by_other = _of_baseline(examples, users)
-    near = selection.nearest(examples.user_taste, users, NEIGHBOURS)
+    weighted = examples.user_taste * evidence(examples.seen.counts())[:, None]
+    near = selection.nearest(weighted, users, NEIGHBOURS)
     cards = []
     for row, (user, name) in enumerate(zip(users, data.user_labels(users), strict=True)):
         shown, known = ranked[row][ranked[row] > 0], examples.seen.of_users(users[row : row + 1]).items
@@ -86,7 +89,7 @@ def user_cards(examples: Examples) -> list[Card]:
                 (f"By {other}", _recommended(examples, items[items > 0], test), 0)
                 for items in ranked_by_other[row : row + 1]
             ],
-            ("Similar users", _similar_users(examples, known, near.ids[row], near.cosine[row]), 0),
+            ("Similar users", _similar_users(examples, known, near.ids[row], near.similarity[row]), 0),
         ]
         cards.append(Card(name, detail, lists))
     return cards
@@ -130,13 +133,13 @@ def _recommended(examples: Examples, items: NDArray[np.int32], test: NDArray[np.
 
 
 def _similar_users(
-    examples: Examples, known: NDArray[np.int32], users: NDArray[np.int32], cosine: NDArray[np.float32]
+    examples: Examples, known: NDArray[np.int32], users: NDArray[np.int32], similarity: NDArray[np.float32]
 ) -> list[Entry]:
     users = users[users > 0]
     shared = [int(np.isin(examples.seen.of_users(users[at : at + 1]).items, known).sum()) for at in range(len(users))]
     return [
         Entry(name, f"shares {counted(number, 'item')}, {decimal(float(value), 2)}")
-        for name, number, value in zip(examples.data.user_labels(users), shared, cosine, strict=False)
+        for name, number, value in zip(examples.data.user_labels(users), shared, similarity, strict=False)
     ]
 
 
@@ -154,7 +157,7 @@ def item_cards(examples: Examples) -> list[Card]:
         entries = [
             Entry(label, ", ".join(filter(None, [of, decimal(float(value), 2)])))
             for label, of, value in zip(
-                data.items.labels(index), examples.details(index), near.cosine[row], strict=False
+                data.items.labels(index), examples.details(index), near.similarity[row], strict=False
             )
         ]
         rows = counted(int(examples.popularity[items[row]]), "training row")

@@ -11,8 +11,11 @@ from stages.report.wording import counted
 CURVES: dict[str, tuple[str, str, bool | None]] = {
     "validation_ndcg": ("NDCG on the validation set", "Ranking of rows that were not trained on.", False),
     "validation_rmse": ("RMSE on the validation set", "Error of predicted ratings of rows not trained on.", True),
-    # The losses of two epochs are comparable at equal temperatures only.
-    "retrieval_loss": ("Retrieval loss", "Mean loss of the retrieval task at the temperature of the epoch.", None),
+    "retrieval_loss": (
+        "Retrieval loss",
+        "Mean loss of the retrieval task on the same batches, at one temperature.",
+        True,
+    ),
     "rating_loss": ("Rating loss", "Mean loss of the rating task on the training set.", True),
     "temperature": ("Temperature", "The divisor of the cosines in the softmax.", None),
     "popularity_prior": ("Popularity prior", "The weight of an item's log popularity in its score.", None),
