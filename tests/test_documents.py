@@ -18,6 +18,8 @@ import towerline
 from tests.conftest import DOCUMENTS, README, Server, blocks, commit_all, copy_project, run
 from towerline.serving.postgres.queries import QueryName, query
 
+pytestmark = pytest.mark.pipeline
+
 K = 10
 
 

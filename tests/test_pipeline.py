@@ -32,6 +32,8 @@ from tests.conftest import (
     write_rows,
 )
 
+pytestmark = pytest.mark.pipeline
+
 INGEST = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "map", "report", "export"]
 SPLIT = ["split", "train", "baselines", "evaluate", "map", "report", "export"]
 TRAIN = ["train", "evaluate", "map", "report", "export"]

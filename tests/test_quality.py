@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import commit_all, copy_project, dataset, run, set_params
 
+pytestmark = pytest.mark.pipeline
+
 MOVIELENS = {
     "ingest.items": None,
     "ingest.delimiter": "\t",
