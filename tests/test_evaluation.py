@@ -18,10 +18,8 @@ from stages.evaluate.data import Data
 from stages.evaluate.evaluation import (
     ALL,
     COLD_USERS,
-    EVERYTHING,
     ITEM_TYPE,
     OVERALL,
-    WITHIN_TYPE,
     Evaluation,
     Slice,
     activity_groups,
@@ -35,7 +33,16 @@ from stages.evaluate.summary import Summary
 from stages.evaluate.tables import Tables
 from stages.evaluate.uncertainty import bootstrap_interval, holm, paired_p_values
 from tests.conftest import dataset
-from towerline.artifacts.evaluate import CountRow, DifferenceRow, ExposureRow, MetricRow, RatingRow, TutorialRow
+from towerline.artifacts.evaluate import (
+    EVERYTHING,
+    WITHIN_TYPE,
+    CountRow,
+    DifferenceRow,
+    ExposureRow,
+    MetricRow,
+    RatingRow,
+    TutorialRow,
+)
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ranking import rank_metrics

@@ -18,7 +18,7 @@ from implicit.utils import ParameterWarning
 from threadpoolctl import threadpool_limits
 
 from stages.baselines.candidates import ease_candidates, ials_candidates, item_knn_candidates
-from stages.baselines.models import most_popular, most_popular_of_type
+from stages.baselines.models import most_popular_of_type
 from stages.baselines.params import BaselinesParams
 from stages.baselines.selection import Candidate, Selection, Trial, memory_note, select, within_memory
 from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE
@@ -28,7 +28,7 @@ from towerline.metrics.ratings import RatingModel, bias_trials, mean_rating
 from towerline.metrics.validation import HeldOut
 from towerline.pipeline import formats
 from towerline.pipeline.terminal import progress, run
-from towerline.ranking.scorers import Chance, Scorer, arrays_of
+from towerline.ranking.scorers import Chance, Scorer, arrays_of, most_popular
 from towerline.ranking.user_items import UserItems
 
 

@@ -106,7 +106,7 @@ def _class_weights(classes: ItemClasses, regularization: float) -> NDArray[np.fl
     """[num_classes + 1, num_classes + 1] float32 weights between items of the classes, different items of one class."""
     shared, owners = classes.shared, classes.owners
     num_shared = classes.num_shared
-    # Of a user's row of X, what is left after the user's single-user items are eliminated.
+    # The weight of a user's row of X that remains after the elimination of the user's single-user items.
     left = np.float32(regularization) / (np.float32(regularization) + classes.num_owned.astype(np.float32))
     complement = _dense(shared.T.multiply(left).tocsr(), shared)
     complement[np.diag_indices_from(complement)] += np.float32(regularization)

@@ -17,20 +17,6 @@ ITEM_KNN_BYTES = 44
 IALS_BYTES = 8
 
 
-def most_popular(item_index: NDArray[np.int32], num_users: int, num_items: int) -> Embeddings:
-    """Embeddings of one dimension whose inner product is the item's number of training rows.
-
-    Args:
-      item_index: [rows] items of the training rows.
-      num_users, num_items: sizes of the vocabularies, without the unknown id.
-
-    Returns:
-      [num_users + 1, 1] ones and [num_items + 1, 1] counts, exact up to 2^24 rows an item.
-    """
-    counts = np.bincount(item_index, minlength=num_items + 1).astype(np.float32)
-    return Embeddings(np.ones((num_users + 1, 1), np.float32), counts[:, None])
-
-
 def most_popular_of_type(train: Interactions, item_type: NDArray[np.int64], num_types: int) -> Embeddings:
     """Popularity within an item's type, times the share of that type in the user's training rows.
 

@@ -1,4 +1,4 @@
-"""Selection of a baseline's settings by NDCG@20 on the validation set, within a limit of memory."""
+"""Selection of a baseline's settings by NDCG at the main cutoff on the validation set, within a limit of memory."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from towerline.artifacts.names import MAIN_CUTOFF
 from towerline.ranking.scorers import Scorer
+
+METRIC = f"ndcg@{MAIN_CUTOFF}"
 
 
 class Candidate(NamedTuple):
@@ -76,7 +79,7 @@ def select(
                 scores.append(value)
     chosen = int(np.argmax(scores))
     trials = [
-        Trial(name, number, candidate.settings, "ndcg@20", None if score is None else value, number == chosen + 1)
+        Trial(name, number, candidate.settings, METRIC, None if score is None else value, number == chosen + 1)
         for number, (candidate, value) in enumerate(zip(tried, scores, strict=True), 1)
     ]
     return Selection(best, trials)

@@ -11,12 +11,12 @@ Parameters: evaluate.
 """
 
 from stages.evaluate.data import is_test_set_later, read_data
-from stages.evaluate.evaluation import WITHIN_TYPE
 from stages.evaluate.models import Models
 from stages.evaluate.params import EvaluateParams
 from stages.evaluate.plots import write_plots
 from stages.evaluate.summary import Summary
 from stages.evaluate.tables import Tables
+from towerline.artifacts.evaluate import WITHIN_TYPE
 from towerline.pipeline.terminal import run
 
 

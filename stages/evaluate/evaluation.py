@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.evaluate.data import Data
+from towerline.artifacts.evaluate import EVERYTHING, WITHIN_TYPE
 from towerline.metrics.ranking import Values, rank_metrics
 from towerline.ranking.scorers import Scorer
 from towerline.ranking.top_k import rank_items
 
-EVERYTHING, WITHIN_TYPE = "everything", "within_type"
 ALL, COLD_USERS = "all", "cold_users"
 ITEM_TYPE, ACTIVITY, ITEMS = "item_type", "activity", "items"
 ACTIVITY_GROUPS = 4

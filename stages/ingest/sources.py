@@ -16,7 +16,7 @@ from stages.ingest.text_rows import text_rows
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress
-from towerline.raw.files import identified
+from towerline.raw.files import files_in, identified
 
 
 def write_staged_rows(source: Path, layout: Layout, into: Path) -> None:
@@ -56,12 +56,12 @@ def write_no_rows(layout: Layout, into: Path) -> None:
 
 
 def _files(source: Path, setting: str) -> list[Path]:
-    """The file, or the files of the folder by name, but for those that Spark and Hadoop hide (_SUCCESS, .part.crc)."""
+    """The file, or the files of the folder."""
     if not source.exists():
         raise StageError(f"{source}: expected the file or folder that {setting} names, found none; correct {setting}")
     if not source.is_dir():
         return [source]
-    paths = sorted(path for path in source.iterdir() if not path.name.startswith((".", "_")))
+    paths = files_in(source)
     if not paths:
         raise StageError(
             f"{source}: expected at least one file in the folder that {setting} names, found none whose name does not "

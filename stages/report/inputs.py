@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from stages.report.wording import shortened
 from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE
-from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
+from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EVERYTHING, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import ITEM_MAP
 from towerline.artifacts.names import MODEL, main_cutoff
@@ -24,8 +24,6 @@ from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 
-EVERYTHING = "everything"
-WITHIN_TYPE = "within_type"
 REFUSED_ROWS_SHOWN = 10
 PARAMETERS = Path("params.yaml")
 SECTIONS = ("ingest", "split", "train", "baselines", "evaluate")
@@ -122,7 +120,7 @@ class Inputs(NamedTuple):
       training: one row an epoch, NaN where a cell is empty.
       metrics: mean of a metric over a group of users with its 95% interval: model, candidates, group, metric, k, ...
       differences: the model's mean minus a baseline's over the same users: baseline, metric, k, ...
-      exposure: what a model shows, or, under the name `consumed` and with k = NaN, what users interacted with.
+      exposure: what a model shows, or, under the name CONSUMED and with k = 0, what users interacted with.
       ratings: errors of predicted ratings, in the unit of the ratings: model, rmse, mae.
       trials: settings of the baselines and their metric on the validation set.
       item_map: positions of items on a plane: item_index, x, y.

@@ -3,10 +3,8 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from towerline.artifacts.evaluate import CONSUMED
 from towerline.artifacts.names import MODEL, RANDOM
-
-# What users interacted with, as a row of the exposure table.
-CONSUMED = "consumed"
 
 MODEL_LABELS = {
     MODEL: "Two towers",

@@ -16,6 +16,8 @@ TUTORIAL_TABLE = Path("reports/tables/tutorial.csv")
 METRICS_BY_CUTOFF = Path("reports/plots/metrics_by_cutoff.csv")
 NDCG_BY_ITEM_TYPE = Path("reports/plots/ndcg_by_item_type.csv")
 
+# The candidates of a ranking: all items, or the items of one type alone.
+EVERYTHING, WITHIN_TYPE = "everything", "within_type"
 # The model of ExposureRow that stands for the test set: what users interacted with, of no cutoff.
 CONSUMED = "consumed"
 
@@ -25,7 +27,7 @@ class MetricRow(NamedTuple):
 
     Attributes:
       model: name of the model or baseline.
-      candidates: everything, or within_type where the items of one type were ranked alone.
+      candidates: EVERYTHING or WITHIN_TYPE.
       group: all, cold_users, or item_type=..., activity=..., items=...
       metric, k: for instance recall, at the cutoff k.
       users: number of users in the group.

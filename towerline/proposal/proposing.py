@@ -9,6 +9,7 @@ from typing import NamedTuple
 from towerline.pipeline.errors import StageError
 from towerline.proposal.reading import Column, Dialect, RawTable, read_table
 from towerline.proposal.roles import Choice, choose
+from towerline.raw.files import files_in
 from towerline.raw.names import rank
 from towerline.raw.values import USUAL_LOW_RATINGS, unit_of
 
@@ -79,7 +80,7 @@ def _first_file(path: Path) -> Path:
         raise StageError(f"{path}: expected a file or a folder, found none; correct the path")
     if not path.is_dir():
         return path
-    files = sorted(entry for entry in path.iterdir() if not entry.name.startswith((".", "_")))
+    files = files_in(path)
     if not files:
         raise StageError(f"{path}: expected at least one file in the folder, found none")
     return files[0]

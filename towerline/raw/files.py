@@ -106,6 +106,11 @@ def identified(path: Path) -> RawFile:
     return RawFile(path, parquet, gzipped)
 
 
+def files_in(folder: Path) -> list[Path]:
+    """The entries of a folder by name, without those that Spark and Hadoop hide (_SUCCESS, .part.crc)."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
+
+
 def _other_kind(start: bytes) -> str | None:
     """The kind of a file by its first bytes, if it is known not to be a table that can be read."""
     for magic, name in {**_OTHERS, _GZIP: "a file that is gzipped twice"}.items():

@@ -1,7 +1,7 @@
 """Matrix products and lengths whose last bits are the same on every processor.
 
 TensorFlow's own matrix product sums in blocks that depend on the sizes of the processor's caches, with kernels made for
-its vector extensions. NumPy's is OpenBLAS', whose kernel and blocks are fixed by the environment (see stages/__init__).
+its vector extensions. NumPy's product is that of OpenBLAS, whose kernel and blocks pipeline/environment.py fixes.
 TensorFlow's 1/x and 1/sqrt(x) start from approximations that AMD and Intel tabulate differently, while square root and
 division are exact to the last bit. In a graph TensorFlow would turn x / sqrt(y) back into x * 1/sqrt(y): not where
 something stands between the two, nor in divide_no_nan.

@@ -7,7 +7,8 @@ import pandas as pd
 from stages.report import charts, wording
 from stages.report.blocks import Choice, Figure, Grid, Note, Section, Table
 from stages.report.inputs import Inputs, rows_of
-from stages.report.wording import CONSUMED, decimal, model_label, percent
+from stages.report.wording import decimal, model_label, percent
+from towerline.artifacts.evaluate import CONSUMED
 from towerline.artifacts.names import MODEL
 
 PARTS = ("head", "middle", "tail")
