@@ -91,7 +91,11 @@ def test_the_sections_of_the_committed_params_are_those_of_the_models_and_valid(
             "patience: 3\n  seed: 4294967296",
             "train.seed: expected a number from 0 to 4294967295",
         ),
-        ("embeddings of iALS.\n  seed: 42", "embeddings of iALS.\n  seed: 18446744073709551616", "baselines.seed: expected a number from 0 to"),
+        (
+            "embeddings of iALS.\n  seed: 42",
+            "embeddings of iALS.\n  seed: 18446744073709551616",
+            "baselines.seed: expected a number from 0 to",
+        ),
         (
             "cutoffs: [5, 10,",
             "cutoffs: [5, 100000000000000000000,",
