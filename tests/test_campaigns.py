@@ -1,7 +1,7 @@
-"""Campaigns, minutes long, run by hand with `pytest -m slow tests/test_campaigns.py`: stages killed, disks full.
+"""Law 8 by campaigns, minutes long, run by hand with `pytest -m slow tests/test_campaigns.py`.
 
-Both run each stage by itself over the small project, and again over whatever it left: the outputs have to be those of a
-run that nothing has disturbed.
+Stages are killed, and disks are full. Both campaigns run each stage by itself over the small project, and again over
+whatever it left: the outputs have to be those of a run that nothing has disturbed.
 """
 
 import os

@@ -15,7 +15,9 @@ import pytest
 from pgvector.psycopg import register_vector
 
 import towerline
-from tests.conftest import DOCUMENTS, README, Server, blocks, commit_all, copy_project, run
+from tests.conftest import commit_all, copy_project, run
+from tests.documents import DOCUMENTS, README, blocks
+from tests.postgres import Server
 from towerline.serving.postgres.queries import QueryName, query
 
 pytestmark = pytest.mark.pipeline

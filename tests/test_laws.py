@@ -1,11 +1,15 @@
-"""Laws 1 and 3: what dvc.yaml lists is what a stage reaches, no more and no less; TensorFlow stays in its room."""
+"""Laws 1 and 3 of docs/design.md: a stage reads, imports and writes exactly what dvc.yaml lists for it.
+
+TensorFlow is imported in one folder, and only the stages that use it pay for it.
+"""
 
 import ast
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from ruamel.yaml import YAML
@@ -102,23 +106,14 @@ def test_tensorflow_is_imported_in_one_place_and_used_by_train_and_export_only()
     assert using == {"train", "export"}
 
 
-# train imports it once its settings and its data are known to fit.
-@pytest.mark.parametrize("stage", ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "map", "report"])
-def test_light_stages_do_not_pay_for_tensorflow(stage: str) -> None:
-    code = f"import stages.{stage}.__main__, sys; print('tensorflow' in sys.modules, 'ibis' in sys.modules)"
-    heavy_ibis = str(stage not in ("train", "baselines", "evaluate", "map", "report"))
-    assert run(ROOT, sys.executable, "-c", code).stdout.split() == ["False", heavy_ibis]
-
-
-def sandbox(project: Path, stage: str, into: Path, without: str | None = None) -> Path:
+def sandbox(project: Path, stage: str, into: Path) -> Path:
     """A folder with nothing but what dvc.yaml lists for a stage, and only its sections of params.yaml."""
     for name in listed(stage, "deps"):
-        if name != without:
-            (into / name).parent.mkdir(parents=True, exist_ok=True)
-            if (project / name).is_dir():
-                shutil.copytree(project / name, into / name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy2(project / name, into / name)
+        (into / name).parent.mkdir(parents=True, exist_ok=True)
+        if (project / name).is_dir():
+            shutil.copytree(project / name, into / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(project / name, into / name)
     everything = YAML(typ="safe").load((project / "params.yaml").read_text())
     sections = {name: everything[name] for name in listed(stage, "params")}
     if sections:
@@ -153,25 +148,74 @@ def test_a_stage_needs_no_more_than_it_lists_and_writes_all_it_lists(
     assert all(after[name] == (small_project / name).read_bytes() for name in written)
 
 
-DATA_DEPENDENCIES = [
-    (stage, name)
-    for stage in NAMES
-    for name in [*listed(stage, "deps"), *(["params.yaml"] if listed(stage, "params") else [])]
-    if not is_code(name)
-]
+def data_of(stage: str) -> list[str]:
+    """The files and folders of data that dvc.yaml lists for a stage, and params.yaml if it has parameters."""
+    names = [*listed(stage, "deps"), *(["params.yaml"] if listed(stage, "params") else [])]
+    return [name for name in names if not is_code(name)]
 
 
-def test_data_dependencies_are_all_but_the_code() -> None:
-    assert {stage for stage, _ in DATA_DEPENDENCIES} == set(NAMES)
+def test_data_dependencies_are_raw_files_outputs_of_stages_and_settings() -> None:
     outputs = {name for stage in NAMES for kind in ("outs", "metrics", "plots") for name in listed(stage, kind)}
-    assert {name for _, name in DATA_DEPENDENCIES} <= outputs | set(SOURCES.values()) | {"params.yaml"}
+    for stage in NAMES:
+        assert data_of(stage)
+        assert set(data_of(stage)) <= outputs | set(SOURCES.values()) | {"params.yaml"}
 
 
-@pytest.mark.parametrize(("stage", "missing"), DATA_DEPENDENCIES)
-def test_a_stage_reads_every_file_that_it_lists(stage: str, missing: str, small_project: Path, tmp_path: Path) -> None:
-    folder = sandbox(small_project, stage, tmp_path, without=missing)
-    if missing == "params.yaml":
-        (folder / missing).unlink()
-    done = run_stage(folder, stage)
-    assert done.returncode == 1
-    assert Path(missing).name in done.stderr
+# Imports a stage once, says which heavy packages this has imported, and runs the stage in a child process without each
+# of its files in turn.
+PROBE = """
+import importlib, json, os, sys
+from pathlib import Path
+
+stage, names = sys.argv[1], json.loads(sys.argv[2])
+module = importlib.import_module(f"stages.{stage}.__main__")
+heavy = [package for package in ("tensorflow", "ibis") if package in sys.modules]
+refusals = {}
+for name in names:
+    Path(name).rename("away")
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        os.dup2(write, 2)
+        try:
+            module.run(stage, module.main)
+        except SystemExit as end:
+            os._exit(end.code)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as errors:
+        text = errors.read()
+    refusals[name] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+    Path("away").rename(name)
+print(json.dumps([heavy, refusals]))
+"""
+
+
+class Probed(NamedTuple):
+    """A stage, the heavy packages that its import imports, and its exit code and message without each of its files."""
+
+    stage: str
+    heavy: list[str]
+    refusals: dict[str, tuple[int, str]]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def probed(request: pytest.FixtureRequest, small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Probed:
+    stage = request.param
+    folder = sandbox(small_project, stage, tmp_path_factory.mktemp("sandbox"))
+    names = json.dumps(data_of(stage))
+    done = run(folder, sys.executable, "-c", PROBE, stage, names, PYTHONDONTWRITEBYTECODE="1")
+    return Probed(stage, *json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_only_export_pays_for_tensorflow_at_its_start_and_few_stages_for_ibis(probed: Probed) -> None:
+    """Law 3. train imports TensorFlow once its settings and its data are known to fit."""
+    assert ("tensorflow" in probed.heavy) == (probed.stage == "export")
+    assert ("ibis" in probed.heavy) == (probed.stage in ("ingest", "vocabulary", "split", "export"))
+
+
+def test_a_stage_reads_every_file_that_it_lists(probed: Probed) -> None:
+    """Laws 1 and 10: without any of its files it ends with one line that names the file."""
+    assert list(probed.refusals) == data_of(probed.stage)
+    for name, (code, message) in probed.refusals.items():
+        assert code == 1
+        assert Path(name).name in message

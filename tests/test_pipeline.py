@@ -1,4 +1,4 @@
-"""The pipeline under real DVC in real git repositories: what runs again, what is restored, and the same bytes."""
+"""Laws 1, 2 and 8 under real DVC in real git repositories: what runs again, what is restored, and the same bytes."""
 
 import json
 import os
@@ -21,7 +21,6 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from tests.conftest import (
-    DOCUMENTS,
     ENVIRONMENT,
     ROOT,
     make_small_project,
@@ -31,6 +30,7 @@ from tests.conftest import (
     stages_run,
     write_rows,
 )
+from tests.documents import DOCUMENTS
 
 pytestmark = pytest.mark.pipeline
 

@@ -1,4 +1,4 @@
-"""The same bytes on other processors: the environment of a stage, what TensorFlow must not compute, and emulation."""
+"""Law 2 on other processors: the environment of a stage, what TensorFlow must not compute, and emulation."""
 
 import json
 import shutil
@@ -13,8 +13,8 @@ import pytest
 from stages.train import fitting
 from stages.train.tasks import InBatchSoftmax
 from tests.conftest import ROOT, commit_all, run
+from tests.stages.train.test_model import params, planted_parts
 from tests.test_laws import files_of, listed, sandbox
-from tests.test_model import params, planted_parts
 from towerline.pipeline.environment import lacking, stage_of
 from towerline.towers import tf
 from towerline.towers.products import inner_products, matmul, over_root, unit

@@ -1,4 +1,4 @@
-"""Learning is real: with the committed settings the model beats most-popular clearly, on several real data sets."""
+"""With the committed settings the model beats the most popular items clearly, on several data sets."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is wrong in params.yaml is said in one line: the parameter, what is allowed, and what came."""
+"""Law 10: an error in params.yaml is one line, with the parameter, what is allowed, and what came."""
 
 import json
 import re

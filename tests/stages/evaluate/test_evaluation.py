@@ -1,4 +1,4 @@
-"""Baselines, exposure and uncertainty against slow twins, closed forms and scipy; what no metric may depend on."""
+"""Baselines, exposure and uncertainty against slow programs, closed forms and SciPy; invariances of the metrics."""
 
 import itertools
 from typing import Any

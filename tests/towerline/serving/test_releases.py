@@ -326,7 +326,7 @@ def test_an_open_export_stays_whole_while_another_is_copied_over_it(
         manifest.write(tmp_path / "exports", USERS, ITEMS, 17, 0.1)
     code = f"""
 import shutil, towerline
-from tests.test_releases import Path, answers
+from tests.towerline.serving.test_releases import Path, answers
 folder = Path({str(tmp_path)!r}) / "exports"
 recommender = towerline.open(folder)
 before = answers(recommender)
@@ -426,7 +426,7 @@ READER = """
 import json, sys
 from pathlib import Path
 import towerline
-from tests.test_releases import answers, digest
+from tests.towerline.serving.test_releases import answers, digest
 folder, known = Path(sys.argv[1]), json.loads(sys.argv[2])
 kept = towerline.open(folder)
 rounds, versions = 0, set()

@@ -1,4 +1,4 @@
-"""Calibration: a general optimizer finds the same maximum, planted values come back, and its cost is limited."""
+"""Calibration: a general optimizer finds the same maximum, planted values come back, its cost is limited (law 9)."""
 
 import numpy as np
 import pytest

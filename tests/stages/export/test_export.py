@@ -1,4 +1,4 @@
-"""What is exported for an id is what the model computes for that id: every id, through the SavedModel and its file."""
+"""Law 5: the vector exported for an id is the one that the model computes for it, in every file and the SavedModel."""
 
 import json
 import sys

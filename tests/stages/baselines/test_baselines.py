@@ -1,4 +1,4 @@
-"""Baselines against slow twins, and the selection of their settings within a limit of memory."""
+"""Baselines against slow programs; their settings are chosen on the validation set within a memory limit (law 6)."""
 
 import numpy as np
 import pytest

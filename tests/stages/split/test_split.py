@@ -1,4 +1,4 @@
-"""Vocabulary and split: complete, disjoint, independent of the order of the rows, and never from the future."""
+"""Vocabulary and split (laws 2, 4, 6): disjoint sets, independent of the order of the rows, never from the future."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,0 +1,71 @@
+"""The export of the small project, opened, and as plain Python; the command line over it."""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import towerline
+from tests.conftest import ROOT, run
+
+K = 7
+
+
+@pytest.fixture(scope="module")
+def exports(small_project: Path) -> Path:
+    return small_project / "exports"
+
+
+@pytest.fixture(scope="module")
+def recommender(exports: Path) -> towerline.Recommender:
+    return towerline.open(exports)
+
+
+class Slow(NamedTuple):
+    """The export as plain Python, and its questions answered one pair at a time."""
+
+    users: dict[str, np.ndarray]
+    items: dict[tuple[str, str], np.ndarray]
+    seen: dict[str, set[tuple[str, str]]]
+
+    @classmethod
+    def of(cls, project: Path) -> "Slow":
+        users = pq.read_table(project / "exports/user_embeddings.parquet").to_pylist()
+        items = pq.read_table(project / "exports/item_embeddings.parquet").to_pylist()
+        rows = pd.read_csv(project / "data/raw/preferences.csv", dtype=str, keep_default_na=False)
+        seen: dict[str, set[tuple[str, str]]] = {}
+        for user, kind, item in zip(rows.user_id, rows.item_type, rows.item_id, strict=True):
+            seen.setdefault(user, set()).add((kind, item))
+        return cls(
+            {row["user_id"]: np.array(row["embedding"], np.float64) for row in users},
+            {(row["item_type"], row["item_id"]): np.array(row["embedding"], np.float64) for row in items},
+            seen,
+        )
+
+    def ordered(self, scores: dict[Any, float], k: int) -> list[tuple[Any, float]]:
+        """Best first, equal float32 scores in the byte order of the ids."""
+        rounded = {one: float(np.float32(score)) for one, score in scores.items()}
+        return sorted(rounded.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
+
+    def recommended(self, query: np.ndarray, k: int, shown: Iterable[tuple[str, str]]) -> list[tuple[Any, float]]:
+        return self.ordered({item: float(np.sum(query * self.items[item])) for item in shown}, k)
+
+
+@pytest.fixture(scope="module")
+def slow(small_project: Path) -> Slow:
+    return Slow.of(small_project)
+
+
+def pairs(answer: list[Any]) -> list[tuple[Any, float]]:
+    return [((one.item_type, one.item_id), one.score) for one in answer]
+
+
+def ask(exports: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command, *rest = words
+    return run(ROOT, sys.executable, "-m", "towerline", command, "--exports", str(exports), *rest, check=check)

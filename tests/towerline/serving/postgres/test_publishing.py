@@ -1,0 +1,88 @@
+"""What is published to PostgreSQL comes back as it was."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pgvector.psycopg import register_vector
+from psycopg import sql
+
+from tests.postgres import Server
+from tests.towerline.serving.postgres.conftest import made, shown
+from towerline.ranking.user_items import UserItems
+from towerline.serving.postgres import copying
+from towerline.serving.postgres.names import Names
+from towerline.serving.postgres.publishing import publish
+
+ODD_IDS = [
+    "it's",
+    "a,b",
+    "two\nlines",
+    "🙂",
+    "back\\slash",
+    "tab\there",
+    "x" * 500,
+    r"\N",
+    "007",
+    "",
+    '"quoted"',
+    "{1,2}",
+]
+
+
+def test_ids_titles_vectors_and_what_is_seen_come_back_as_they_were(server: Server) -> None:
+    count = len(ODD_IDS)
+    exported = made(users=count, items=count, dimension=33)._replace(
+        user_ids=pa.array(ODD_IDS), item_ids=pa.array(ODD_IDS), titles=pa.array([*ODD_IDS[1:], None])
+    )
+    exported.item_embeddings[0, :3] = np.array([1e-45, -0.0, 3.4028235e38], np.float32)
+    names = Names(schema='Tower "line"', users="us'ers; --", items="предметы")
+    progress: list[int] = []
+    publish(server.dsn(), exported, names, progress.append)
+    assert sum(progress) == 2 * count
+    with server.connect() as connection:
+        register_vector(connection)
+        users, items = (
+            connection.execute(sql.SQL("SELECT * FROM {}").format(names.within(view)), binary=True).fetchall()
+            for view in (names.users, names.items)
+        )
+    by_id = {user_id: rest for user_id, *rest in users}
+    assert sorted(by_id) == sorted(ODD_IDS)
+    starts = exported.seen.starts
+    for row, user_id in enumerate(ODD_IDS):
+        vector, seen, version, taste = by_id[user_id]
+        assert vector.to_numpy().tobytes() == exported.user_embeddings[row].tobytes()
+        np.testing.assert_allclose(taste.to_numpy(), vector.to_numpy()[:-1] * len(seen) / (len(seen) + 5), rtol=1e-6)
+        assert seen == exported.seen.items[starts[row] : starts[row + 1]].tolist()
+        assert version == exported.version
+    for row, kind, item_id, title, vector, version in items:
+        assert (kind, item_id, title) == tuple(
+            column[row].as_py() for column in (exported.item_types, exported.item_ids, exported.titles)
+        )
+        assert vector.to_numpy().tobytes() == exported.item_embeddings[row].tobytes()
+        assert version == exported.version
+    assert sorted(row[0] for row in items) == list(range(count))
+
+
+def test_more_rows_than_a_block_arrive_once_each_in_their_places(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "BLOCK_ROWS", 7)
+    exported = made(users=20, items=21)
+    progress: list[int] = []
+    publish(server.dsn(), exported, Names("blocks"), progress.append)
+    assert progress == [7, 7, 6, 7, 7, 7]
+    seen = dict(server.run("SELECT user_id, seen FROM blocks.users"))
+    starts, items = exported.seen
+    assert seen == {f"u{row}": items[starts[row] : starts[row + 1]].tolist() for row in range(20)}
+    assert seen["u0"] == []
+    found = dict(server.run("SELECT item_row, item_id FROM blocks.items"))
+    assert found == {row: f"{row:07d}" for row in range(21)}
+
+
+def test_an_export_without_items_or_users_is_published_as_two_empty_views(server: Server) -> None:
+    exported = made(users=2, items=10)
+    read = ("user_ids", "item_types", "item_ids", "titles", "user_embeddings", "item_embeddings")
+    rows = {name: getattr(exported, name)[:0] for name in read}
+    nothing = exported._replace(**rows, seen=UserItems.none(0))
+    publish(server.dsn(), nothing, Names("nothing"))
+    assert shown(server, "nothing") == (None, None, 0, 0)
