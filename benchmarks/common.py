@@ -1,4 +1,4 @@
-"""What the benchmarks share: the data, the measure, and the lines that say on what machine a figure was made."""
+"""Data, metrics and a description of the machine, for all benchmarks."""
 
 import argparse
 import importlib.metadata
@@ -26,7 +26,7 @@ DATA_HELP = (
 
 
 class Data(NamedTuple):
-    """Parts of a published split; the validation part is a slice of the train part."""
+    """A published split; the validation set is taken from the published training set."""
 
     train: Interactions
     train_without_validation: Interactions
@@ -35,7 +35,7 @@ class Data(NamedTuple):
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """A parser with what every benchmark takes."""
+    """A parser with the arguments of every benchmark."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("data", type=Path, help=DATA_HELP)
     parser.add_argument("--threads", type=int, default=2, help="of each side (default 2)")
@@ -48,12 +48,17 @@ def read_data(path: Path) -> Data:
         pairs = {name: file[name].astype(np.int32) + 1 for name in ("train", "validation", "test")}
     num_users, num_items = (int(max(rows[:, column].max() for rows in pairs.values())) for column in (0, 1))
 
-    def part(rows: NDArray[np.int32]) -> Interactions:
+    def interactions(rows: NDArray[np.int32]) -> Interactions:
         return Interactions(rows[:, 0].copy(), rows[:, 1].copy(), None, num_users, num_items)
 
     keys = {name: rows[:, 0].astype(np.int64) * (num_items + 1) + rows[:, 1] for name, rows in pairs.items()}
     held_out = np.isin(keys["train"], keys["validation"])
-    return Data(part(pairs["train"]), part(pairs["train"][~held_out]), part(pairs["validation"]), part(pairs["test"]))
+    return Data(
+        interactions(pairs["train"]),
+        interactions(pairs["train"][~held_out]),
+        interactions(pairs["validation"]),
+        interactions(pairs["test"]),
+    )
 
 
 def measure(embeddings: Embeddings, train: Interactions, held_out: Interactions) -> tuple[float, float]:
@@ -62,8 +67,8 @@ def measure(embeddings: Embeddings, train: Interactions, held_out: Interactions)
     users = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
     seen = UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1).of_users(users)
     ranked = rank_items(embeddings, users, seen, CUTOFF)
-    found = rank_metrics(ranked, relevant.of_users(users), [CUTOFF])
-    return float(found["recall", CUTOFF].mean()), float(found["ndcg", CUTOFF].mean())
+    metrics = rank_metrics(ranked, relevant.of_users(users), [CUTOFF])
+    return float(metrics["recall", CUTOFF].mean()), float(metrics["ndcg", CUTOFF].mean())
 
 
 def print_machine(packages: Sequence[str], threads: int) -> None:

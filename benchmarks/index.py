@@ -3,7 +3,7 @@
 taskset -c 0 python -m benchmarks.index --count 1000000
 taskset -c 0 python -m benchmarks.index --items items.npy --queries queries.npy
 
-Every library and setting is built in a process of its own and searched in another, with one thread. The libraries:
+Every library and setting is built in one process and searched in another, with one thread. The libraries:
 `pip install faiss-cpu hnswlib usearch scann`.
 """
 
@@ -46,7 +46,8 @@ class Space(NamedTuple):
     """Vectors that have the same order of inner products, or of distances, as those given.
 
     Attributes:
-      weight: of the last dimension, its mean taken off, in the items; its inverse is in the queries. 0: as it is.
+      weight: of the last dimension of the items, after its mean is subtracted; the queries have the inverse. 0 leaves
+        the dimension as it is.
       euclidean: one more dimension makes the largest inner product the least distance (Bachrach et al. 2014).
     """
 
@@ -138,8 +139,8 @@ class Usearch:
     def search(self, queries: Floats, k: int, effort: int) -> NDArray[Any]:
         self.index.expansion_search = max(effort, k)
         asked = self.space.queries(queries)
-        found = self.index.search(asked, k, threads=1).keys
-        return np.asarray(found).reshape(len(queries), k)
+        rows = self.index.search(asked, k, threads=1).keys
+        return np.asarray(rows).reshape(len(queries), k)
 
 
 class Faiss:
@@ -207,14 +208,14 @@ class Scann:
         self.index = import_module("scann").scann_ops_pybind.load_searcher(str(path))
 
     def search(self, queries: Floats, k: int, effort: int) -> NDArray[Any]:
-        found = self.index.search_batched(
+        rows, _ = self.index.search_batched(
             self.space.queries(queries), final_num_neighbors=k, pre_reorder_num_neighbors=4 * k, leaves_to_search=effort
         )
-        return np.asarray(found[0]).astype(np.int64)
+        return np.asarray(rows).astype(np.int64)
 
 
 class Towerline:
-    """Ours: lists by k-means in whole numbers, the last dimension weighted; searched by faiss."""
+    """Towerline's index: lists by k-means in whole numbers, the last dimension weighted; searched by faiss."""
 
     def build(self, items: Floats) -> None:
         self.index = build(items)
@@ -231,7 +232,7 @@ class Towerline:
 
 
 class Candidate(NamedTuple):
-    """A side by name, how to make it, and the efforts at which it is searched."""
+    """A library with its settings, and the efforts at which it is searched."""
 
     make: Callable[[], Side]
     efforts: Sequence[int]
@@ -250,9 +251,9 @@ def candidates(count: int) -> Mapping[str, Candidate]:
         ", weighted": Space(weight=4),
     }
     quantised = f"IVF{lists},PQ33x4fs,RFlat"
-    found = {"Towerline": Candidate(Towerline, probes)}
+    programs = {"Towerline": Candidate(Towerline, probes)}
     for suffix, space in spaces.items():
-        found |= {
+        programs |= {
             f"ScaNN{suffix}": Candidate(partial(Scann, lists, space), probes),
             f"hnswlib{suffix}": Candidate(partial(Hnswlib, 16, 100, space), graph),
             f"usearch{suffix}": Candidate(partial(Usearch, 16, 100, space), graph),
@@ -261,8 +262,8 @@ def candidates(count: int) -> Mapping[str, Candidate]:
             f"faiss IVF{suffix}": Candidate(partial(Faiss, f"IVF{lists},Flat", space), probes),
             f"faiss IVF SQ8{suffix}": Candidate(partial(Faiss, f"IVF{lists},SQ8", space), probes),
         }
-    found["faiss IVF PQ, reduced"] = Candidate(partial(Faiss, quantised, spaces[", reduced"]), probes)
-    return found
+    programs["faiss IVF PQ, reduced"] = Candidate(partial(Faiss, quantised, spaces[", reduced"]), probes)
+    return programs
 
 
 def made_up(count: int, seed: int) -> tuple[Floats, Floats]:
@@ -350,16 +351,16 @@ def search_alone(side: Side, folder: Path, path: Path, efforts: Sequence[int]) -
     start = time.perf_counter()
     side.load(path, items)
     side.search(queries[:1], K, efforts[0])
-    found: dict[str, Any] = {"load": time.perf_counter() - start, "efforts": []}
+    result: dict[str, Any] = {"load": time.perf_counter() - start, "efforts": []}
     for effort in efforts:
         rows = side.search(queries, K, effort)
         timed = speed(lambda asked, effort=effort: side.search(asked, K, effort), queries)  # type: ignore[misc]
-        found["efforts"].append({"effort": effort, "recall": recall(rows, truth), **timed})
-    return found
+        result["efforts"].append({"effort": effort, "recall": recall(rows, truth), **timed})
+    return result
 
 
 def in_process(step: str, name: str, folder: Path, path: Path) -> Any:
-    """What a step of a candidate found, done in a fresh process with one thread."""
+    """Result of a step for a candidate, run in a fresh process with one thread."""
     command = [sys.executable, "-m", "benchmarks.index", "--step", step, "--name", name, "--folder", str(folder)]
     threads = dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"], "1")
     done = subprocess.run(
@@ -369,7 +370,7 @@ def in_process(step: str, name: str, folder: Path, path: Path) -> Any:
 
 
 def same_bytes(name: str, folder: Path) -> bool:
-    """Whether two processes build the same file of the first REPEAT_ITEMS items."""
+    """Returns True if two processes build the same file of the first REPEAT_ITEMS items."""
     first, second = folder / "first", folder / "second"
     for path in (first, second):
         # ScaNN writes its path into its file.
@@ -384,14 +385,14 @@ def same_bytes(name: str, folder: Path) -> bool:
 def print_rows(name: str, folder: Path) -> None:
     path = folder / "index"
     built = in_process("build", name, folder, path)
-    found = in_process("search", name, folder, path)
+    result = in_process("search", name, folder, path)
     with tempfile.TemporaryDirectory() as few:
         np.save(Path(few) / "items.npy", np.load(folder / "items.npy", mmap_mode="r")[:REPEAT_ITEMS])
         same = "yes" if same_bytes(name, Path(few)) else "no"
     cost = f"{built['seconds']:.0f} | {built['peak'] / 1e6:,.0f} | {built['size'] / 1e6:,.0f}"
-    for row in found["efforts"]:
+    for row in result["efforts"]:
         speeds = f"{row['recall']:.3f} | {row['batch']:,.0f} | {row['single']:.2f}"
-        print(f"| {name} | {row['effort']} | {speeds} | {cost} | {1000 * found['load']:,.0f} | {same} |", flush=True)
+        print(f"| {name} | {row['effort']} | {speeds} | {cost} | {1000 * result['load']:,.0f} | {same} |", flush=True)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -412,7 +413,7 @@ def print_table(folder: Path, items: Floats, queries: Floats, chosen: str) -> No
 
 
 def step(name: str, folder: Path, path: Path, what: str) -> dict[str, Any]:
-    """What in_process() asks for."""
+    """Runs the step that in_process() asks for."""
     count = len(np.load(folder / "items.npy", mmap_mode="r"))
     make, efforts = candidates(count)[name]
     return build_alone(make(), folder, path) if what == "build" else search_alone(make(), folder, path, efforts)

@@ -1,4 +1,4 @@
-"""What publishing to PostgreSQL costs, and what the package's queries find of the exact best, on a server of its own.
+"""Cost of publishing to PostgreSQL, and recall and speed of the package's queries, on a separate server.
 
 python -m benchmarks.postgres exports
 python -m benchmarks.postgres --users 100000 --items 10000
@@ -48,9 +48,9 @@ def measure_queries(dsn: str, recommender: towerline.Recommender) -> None:
     users = [exported.user_ids[int(row)].as_py() for row in rows]
     kind = recommender.items.types()[0]
     exact: list[list[set[Any]]] = [
-        [{one.user_id for one in found} for found in recommender.similar_users_batch(users, K)],
-        [{one.item_id for one in found} for found in recommender.recommend_batch(users, K, exclude_seen=False)],
-        [{one.item_id for one in found} for found in recommender.recommend_batch(users, K, item_type=kind)],
+        [{user.user_id for user in answer} for answer in recommender.similar_users_batch(users, K)],
+        [{item.item_id for item in answer} for answer in recommender.recommend_batch(users, K, exclude_seen=False)],
+        [{item.item_id for item in answer} for answer in recommender.recommend_batch(users, K, item_type=kind)],
     ]
     questions: list[tuple[str, Sequence[Any], int]] = [(similar, [K], 0), (recommended, [K], 1), (unseen, [kind, K], 0)]
     print("| hnsw.ef_search | similar users | recommend | of a type, unseen |\n| --- | --- | --- | --- |")
@@ -61,11 +61,11 @@ def measure_queries(dsn: str, recommender: towerline.Recommender) -> None:
             for (statement, parameters, column), wanted in zip(questions, exact, strict=True):
                 start = time.perf_counter()
                 cursor = psycopg.RawCursor(connection)
-                found = [cursor.execute(statement.encode(), [user, *parameters]).fetchall() for user in users]
+                answers = [cursor.execute(statement.encode(), [user, *parameters]).fetchall() for user in users]
                 milliseconds = (time.perf_counter() - start) / len(users) * 1000
                 hits = [
-                    len({row[column] for row in one} & best) / len(best)
-                    for one, best in zip(found, wanted, strict=True)
+                    len({row[column] for row in answer} & best) / len(best)
+                    for answer, best in zip(answers, wanted, strict=True)
                 ]
                 cells.append(f"{np.mean(hits):.4f}, {milliseconds:.1f} ms")
             print(f"| {effort} | {' | '.join(cells)} |", flush=True)

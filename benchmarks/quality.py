@@ -1,6 +1,6 @@
-"""Recall@20 and NDCG@20 on a published split: the final models, trained on train and validation, on the test part.
+"""Recall@20 and NDCG@20 on the test set of a published split, trained on the training and validation sets.
 
-OPENBLAS_NUM_THREADS=1 python -m benchmarks.quality gowalla.npz (implicit wants its BLAS on one thread)
+OPENBLAS_NUM_THREADS=1 python -m benchmarks.quality gowalla.npz (implicit asks for a BLAS with one thread)
 """
 
 from collections.abc import Callable
@@ -49,8 +49,8 @@ def main() -> None:
         print(f"EASE left out: it needs {recommenders.ease_bytes(train) / 1e9:.0f} GB of memory")
     print("| side | recall@20 | NDCG@20 |\n| --- | --- | --- |")
     for name, side in sides.items():
-        found = [measure(side(seed), train, held_out) for seed in range(given.seeds)]
-        mean, spread = np.mean(found, axis=0), np.std(found, axis=0)
+        measured = [measure(side(seed), train, held_out) for seed in range(given.seeds)]
+        mean, spread = np.mean(measured, axis=0), np.std(measured, axis=0)
         cells = [f"{value:.4f} ± {deviation:.4f}" for value, deviation in zip(mean, spread, strict=True)]
         print(f"| {name} | {cells[0]} | {cells[1]} |", flush=True)
 

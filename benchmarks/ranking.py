@@ -1,4 +1,4 @@
-"""Exact top-100 of every user over the whole catalogue, seen items left out: users a second, and memory beside it.
+"""Exact top-100 of every user over the whole catalogue, seen items left out: users a second, and extra memory.
 
 taskset -c 0 python -m benchmarks.ranking gowalla.npz --threads 1
 """
@@ -22,7 +22,7 @@ DIMENSION, K, ROWS = 64, 100, 256
 
 
 def argpartition(embeddings: Embeddings, users: NDArray[np.int32], seen: UserItems) -> NDArray[np.int32]:
-    """What one writes with NumPy alone, in blocks of ROWS users."""
+    """The usual program with NumPy alone, in blocks of ROWS users."""
     blocks = []
     for start in range(0, len(users), ROWS):
         scores = embeddings.scores(users[start : start + ROWS], slice(None))
@@ -38,8 +38,8 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def peak_beside(work: Callable[[], object]) -> int:
-    """Most bytes that the process grew by while the work was done."""
+def extra_bytes(work: Callable[[], object]) -> int:
+    """Largest growth of the process during the work, in bytes."""
     before = peak = resident_bytes()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(work)
@@ -63,7 +63,7 @@ def main() -> None:
         "Towerline": lambda: rank_items(embeddings, users, seen, K),
         "NumPy argpartition": lambda: argpartition(embeddings, users, seen),
     }
-    print("| side | users a second: least, median, most | MB beside |\n| --- | --- | --- |")
+    print("| side | users a second: least, median, most | extra MB |\n| --- | --- | --- |")
     for name, side in sides.items():
         times = []
         for _ in range(5):
@@ -72,7 +72,7 @@ def main() -> None:
                 side()
             times.append(len(users) / (time.perf_counter() - start))
         shown = ", ".join(f"{value:,.0f}" for value in (min(times), np.median(times), max(times)))
-        print(f"| {name} | {shown} | {peak_beside(side) / 1e6:.0f} |", flush=True)
+        print(f"| {name} | {shown} | {extra_bytes(side) / 1e6:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

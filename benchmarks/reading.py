@@ -1,6 +1,6 @@
 """Seconds of CPU to read delimited text into columns with the line of each row: Towerline, and Python's csv module.
 
-csv reads on after a misquoted field as if nothing were wrong, so that its rows are others there.
+After a misquoted field, csv continues without an error, and its rows differ there.
 
 python -m benchmarks.reading [rows]
 """
@@ -30,7 +30,7 @@ def line(user: int, item: int, stray: bool, quoted: bool, mark: str) -> str:
 
 
 def write(path: Path, rows: int, quoted: bool, mark: str) -> None:
-    """Writes made-up rows; in one of a hundred the item is written as `mark` has it, "?" being the item."""
+    """Writes made-up rows; in one of a hundred the item is written as in `mark`, with the item in place of "?"."""
     draw = np.random.default_rng(1)
     users, items = draw.integers(0, 600_000, rows).tolist(), draw.integers(0, 600_000, rows).tolist()
     strays = (draw.random(rows) < SHARE_STRAY).tolist()
@@ -49,7 +49,7 @@ def read_ours(path: Path) -> int:
 
 
 def read_csv(path: Path) -> int:
-    """Row by row, as csv hands them out, into the same columns."""
+    """Appends row by row, as csv yields them, to the same columns."""
     lines: list[int] = []
     columns: list[list[str]] = [[], [], []]
     with path.open(newline="") as file:

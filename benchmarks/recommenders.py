@@ -1,4 +1,4 @@
-"""The sides of a comparison: the train part in, embeddings out whose inner product ranks the items."""
+"""The compared recommenders: from a training set to embeddings whose inner product ranks the items."""
 
 import os
 from typing import Any
@@ -13,7 +13,7 @@ from towerline.artifacts.split import Interactions
 from towerline.ranking.scorers import Embeddings, most_popular
 from towerline.towers import tf
 
-# Chosen on Gowalla's validation part.
+# Chosen on Gowalla's validation set.
 TOWERLINE: dict[str, Any] = {
     "embedding_dimension": 64,
     "loss": "grouped_softmax",
@@ -38,7 +38,7 @@ TUTORIAL_EPOCHS = 3
 
 
 def towerline(train: Interactions, **changes: Any) -> Embeddings:
-    """Towerline's two towers, without a look at a validation part."""
+    """Towerline's two towers, without a validation set."""
     params = TrainParams(**(TOWERLINE | changes))
     tf.keras.utils.set_random_seed(params.seed)
     nothing = Interactions(train.user_index[:0], train.item_index[:0], None, train.num_users, train.num_items)
@@ -88,7 +88,7 @@ def implicit_als(
 
 
 def ease_bytes(train: Interactions) -> int:
-    """What ease() needs: the item matrix, its inverse and LAPACK's copy, and the users' rows, as float32."""
+    """Memory of ease(): the item matrix, its inverse and LAPACK's copy, and the users' rows, as float32."""
     return 4 * (3 * train.num_items**2 + train.num_users * train.num_items)
 
 
@@ -132,7 +132,7 @@ def tutorial_model(train: Interactions, with_metric: bool) -> Any:
 
 
 def tutorial(train: Interactions, seed: int) -> Embeddings:
-    """The tutorial's recipe, all of it but its metric, which changes no weight."""
+    """The tutorial's recipe without its metric, which changes no weight."""
     tf.keras.utils.set_random_seed(seed)
     model = tutorial_model(train, with_metric=False)
     order = np.random.default_rng(seed).permutation(len(train.user_index))

@@ -1,4 +1,4 @@
-"""What serving costs: the first answer, all users' recommendations of a release and the memory beside the embeddings.
+"""Cost of serving: the first answer, recommendations for all users from a release, and memory besides the embeddings.
 
 python -m benchmarks.serving exports
 python -m benchmarks.serving --users 1000000 --items 40981 --dimension 64
@@ -59,10 +59,10 @@ def timed(*words: str) -> tuple[float, int]:
     return seconds, used.ru_maxrss * 1024
 
 
-# Prints what opening takes after all imports, what the process then holds for itself, and the CPU of a single query.
+# Prints the time of opening after all imports, the private memory of the process, and the CPU time of a query.
 OPEN = """
 import sys, time
-import numpy, pyarrow.parquet, serving
+import numpy, pyarrow.parquet, towerline.serving
 start = time.perf_counter()
 recommender = towerline.open(sys.argv[1])
 opened = time.perf_counter() - start
@@ -99,7 +99,7 @@ def measure(exports: Path, k: int) -> None:
         size = out.stat().st_size
     print(f"all {len(users):,} users, {len(items):,} items, d {users.shape[1]}, k {k}: {seconds:.1f} s,", end=" ")
     print(f"{len(users) / seconds:,.0f} users a second, file of {size / 1e6:,.0f} MB,", end=" ")
-    print(f"{(peak - users.nbytes - items.nbytes) / 1e6:,.0f} MB beside {(users.nbytes + items.nbytes) / 1e6:,.0f}")
+    print(f"{(peak - users.nbytes - items.nbytes) / 1e6:,.0f} MB besides {(users.nbytes + items.nbytes) / 1e6:,.0f}")
 
 
 def main() -> None:
@@ -115,7 +115,7 @@ def main() -> None:
         measure(given.exports, given.k)
         return
     with tempfile.TemporaryDirectory() as folder:
-        # In a process of its own: what a child is said to have held at most begins with what its parent holds.
+        # In a separate process: the peak memory that is reported for a child begins with the memory of its parent.
         sizes = (Path(folder), given.users, given.items, given.dimension)
         maker = multiprocessing.get_context("spawn").Process(target=made_up, args=sizes)
         maker.start()

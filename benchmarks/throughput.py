@@ -1,4 +1,4 @@
-"""Training examples a second over dimension and batch size, beside the matrix products alone (the floor).
+"""Training examples a second over dimension and batch size, and of the matrix products alone (the floor).
 
 python -m benchmarks.throughput gowalla.npz
 """
@@ -20,7 +20,7 @@ TUTORIAL_STEPS = 3
 
 
 def towerline(train: Interactions, dimension: int, batch_size: int, threads: int) -> float:
-    """Rows of the train part a second, over one epoch after a warm-up."""
+    """Training rows a second, over one epoch after a warm-up."""
     changes = {"embedding_dimension": dimension, "batch_size": batch_size, "threads": threads}
     nothing = Interactions(train.user_index[:0], train.item_index[:0], None, train.num_users, train.num_items)
     training = Training(TrainParams(**(TOWERLINE | changes)), train, nothing)
@@ -72,9 +72,9 @@ def main() -> None:
     print("| side | d | batch | examples a second | floor |\n| --- | --- | --- | --- | --- |")
     for dimension in DIMENSIONS:
         for batch_size in BATCH_SIZES:
-            found = towerline(train, dimension, batch_size, given.threads)
+            speed = towerline(train, dimension, batch_size, given.threads)
             most = floor(train, dimension, batch_size)
-            print(f"| Towerline | {dimension} | {batch_size} users | {found:,.0f} | {most:,.0f} |", flush=True)
+            print(f"| Towerline | {dimension} | {batch_size} users | {speed:,.0f} | {most:,.0f} |", flush=True)
     print(f"| the tutorial, no metric | 32 | 8192 rows | {tutorial(train, with_metric=False):,.0f} | |", flush=True)
     print(f"| the tutorial | 32 | 8192 rows | {tutorial(train, with_metric=True):,.0f} | |", flush=True)
 

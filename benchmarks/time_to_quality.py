@@ -1,4 +1,4 @@
-"""Seconds from arrays in memory to finished embeddings, and their recall@20 on the test part, against iALS.
+"""Seconds from arrays in memory to finished embeddings, and their recall@20 on the test set, against iALS.
 
 python -m benchmarks.time_to_quality gowalla.npz --picture benchmarks/time_to_quality.png
 """
@@ -50,8 +50,8 @@ def draw(points: dict[str, list[Point]], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4))
-    for side, found in points.items():
-        ordered = sorted(found)
+    for side, curve in points.items():
+        ordered = sorted(curve)
         axes.plot([point.seconds for point in ordered], [point.recall for point in ordered], "o-", label=side)
     axes.set(xlabel="seconds from arrays in memory to embeddings", ylabel="recall@20", xscale="log")
     axes.legend()
@@ -68,7 +68,7 @@ def main() -> None:
     data = read_data(given.data)
     seed_everything(0, given.threads)
     print_machine(["tensorflow", "irspack", "numpy"], given.threads)
-    # What a process does once, such as loading libraries, is left out.
+    # Work that a process does once, such as loading libraries, is not measured.
     for side in ("Towerline", "irspack iALS"):
         embeddings_of(side, 8, 1, data.train, given.threads)
     seconds: dict[tuple[str, int, int], list[float]] = defaultdict(list)

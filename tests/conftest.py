@@ -1,4 +1,4 @@
-"""What the tests share: where things are, a small planted data set, and a working copy of the whole pipeline."""
+"""Paths, a small planted data set, and a working copy of the whole pipeline, for all tests."""
 
 import csv
 import os
@@ -14,12 +14,12 @@ from hypothesis import settings
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
-# What child processes get: the environment as it was before an import of towerline.towers sets what TensorFlow reads.
+# For child processes: the environment before an import of towerline.towers sets the variables of TensorFlow.
 ENVIRONMENT = dict(os.environ)
 # Public data sets that are not ours to ship; tests that need one skip where it is missing.
 DATASETS = Path(os.environ.get("TOWERLINE_DATASETS", ROOT.parent / "shared" / "data"))
 
-# Fixtures of a server, for several folders.
+# The fixture server, which tests of several folders use.
 pytest_plugins = ["tests.postgres"]
 
 settings.register_profile("towerline", deadline=None, derandomize=True, max_examples=60)
@@ -27,11 +27,11 @@ settings.load_profile("towerline")
 
 
 def dataset(path: str) -> Path:
-    """A file or folder of a public data set, or a skip that says what to put where."""
-    found = DATASETS / path
-    if not found.exists():
+    """Returns a file or folder of a public data set; skips the test if it is missing."""
+    place = DATASETS / path
+    if not place.exists():
         pytest.skip(f"{path} is not in {DATASETS}; set TOWERLINE_DATASETS to the folder that holds it")
-    return found
+    return place
 
 
 def planted_rows(num_users: int = 60, num_items: int = 60, groups: int = 4, seed: int = 5) -> list[list[str]]:
@@ -52,7 +52,7 @@ def planted_rows(num_users: int = 60, num_items: int = 60, groups: int = 4, seed
     return [rows[position] for position in order]
 
 
-# Ids that have to survive the whole way, in place of plain ones of the planted rows.
+# Unusual ids, which replace some of the planted rows' ids.
 STRANGE = {
     "u7": 'O\'Neil, "Bob"\nsecond line \N{CLAPPER BOARD}',
     "u8": "u" * 500,
@@ -115,7 +115,7 @@ SMALL = {
 
 
 def copy_project(into: Path) -> Path:
-    """The working tree's files, those that git tracks or would track, as a git repository of its own."""
+    """The working tree's files, those that git tracks or would track, copied to a new folder."""
     listed = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").stdout
     into.mkdir(parents=True, exist_ok=True)
     for name in filter(None, listed.split("\0")):
@@ -149,7 +149,7 @@ def make_small_project(into: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project over planted data after `dvc repro`, committed; not to be changed but by tests that restore it."""
+    """The project over planted data after `dvc repro`, committed; tests that change it restore it."""
     folder = make_small_project(tmp_path_factory.mktemp("small"))
     run(folder, "dvc", "repro")
     commit_all(folder)

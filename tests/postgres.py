@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         rules = Path(hba_file).read_text(encoding="utf-8")
         Path(hba_file).write_text(f"local all sealed scram-sha-256\n{rules}", encoding="utf-8")
         started.run("ALTER SYSTEM SET fsync = off")
-        # What would hang fails.
+        # A statement that would hang fails.
         started.run("ALTER SYSTEM SET statement_timeout = '20s'")
         started.run("SELECT pg_reload_conf()")
         started.run("CREATE EXTENSION vector")

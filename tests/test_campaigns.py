@@ -84,7 +84,7 @@ def test_stages_killed_at_any_moment_run_again_over_what_is_left(small_project: 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty file system of its own, in memory."""
+    """An empty, separate file system in memory."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", disk], check=False).returncode:

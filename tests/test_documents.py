@@ -26,7 +26,7 @@ K = 10
 
 
 def comparable(text: str, figures: bool) -> str:
-    """The text without what differs between two runs: names of experiments, and, on request, figures."""
+    """The text without parts that differ between two runs: names of experiments, and, on request, figures."""
     text = re.sub(r"'\w+-\w+'", "'name'", re.sub(r"\b[0-9a-f]{7} \[\w+-\w+\] *", "name ", text))
     text = re.sub(r" +", " ", re.sub(r"-{3,}", "---", re.sub(r" +$", "", text, flags=re.MULTILINE)))
     return text if figures else re.sub(r"-?\d[\d.,]*", "#", text)
@@ -34,7 +34,7 @@ def comparable(text: str, figures: bool) -> str:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The committed project in a repository of its own, after the README's two commands."""
+    """The committed project in a separate repository, after the README's two commands."""
     folder = copy_project(tmp_path_factory.mktemp("readme"))
     commit_all(folder)
     install, repro = blocks("bash", "<!-- pipeline -->")[0].splitlines()
@@ -45,7 +45,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def figures(project: Path) -> bool:
-    """Whether the pipeline gave the committed bytes, so that figures can be compared digit by digit."""
+    """True if the pipeline gave the committed bytes, so that figures can be compared digit by digit."""
     return "byte for byte" in run(project, sys.executable, ".ci/verify", check=False).stdout
 
 
@@ -130,7 +130,7 @@ def test_every_vector_is_the_same_in_every_file_in_the_model_and_in_postgresql(
     item_keys = list(zip(exported.item_types.to_pylist(), exported.item_ids.to_pylist(), strict=True))
     assert len(published) == len(exported.user_ids) + len(item_keys) == 27_060
     assert {("movie", "0375611"), ("movie", "0002844")} <= published.keys()
-    for name, keys in (("user", [(one,) for one in exported.user_ids.to_pylist()]), ("item", item_keys)):
+    for name, keys in (("user", [(user_id,) for user_id in exported.user_ids.to_pylist()]), ("item", item_keys)):
         array = np.load(project / f"exports/{name}_embeddings.npy")
         column = pq.read_table(project / f"exports/{name}_embeddings.parquet")["embedding"].combine_chunks()
         assert np.asarray(column.values).tobytes() == array.tobytes()
@@ -139,7 +139,7 @@ def test_every_vector_is_the_same_in_every_file_in_the_model_and_in_postgresql(
 
 
 def test_postgresql_answers_as_serving_does(project: Path, server: Server, figures: bool) -> None:
-    """Behind the test that publishes."""
+    """Runs after the test that publishes."""
     similar, recommended, unseen = map(query, get_args(QueryName))
     recommender = towerline.open(project / "exports")
     trained = np.asarray(recommender.exported.user_embeddings)[:, :-1].any(axis=1)
@@ -152,7 +152,7 @@ def test_postgresql_answers_as_serving_does(project: Path, server: Server, figur
             return cursor.execute(statement.encode(), parameters).fetchall()
 
         shown = [asked(similar, "42", 3), asked(recommended, "42", 3), asked(unseen, "42", "movie", 3)]
-        found = {
+        answered = {
             "similar": [asked(similar, user, K) for user in users],
             "recommended": [asked(recommended, user, K) for user in users],
             "unseen": [asked(unseen, user, "movie", K) for user in users],
@@ -162,17 +162,19 @@ def test_postgresql_answers_as_serving_does(project: Path, server: Server, figur
         "recommended": [*recommender.recommend_batch(users, K, exclude_seen=False)],
         "unseen": [*recommender.recommend_batch(users, K, item_type="movie")],
     }
-    for name, answers in found.items():
+    for name, answers in answered.items():
         same = [
-            np.allclose([row[-1] for row in rows], [one[-1 if name == "similar" else 3] for one in best], atol=1e-5)
+            np.allclose(
+                [row[-1] for row in rows], [answer[-1 if name == "similar" else 3] for answer in best], atol=1e-5
+            )
             for rows, best in zip(answers, expected[name], strict=True)
         ]
         # All ranks of nearly all users; the index misses some. Users with the same films are as near as each other.
         assert np.mean(same) > 0.9
     for name, column in (("recommended", 1), ("unseen", 0)):
-        lists = [[row[column] for row in rows] for rows in found[name]]
-        ids = [[one.item_id for one in best] for best in expected[name]]
-        assert np.mean([one == other for one, other in zip(lists, ids, strict=True)]) > 0.9
+        lists = [[row[column] for row in rows] for rows in answered[name]]
+        ids = [[answer.item_id for answer in best] for best in expected[name]]
+        assert np.mean([rows == best for rows, best in zip(lists, ids, strict=True)]) > 0.9
     if figures:
         text = "\n\n".join("\n".join(" ".join([*row[:-1], f"{row[-1]:.4f}"]) for row in rows) for rows in shown)
         assert text + "\n" == blocks("text", "<!-- rows -->")[0]

@@ -22,7 +22,7 @@ SOURCES = {"${ingest.source}${nothing}": "data/raw/preferences.csv", "${ingest.i
 
 
 def first_party_imports(path: Path) -> set[Path]:
-    """The modules of ours that a module imports, packages on the way included."""
+    """The modules of stages and towerline that a module imports, and the packages that contain them."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -92,7 +92,7 @@ def test_every_module_of_a_stage_is_reached_by_it() -> None:
 
 
 def test_tensorflow_is_imported_in_one_place_and_used_by_train_and_export_only() -> None:
-    found = {
+    importing = {
         path.relative_to(ROOT).as_posix()
         for room in ("stages", "towerline")
         for path in (ROOT / room).rglob("*.py")
@@ -101,7 +101,7 @@ def test_tensorflow_is_imported_in_one_place_and_used_by_train_and_export_only()
         for name in [getattr(node, "module", None), *(alias.name for alias in node.names)]
         if name and name.split(".")[0] in ("tensorflow", "tensorflow_recommenders", "tf_keras", "keras")
     }
-    assert found == {"towerline/towers/__init__.py"}
+    assert importing == {"towerline/towers/__init__.py"}
     using = {stage for stage in NAMES if "towerline/towers/__init__.py" in reached(stage)}
     assert using == {"train", "export"}
 

@@ -136,7 +136,7 @@ def test_every_leaf_of_params_is_in_the_table() -> None:
     assert list(CHANGES) == list(leaves(YAML(typ="safe").load((ROOT / "params.yaml").read_text())))
 
 
-def test_a_changed_parameter_concerns_its_stage_and_those_behind_it(project: Path) -> None:
+def test_a_changed_parameter_concerns_its_stage_and_those_after_it(project: Path) -> None:
     (project / "data/raw/other.csv").write_text("user_id,item_id,item_type\n")
     original = (project / "params.yaml").read_text()
     assert may_run() == []
@@ -257,7 +257,7 @@ def test_without_a_file_of_titles_no_item_has_one(tmp_path: Path) -> None:
     items = pq.read_table(project / "data/vocabulary/items.parquet")
     assert items.column_names == ["index", "item_type", "item_id", "title", "features"]
     assert items["title"].null_count == len(items) > 0
-    deps = [one["path"] for one in YAML(typ="safe").load(project / "dvc.lock")["stages"]["ingest"]["deps"]]
+    deps = [entry["path"] for entry in YAML(typ="safe").load(project / "dvc.lock")["stages"]["ingest"]["deps"]]
     assert deps[:2] == ["None", "data/raw/preferences.csv"]
     assert (project / "None").read_bytes() == (ROOT / "None").read_bytes()
     # A file of titles that nobody names is no dependency.
@@ -282,8 +282,8 @@ def test_a_source_that_is_null_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_an_empty_source_ends_in_the_documented_error(tmp_path: Path) -> None:
     project = make_small_project(tmp_path)
     set_params(project, {"ingest.source": ""})
-    said = '(`ingest.source: ""`) ends in DVC\'s own `unexpected error`'
-    assert said in " ".join(DOCUMENTS.split())
+    sentence = '(`ingest.source: ""`) ends in DVC\'s own `unexpected error`'
+    assert sentence in " ".join(DOCUMENTS.split())
     assert "unexpected error" in run(project, "dvc", "repro", check=False).stderr
 
 

@@ -19,7 +19,7 @@ from towerline.pipeline.environment import lacking, stage_of
 from towerline.towers import tf
 from towerline.towers.products import inner_products, matmul, over_root, unit
 
-# What would lower, raise or spread out each library, set from outside.
+# Variables, set from outside, by which each library would use another instruction set or more threads.
 OUTSIDE = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
     "OPENBLAS_CORETYPE": "Sandybridge",
@@ -30,7 +30,7 @@ OUTSIDE = {
     "ONEDNN_MAX_CPU_ISA": "SSE41",
     "TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL": "false",
 }
-# Behind `python -c`, these make the package take the process for a stage.
+# As arguments after `python -c`, these make the package treat the process as a stage.
 AS_A_STAGE = ["-m", "stages.train"]
 
 
@@ -41,8 +41,8 @@ def stage_outputs(project: Path, stage: str, into: Path, *before: str, **environ
       project: where its inputs are.
       stage: its name.
       into: an empty folder.
-      before: what stands before the command of the stage.
-      environment: what is set outside.
+      before: words before the command of the stage.
+      environment: variables that are set from outside.
     """
     folder = sandbox(project, stage, into)
     inputs = files_of(folder)
@@ -72,12 +72,12 @@ print(json.dumps({
     "faiss": faiss.SIMDConfig.get_level_name(),
 }))
 """
-    found = json.loads(run(ROOT, sys.executable, "-c", code, *AS_A_STAGE, check=True, **OUTSIDE).stdout)
-    assert found["numpy"] == "X86_V3"
-    assert found["faiss"] == "AVX2"
+    levels = json.loads(run(ROOT, sys.executable, "-c", code, *AS_A_STAGE, check=True, **OUTSIDE).stdout)
+    assert levels["numpy"] == "X86_V3"
+    assert levels["faiss"] == "AVX2"
     # NumPy's, SciPy's and faiss' own; the threads of the last are OpenMP's.
-    assert found["blas"] == ["Haswell"] * 3
-    assert found["threads"] == [1, 1]
+    assert levels["blas"] == ["Haswell"] * 3
+    assert levels["threads"] == [1, 1]
 
 
 def test_other_programs_keep_their_environment() -> None:
@@ -112,7 +112,7 @@ BY_PROCESSOR = {"MatMul", "BatchMatMul", "BatchMatMulV2", "Einsum", "_FusedMatMu
 
 @pytest.mark.parametrize("loss", ["grouped_softmax", "in_batch_softmax"])
 def test_tensorflow_computes_nothing_that_follows_the_processor(loss: str) -> None:
-    from tensorflow.python.eager import context  # TensorFlow is set up by the first import of stages.model
+    from tensorflow.python.eager import context  # towerline.towers has set up TensorFlow
 
     train, validation = planted_parts()
     training = fitting.Training(params(loss=loss, rating_weight=0.5, temperature=None), train, validation)
@@ -121,7 +121,9 @@ def test_tensorflow_computes_nothing_that_follows_the_processor(loss: str) -> No
     # As they run: TensorFlow rewrites x / sqrt(y) and 1 / x when it optimises a graph.
     graphs = [function.post_optimization_graph for function in context.export_run_metadata().function_graphs]
     context.disable_run_metadata()
-    nodes = [graph.node for graph in graphs] + [one.node_def for graph in graphs for one in graph.library.function]
+    nodes = [graph.node for graph in graphs] + [
+        definition.node_def for graph in graphs for definition in graph.library.function
+    ]
     ops = {node.op for of_graph in nodes for node in of_graph}
     assert {"PyFuncStateless", "ResourceSparseApplyAdagradV2", "Sqrt"} < ops
     assert ops & BY_PROCESSOR == set()
@@ -157,15 +159,15 @@ def test_unit_vectors_are_tensorflows_to_the_last_digits_and_zeros_stay() -> Non
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(vectors)
         mine, theirs = unit(vectors), tf.math.l2_normalize(vectors, axis=1)
-        sums = [tf.reduce_sum(found * upstream) for found in (mine, theirs)]
+        sums = [tf.reduce_sum(output * upstream) for output in (mine, theirs)]
     np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-7)
     assert not mine[9].numpy().any()
-    found, expected = (tape.gradient(total, vectors) for total in sums)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    gradient, expected = (tape.gradient(total, vectors) for total in sums)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_in_batch_loss_is_that_of_tensorflow_recommenders() -> None:
-    import tensorflow_recommenders as tfrs  # which refuses to load before stages.model has set up TensorFlow
+    import tensorflow_recommenders as tfrs  # which refuses to load before towerline.towers has set up TensorFlow
 
     draw = np.random.default_rng(0)
     query, candidates = (unit(tf.constant(draw.normal(size=(6, 5)), tf.float32)) for _ in range(2))

@@ -2,7 +2,7 @@
 
     >>> import towerline
     >>> recommender = towerline.open("exports")
-    >>> [one.item_type for one in recommender.recommend("u3", k=2, item_type="film")]
+    >>> [item.item_type for item in recommender.recommend("u3", k=2, item_type="film")]
     ['film', 'film']
 
 The names of `towerline.serving`, which applications use, are imported at their first use, so that no stage of the

@@ -110,7 +110,7 @@ def test_the_sections_of_the_committed_params_are_those_of_the_models_and_valid(
         ),
         ("threads: 2", "threads: 1000000000", "train.threads: expected a number from 1 to 256, found 1000000000"),
         ("dimension: 128", "dimension: 1000000000", "train.embedding_dimension: expected a number from 1 to 4096"),
-        # Values that each are possible and together are not.
+        # Values that are each valid but not together.
         (
             'delimiter: ","',
             "delimiter: '\"'",
@@ -143,7 +143,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(tmp_path: Path, old: str, n
         text = text.replace("  retrieval_weight: 1.0\n", "")
     path = tmp_path / "params.yaml"
     path.write_text(text.replace(old, new, 1))
-    # Whichever stage comes first refuses it.
+    # Every stage that may run first refuses it.
     for model in SECTIONS.values():
         with pytest.raises(StageError) as raised:
             model.load(path)
@@ -219,7 +219,7 @@ def test_train_says_what_its_data_cannot_serve(train: Interactions, validation: 
         check_data(TrainParams.load(ROOT / "params.yaml"), train, validation)
 
 
-# Values of a key, as YAML: what people, scripts and accidents leave behind.
+# Values of a key, as YAML, that people, scripts and accidents produce.
 NASTY = (
     r"""
 null | ~ | true | no | 0 | -1 | -0.0 | 1 | 2 | 0.5 | 1e-3 | .nan | .inf | -.inf | 1e400 | 1e-320 | 1e30 | 1_000 | 0x10
@@ -246,13 +246,13 @@ def keys(content: dict[str, Any], *above: str) -> Iterator[tuple[str, ...]]:
 
 
 def with_value(path: tuple[str, ...], value: str) -> str:
-    """The key's section in flow style, the value in the place of its own."""
+    """The key's section in flow style, with the value in place of the key's."""
 
     def written(content: Any, *above: str) -> str:
         if above == path:
             return value
         if isinstance(content, dict):
-            return "{" + ", ".join(f"{name}: {written(one, *above, name)}" for name, one in content.items()) + "}"
+            return "{" + ", ".join(f"{name}: {written(entry, *above, name)}" for name, entry in content.items()) + "}"
         return json.dumps(content)
 
     return f"{path[0]}: {written(CONTENT[path[0]], path[0])}"

@@ -59,7 +59,7 @@ def write(folder: Path, users: int, items: int, dimension: int, temperature: flo
         "users": users,
         "items": items,
         "dimension": dimension,
-        # As it is read again.
+        # Rounded as write_json() writes it, so that the version is that of the file.
         "temperature": round(temperature, formats.DECIMALS),
         "files": {path.relative_to(folder).as_posix(): _file(path)._asdict() for path in paths},
     }
@@ -80,20 +80,20 @@ def read(folder: Path) -> Manifest:
         content = formats.read_json(path)
         version = content.pop("version")
         files = {name: File(**file) for name, file in content["files"].items()}
-        found = Manifest(version, **{**content, "files": files})
+        manifest = Manifest(version, **{**content, "files": files})
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise StageError(
             f"{path}: expected the manifest that this release of Towerline writes, found something else; run dvc repro"
         ) from None
     if version != _version(content):
         raise StageError(
-            f"{path}: expected content of the version {_version(content)}, found {version!r}; run dvc repro"
+            f"{path}: expected content with the version {_version(content)}, found {version!r}; run dvc repro"
         )
     for name in files:
         parts = PurePosixPath(name).parts
         if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name:
             raise StageError(f"{path}: expected names of files in the folder, found {name!r}; run dvc repro")
-    return found
+    return manifest
 
 
 def check_sizes(folder: Path, manifest: Manifest) -> None:
@@ -106,8 +106,8 @@ def check_sizes(folder: Path, manifest: Manifest) -> None:
         path = folder / name
         size = path.stat().st_size if path.is_file() else None
         if size != file.size:
-            found = "none" if size is None else f"{size:,}"
-            raise StageError(f"{path}: expected a file of {file.size:,} bytes, found {found}")
+            shown = "none" if size is None else f"{size:,}"
+            raise StageError(f"{path}: expected a file of {file.size:,} bytes, found {shown}")
 
 
 def check_digest(path: Path, file: File, sha256: str) -> None:

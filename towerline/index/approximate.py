@@ -3,7 +3,7 @@
 Items are put into lists of similar items, and a query searches the lists whose mean has the largest inner product with
 it (IVF: Sivic and Zisserman 2003, Jégou, Douze and Schmid 2011). Within these lists scores are exact.
 
-Items are clustered by what their score for a query depends on. The last dimension of a query is 1 while its others are
+Distances in the clustering reflect differences between scores. The last dimension of a query is 1 while its others are
 about d ** -0.5, so that a difference between two priors moves a score more than the same difference elsewhere. The last
 dimension therefore has a larger weight in the clustering (weights by the queries' second moments: Guo, Kumar,
 Choromanski and Simcha 2016); the lists, their means and the vectors in the file are those of the plain inner product.
@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from towerline.pipeline.errors import StageError
 from towerline.ranking.blocks import in_blocks
 
-# Of the last dimension in the clustering: of 1, 2, 4, 8 and 11 none was better at 64 and 128 dimensions.
+# Weight of the last dimension in the clustering; of 1, 2, 4, 8 and 11 none was better at 64 and 128 dimensions.
 LAST_WEIGHT = 4
-# Vectors are scaled to this length at most: a product of two and half a square stay below 2^23 (see the module's text).
+# Vectors are scaled to this length at most: a product of two and half a square are below 2^23 (see above).
 LONGEST = 2048
 ROUNDS = 10
 # Items per list that the clustering is fitted to.
@@ -114,12 +114,12 @@ def load(path: Path, num_items: int, dimension: int, content: bytes | None = Non
     """Opens the file of an index.
 
     Args:
-      path: what Index.save() wrote.
+      path: the file that Index.save() wrote.
       num_items, dimension: shape of the indexed items.
-      content: the file's bytes if they have been read; None to map the file, so that only the searched parts are read.
+      content: the file's bytes if they have been read; None to map the file, so that only the searched lists are read.
 
     Raises:
-      StageError: the file is not one of save(), or of other items.
+      StageError: the file was not written by save(), or is an index of other items.
       FileNotFoundError: it is missing.
     """
     try:
@@ -138,16 +138,16 @@ def load(path: Path, num_items: int, dimension: int, content: bytes | None = Non
     return Index(lists)
 
 
-def recall(found: NDArray[np.int32], exact: NDArray[np.int32]) -> float:
-    """Share of the exact rows that were found, in any order.
+def recall(rows: NDArray[np.int32], exact: NDArray[np.int32]) -> float:
+    """Share of the exact rows that are among the rows of an approximate search, in any order.
 
     Args:
-      found, exact: [queries, k] int32 rows, -1 for none; each at most once a query.
+      rows, exact: [queries, k] int32, -1 for none; each at most once a query.
     """
-    width = int(max(found.max(), exact.max())) + 1
+    width = int(max(rows.max(), exact.max())) + 1
     of_query = np.arange(len(exact))[:, None] * width
     wanted = (of_query + exact)[exact >= 0]
-    return float(np.isin(wanted, (of_query + found)[found >= 0]).mean())
+    return float(np.isin(wanted, (of_query + rows)[rows >= 0]).mean())
 
 
 class Grid(NamedTuple):

@@ -1,1 +1,1 @@
-"""What every stage uses: settings, file formats, errors, terminal and environment."""
+"""Settings, file formats, errors, terminal output and environment of every stage."""

@@ -47,10 +47,10 @@ def lacking(processor: str) -> list[str]:
     """Features of x86-64-v3 that a processor lacks.
 
     Args:
-      processor: text of /proc/cpuinfo; without a line of flags nothing can be said, and nothing is lacking.
+      processor: text of /proc/cpuinfo; without a line of flags no feature counts as lacking.
     """
     flags = next((line.split(":", 1)[1].split() for line in processor.splitlines() if line.startswith("flags")), NEEDED)
-    return [part for part in NEEDED if part not in flags]
+    return [feature for feature in NEEDED if feature not in flags]
 
 
 def fix_arithmetic(environment: MutableMapping[str, str]) -> None:

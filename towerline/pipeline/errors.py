@@ -4,7 +4,7 @@ from typing import ClassVar
 
 
 class CommandError(Exception):
-    """Ends a command with a line that says what was expected, what came, where, and what to do."""
+    """Ends a command with a line that gives the place, the expected and the actual value, and a remedy."""
 
     exit_code: ClassVar[int] = 1
 

@@ -145,8 +145,8 @@ class _Constructor(SafeConstructor):
             return super().construct_object(node, deep)
         except (ValueError, LookupError, TypeError) as error:
             kind = str(node.tag).replace("tag:yaml.org,2002:", "!!")
-            found = _shown(node.value) if isinstance(node.value, str) else str(error)
-            problem = f"expected a value that can be read as {kind}, found {found}"
+            shown = _shown(node.value) if isinstance(node.value, str) else str(error)
+            problem = f"expected a value that can be read as {kind}, found {shown}"
             raise ConstructorError(None, None, problem, node.start_mark) from None
 
 
@@ -162,8 +162,8 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
         raise _problem(path, f"line {line}: expected UTF-8, found the byte 0x{error.object[error.start]:02x}") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        told = filter(None, (error.context, error.problem))
-        problem = ", ".join(part.partition("\n")[0] for part in told) or "not valid YAML"
+        messages = filter(None, (error.context, error.problem))
+        problem = ", ".join(message.partition("\n")[0] for message in messages) or "not valid YAML"
         raise _problem(path, f"line {mark.line + 1 if mark else '?'}: {problem}") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -185,29 +185,29 @@ def _validated(model: type[SectionType], content: Any, path: Path) -> SectionTyp
 def _first_problem(model: type[Section], error: ValidationError) -> str:
     """Message of one line for the first error of pydantic: the parameter, what is allowed, and the value."""
     # A misspelt parameter is also reported as missing; the message about the misspelling helps more.
-    found = min(error.errors(), key=lambda other: other["type"] != "extra_forbidden")
-    path, known = _parameter_path(model, found)
+    details = min(error.errors(), key=lambda other: other["type"] != "extra_forbidden")
+    path, known = _parameter_path(model, details)
     name = ".".join([model.section, *path])
-    match found["type"]:
+    match details["type"]:
         case "extra_forbidden":
             guess = _suggestion(path[-1], known)
-            return f"{name}: unknown parameter{guess}; allowed: {_listed(known)}; found {_shown(found['input'])}"
+            return f"{name}: unknown parameter{guess}; allowed: {_listed(known)}; found {_shown(details['input'])}"
         case "missing":
             return f"{name}: expected a value, found none; add it to params.yaml"
         case "value_error":
-            return f"{name}.{found['ctx']['error']}"
+            return f"{name}.{details['ctx']['error']}"
     # pydantic reports an error for each member of a union.
     same = (other for other in error.errors() if _parameter_path(model, other)[0] == path)
     allowed = " or ".join(dict.fromkeys(_allowed(other) for other in same))
-    return f"{name}: expected {allowed}, found {_shown(found['input'])}"
+    return f"{name}: expected {allowed}, found {_shown(details['input'])}"
 
 
-def _parameter_path(model: type[BaseModel], found: ErrorDetails) -> tuple[list[str], list[str]]:
+def _parameter_path(model: type[BaseModel], details: ErrorDetails) -> tuple[list[str], list[str]]:
     """Path of the parameter below its section, without the members of unions, and the names of its siblings."""
     path: list[str] = []
     known: list[str] = []
     level: type[BaseModel] | None = model
-    for step in found["loc"]:
+    for step in details["loc"]:
         if isinstance(step, int):
             path.append(str(step))
         elif level is not None:
@@ -236,9 +236,9 @@ _EXPECTED = {
 }
 
 
-def _allowed(found: ErrorDetails) -> str:
-    context = found.get("ctx", {})
-    match found["type"]:
+def _allowed(details: ErrorDetails) -> str:
+    context = details.get("ctx", {})
+    match details["type"]:
         case "expected":
             return str(context["expected"])
         case "literal_error":
@@ -247,7 +247,7 @@ def _allowed(found: ErrorDetails) -> str:
             return f"a number above {context['gt']:g}"
         case "too_long":
             return f"at most {context['max_length']} values"
-    return _EXPECTED.get(found["type"], found["msg"])
+    return _EXPECTED.get(details["type"], details["msg"])
 
 
 def _suggestion(name: str, known: list[str]) -> str:

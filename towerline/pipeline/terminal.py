@@ -16,7 +16,7 @@ from towerline.pipeline.errors import CommandError
 
 def printable(text: str) -> str:
     """Text with control characters escaped, so that it stays on one line."""
-    return "".join(one if _shows(one) else one.encode("unicode_escape").decode() for one in text)
+    return "".join(letter if _shows(letter) else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _shows(letter: str) -> bool:

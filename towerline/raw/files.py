@@ -19,7 +19,7 @@ from towerline.pipeline.errors import StageError
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
 _PARQUET_SUFFIXES = {".parquet", ".parq", ".pq"}
-# What else people have their tables in. Reading these as text would end in a message that helps nobody.
+# Other formats of tables. Read as text, they would end in an error that does not name the format.
 _OTHERS = {
     b"PK\x03\x04": "a zip archive or an Excel file",
     b"BZh": "a bzip2 file",
@@ -36,7 +36,7 @@ _OTHERS = {
     b"%PDF": "a PDF file",
     b"{\\rtf": "a text document (RTF)",
 }
-# Text that is no table, by how it begins behind a byte order mark and spaces. An id may begin with a brace or bracket.
+# Texts that are not tables, by their start after a byte order mark and spaces. An id may begin with a brace or bracket.
 _OTHER_TEXTS = {
     rb"\{\s*[\"'][^\"']*[\"']\s*:|\[\s*[\[{]": "JSON",
     rb"(?i)<(!doctype|html|head|body|table|\?xml)\b": "HTML or XML",
@@ -52,7 +52,7 @@ class RawFile(NamedTuple):
     """A file of rows.
 
     Attributes:
-      path: where it is.
+      path: path of the file.
       parquet: whether it is Parquet, else delimited text.
       gzipped: whether either is compressed with gzip.
     """
@@ -122,7 +122,7 @@ def _other_kind(start: bytes) -> str | None:
 
 @contextmanager
 def errors_of(path: Path) -> Iterator[None]:
-    """Names the file in one line for whatever reading it raises in the block.
+    """Turns errors of reading a file in the block into one line that names the file.
 
     Raises:
       StageError: the file cannot be read.
@@ -144,7 +144,7 @@ def errors_of(path: Path) -> Iterator[None]:
         number = error.errno if isinstance(error, OSError) else None
         if number is None:
             raise StageError(f"{path}: expected whole Parquet, found {_reason(error)}; write the file again") from None
-        # A full disk is not the fault of what is read.
+        # Other errors, such as a full disk, are not about the file that is read.
         if number not in (errno.EIO, errno.ENOENT, errno.EACCES, errno.EISDIR):
             raise
         raise StageError(f"{path}: {os.strerror(number)}") from None

@@ -26,4 +26,4 @@ def unit_of(time: float) -> str | None:
     >>> unit_of(1365029107), unit_of(1365029107999)
     ('seconds', 'milliseconds')
     """
-    return next((name for name, parts in UNITS.items() if abs(time) < 1e10 * parts), None)
+    return next((name for name, per_second in UNITS.items() if abs(time) < 1e10 * per_second), None)

@@ -32,7 +32,7 @@ class UnknownIdError(ServingError, LookupError):
 
     def __str__(self) -> str:
         words = [self.unknown] if isinstance(self.unknown, str) else self.unknown
-        closest = ", ".join(one if isinstance(one, str) else " ".join(one) for one in self.closest)
+        closest = ", ".join(known if isinstance(known, str) else " ".join(known) for known in self.closest)
         hint = f"; closest known: {closest}" if closest else ""
         return f"expected {self.expected}, found {' '.join(repr(str(word)) for word in words)}{hint}"
 

@@ -63,9 +63,9 @@ class Exported(NamedTuple):
         Raises:
           ServingError: the file is damaged.
         """
-        found = self.seen.of_users(users)
-        self.check_rows(found.items)
-        return found
+        seen = self.seen.of_users(users)
+        self.check_rows(seen.items)
+        return seen
 
     def check_rows(self, items: NDArray[np.int32]) -> None:
         """Checks rows read from seen.items, which are not checked when a release is opened.
@@ -117,7 +117,7 @@ def live_version(folder: Path) -> str:
 
 
 def is_release(folder: Path, version: str) -> bool:
-    """Whether a folder is a release, whose files are never written again."""
+    """Returns True if a folder is a release, whose files are never written again."""
     place = folder.resolve()
     return place.name == version and (place.parent / pointer.NAME).is_file()
 
@@ -205,18 +205,18 @@ def _opened(folder: Path) -> Exported:
     try:
         manifest.check_sizes(folder, content)
         files = _Mapped(folder) if released else _Held(folder, content)
-        found = _exported(files, content)
-        _check_shapes(content, found)
+        exported = _exported(files, content)
+        _check_shapes(content, exported)
     # The libraries raise many types for damaged files, such as tokenize.TokenError for a header of NumPy's.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         mended = "release the export again" if released else "run dvc repro --force export"
         raise ServingError(
-            f"{folder}: expected the files of version {content.version}, all as they were written, found that this is "
-            f"not so ({reason}); if somebody writes to the folder now, open it again, else {mended}; "
+            f"{folder}: expected the files of version {content.version}, all as they were written, found others "
+            f"({reason}); if somebody writes to the folder now, open it again, else {mended}; "
             f"python -m towerline verify {folder} compares all files"
         ) from None
-    return found
+    return exported
 
 
 def _exported(files: _Files, content: Manifest) -> Exported:
@@ -254,35 +254,35 @@ def _column(table: pa.Table, name: str, nulls: bool = False) -> pa.StringArray:
     return column
 
 
-def _check_shapes(content: Manifest, found: Exported) -> None:
+def _check_shapes(content: Manifest, exported: Exported) -> None:
     """Compares types and the numbers of rows and dimensions.
 
     Raises:
       StageError: the files do not belong together.
     """
     for array, dtype, axes in (
-        (found.user_embeddings, np.float32, 2),
-        (found.item_embeddings, np.float32, 2),
-        (found.seen.starts, np.int64, 1),
-        (found.seen.items, np.int32, 1),
+        (exported.user_embeddings, np.float32, 2),
+        (exported.item_embeddings, np.float32, 2),
+        (exported.seen.starts, np.int64, 1),
+        (exported.seen.items, np.int32, 1),
     ):
         if array.dtype != dtype or array.ndim != axes:
             raise StageError(f"an array of {array.ndim} axes of {array.dtype}, expected {axes} of {np.dtype(dtype)}")
-    if found.seen.starts[:1].any() or (np.diff(found.seen.starts) < 0).any():
+    if exported.seen.starts[:1].any() or (np.diff(exported.seen.starts) < 0).any():
         raise StageError(f"{layout.SEEN_STARTS} does not ascend from 0")
-    if len(found.seen.items) != found.seen.starts[-1]:
+    if len(exported.seen.items) != exported.seen.starts[-1]:
         raise StageError(
-            f"{layout.SEEN_STARTS} declares {found.seen.starts[-1]} items, {layout.SEEN_ITEMS} "
-            f"has {len(found.seen.items)}"
+            f"{layout.SEEN_STARTS} declares {exported.seen.starts[-1]} items, {layout.SEEN_ITEMS} "
+            f"has {len(exported.seen.items)}"
         )
     sizes = {
-        "users": [len(found.user_ids), len(found.user_embeddings), len(found.seen.starts) - 1],
-        "items": [len(found.item_ids), len(found.item_embeddings)],
-        "dimension": [found.user_embeddings.shape[1], found.item_embeddings.shape[1]],
+        "users": [len(exported.user_ids), len(exported.user_embeddings), len(exported.seen.starts) - 1],
+        "items": [len(exported.item_ids), len(exported.item_embeddings)],
+        "dimension": [exported.user_embeddings.shape[1], exported.item_embeddings.shape[1]],
     }
-    if found.ratings is not None:
-        sizes["users"].append(len(found.ratings.user_bias))
-        sizes["items"].append(len(found.ratings.item_bias))
+    if exported.ratings is not None:
+        sizes["users"].append(len(exported.ratings.user_bias))
+        sizes["items"].append(len(exported.ratings.item_bias))
     for name, counts in sizes.items():
         if set(counts) != {getattr(content, name)}:
             raise StageError(f"{getattr(content, name)} {name} in the manifest, {tuple(counts)} in the files")

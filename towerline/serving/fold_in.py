@@ -51,5 +51,5 @@ def folded_in(history: UserItems, items: NDArray[np.float32], temperature: float
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """The vectors with length 1, zeros left as they are."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: NDArray[np.float32] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-    return found
+    unit: NDArray[np.float32] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return unit

@@ -94,12 +94,12 @@ class Items:
 
     def types(self) -> list[str]:
         """All types, in byte order."""
-        found: list[str] = []
+        types: list[str] = []
         row = 0
         while row < len(self.item_types):
-            found.append(self.item_types[row].as_py())
-            row = self._before((f"{found[-1]}\0",))
-        return found
+            types.append(self.item_types[row].as_py())
+            row = self._before((f"{types[-1]}\0",))
+        return types
 
     def _before(self, key: tuple[str, ...]) -> int:
         """Number of items that are sorted before the (type, id)."""
@@ -116,12 +116,12 @@ class Items:
         """The same id under other types, then similar ids of the same type; without any, similar types."""
         types = self.types()
         elsewhere = [Item(other, item.item_id) for other in types]
-        found: list[Id] = [other for other in elsewhere if self._row(other) >= 0]
+        closest: list[Id] = [other for other in elsewhere if self._row(other) >= 0]
         if item.item_type in types:
             rows = self.of_type(item.item_type)
             alike = _closest(item.item_id, self.item_ids[rows.start : rows.stop])
-            found += [Item(item.item_type, other) for other in alike]
-        return found[:CLOSEST] or [*_closest(item.item_type, pa.array(types))]
+            closest += [Item(item.item_type, other) for other in alike]
+        return closest[:CLOSEST] or [*_closest(item.item_type, pa.array(types))]
 
 
 def listed_users(user_ids: Iterable[str]) -> list[str]:
@@ -142,11 +142,11 @@ def listed_items(items: Iterable[tuple[str, str]]) -> list[Item]:
       ServingError: they are not iterable, or an item is not a type and an id, both text.
     """
     keys = listed(items, "items as (type, id)")
-    for one in keys:
-        if not isinstance(one, tuple | list | np.ndarray) or len(one) != 2:
-            raise ServingError(f"expected items as (type, id), found {one!r}")
-        _check_text(one)
-    return [Item(*one) for one in keys]
+    for key in keys:
+        if not isinstance(key, tuple | list | np.ndarray) or len(key) != 2:
+            raise ServingError(f"expected items as (type, id), found {key!r}")
+        _check_text(key)
+    return [Item(*key) for key in keys]
 
 
 def listed(values: Iterable[Value], what: str) -> list[Value]:
@@ -161,9 +161,9 @@ def listed(values: Iterable[Value], what: str) -> list[Value]:
 
 
 def _check_text(ids: Iterable[object]) -> None:
-    for one in ids:
-        if not isinstance(one, str):
-            raise ServingError(f"expected ids that are text, found {one!r}, of type {type(one).__name__}")
+    for value in ids:
+        if not isinstance(value, str):
+            raise ServingError(f"expected ids that are text, found {value!r}, of type {type(value).__name__}")
 
 
 def _closest(wanted: str, known: pa.StringArray) -> list[str]:

@@ -69,5 +69,5 @@ def _text(value: object) -> str:
         case int():
             return f"{value:,}"
         case list() | tuple():
-            return " ".join(_text(one) for one in value)
+            return " ".join(_text(entry) for entry in value)
     return printable(str(value))

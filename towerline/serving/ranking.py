@@ -139,13 +139,13 @@ def best_of_index(
       candidates, excluded, k: as in best_items().
     """
     few = np.flatnonzero(excluded.counts() <= MOST_EXCLUDED).astype(np.int32)
-    found = _rows_of_index(queries[few], index, len(candidates.rows), excluded.of_users(few), k + MARGIN)
+    nearest = _rows_of_index(queries[few], index, len(candidates.rows), excluded.of_users(few), k + MARGIN)
     # Exact search if the searched lists hold too few items, or for many exclusions.
-    enough = (found >= 0).sum(axis=1) >= k
+    enough = (nearest >= 0).sum(axis=1) >= k
     best = Best.nothing(len(queries), k)
     others = np.setdiff1d(np.arange(len(queries), dtype=np.int32), few[enough])
     for rows, answer in (
-        (few[enough], rescored(queries[few[enough]], candidates, found[enough], k)[0]),
+        (few[enough], rescored(queries[few[enough]], candidates, nearest[enough], k)[0]),
         (others, best_items(queries[others], candidates, excluded.of_users(others), k)),
     ):
         best.rows[rows], best.scores[rows] = answer
@@ -163,16 +163,16 @@ def _rows_of_index(
       ServingError: the index returns rows that do not exist, since its file is damaged.
     """
     width = min(num_items, wanted + int(excluded.counts().max(initial=0)))
-    found = index.search(queries, width, index.probes_of(wanted))
-    if found.min(initial=-1) < -1 or found.max(initial=-1) >= num_items:
+    rows = index.search(queries, width, index.probes_of(wanted))
+    if rows.min(initial=-1) < -1 or rows.max(initial=-1) >= num_items:
         raise ServingError(
-            f"{layout.INDEX}: expected an index of {num_items} items, found it to hold others; run "
+            f"{layout.INDEX}: expected an index of {num_items} items, found other items in it; run "
             "python -m towerline verify on the folder that is open"
         )
     own = np.arange(len(queries))[:, None] * num_items
-    found[np.isin(own + found, excluded.rows() * num_items + excluded.items)] = -1
-    kept = np.argsort(found < 0, axis=1, kind="stable")[:, :wanted]
-    return np.take_along_axis(found, kept, axis=1)
+    rows[np.isin(own + rows, excluded.rows() * num_items + excluded.items)] = -1
+    kept = np.argsort(rows < 0, axis=1, kind="stable")[:, :wanted]
+    return np.take_along_axis(rows, kept, axis=1)
 
 
 def rescored(

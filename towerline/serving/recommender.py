@@ -106,7 +106,7 @@ class Recommender:
 
         Examples:
           >>> best = recommender.recommend("u3", k=3, deny=[("film", "0000001")])
-          >>> [one.score for one in best] == sorted([one.score for one in best], reverse=True)
+          >>> [item.score for item in best] == sorted([item.score for item in best], reverse=True)
           True
           >>> recommender.recommend("u3", k=1, allow=[("book", "0000002")], exclude_seen=False)[0].title
           'Title 2'
@@ -160,7 +160,7 @@ class Recommender:
         Examples:
           >>> history = [("film", "0000001"), ("film", "0000005")]
           >>> best = recommender.recommend_for_history(history, k=4)
-          >>> set(history) & {(one.item_type, one.item_id) for one in best}
+          >>> set(history) & {(item.item_type, item.item_id) for item in best}
           set()
         """
         return self.recommend_for_history_batch(
@@ -224,7 +224,7 @@ class Recommender:
 
         Examples:
           >>> similar = recommender.similar_users("u3", k=2)
-          >>> all(0 < one.similarity < 1 for one in similar)
+          >>> all(0 < user.similarity < 1 for user in similar)
           True
         """
         return self.similar_users_batch([user_id], k, unknown=unknown)[0]
@@ -244,7 +244,7 @@ class Recommender:
         """Returns the k items of any type with the largest cosine, without the item; only cosines above 0.
 
         Examples:
-          >>> [0 < one.cosine < 1.001 for one in recommender.similar_items("film", "0000001", k=2)]
+          >>> [0 < item.cosine < 1.001 for item in recommender.similar_items("film", "0000001", k=2)]
           [True, True]
         """
         return self.similar_items_batch([(item_type, item_id)], k, unknown=unknown)[0]

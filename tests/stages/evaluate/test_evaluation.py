@@ -114,7 +114,7 @@ def test_a_random_order_has_the_recall_that_counting_gives() -> None:
         assert np.mean(draws) == pytest.approx((k / left).mean(), abs=4 * error)
 
 
-def test_chance_is_uniform_and_the_same_whatever_is_asked_beside() -> None:
+def test_chance_is_uniform_and_does_not_depend_on_other_queries() -> None:
     chance = Chance(np.asarray(7), np.asarray(2001))
     users = np.arange(1, 301, dtype=np.int32)
     scores = chance.scores(users, slice(None))
@@ -134,8 +134,8 @@ def test_biases_solve_the_normal_equations() -> None:
     design[rows, USERS + 1 + train.item_index] = 1
     rest = rating - rating.mean(dtype=np.float64)
     expected = np.linalg.solve(design.T @ design + 2.0 * np.eye(design.shape[1]), design.T @ rest)
-    found = rating_biases(train, 2.0)
-    np.testing.assert_allclose(np.concatenate([found.user_bias, found.item_bias]), expected, atol=1e-4)
+    model = rating_biases(train, 2.0)
+    np.testing.assert_allclose(np.concatenate([model.user_bias, model.item_bias]), expected, atol=1e-4)
     assert mean_rating(train).by_biases(train.user_index, train.item_index) == pytest.approx(rating.mean())
 
 
@@ -176,11 +176,11 @@ def test_order_of_users_labels_of_items_and_size_of_blocks_change_no_metric(seed
         data = data_of(relabelled(train, user, item), relabelled(test, user, item), moved_kinds)
         after = evaluated(moved, data, [3, 10], True)
     # Popularity groups break ties by index, so they are not among what has to stay.
-    slices = [one for one in before.values if one.by != TEST_ITEMS]
+    slices = [group for group in before.values if group.by != TEST_ITEMS]
     assert {Slice(WITHIN_TYPE, ITEM_TYPE, "book"), OVERALL} < set(slices)
-    for one in slices:
-        for metric, values in before.values[one].items():
-            np.testing.assert_allclose(np.sort(values), np.sort(after.values[one][metric]), atol=1e-12)
+    for group in slices:
+        for metric, values in before.values[group].items():
+            np.testing.assert_allclose(np.sort(values), np.sort(after.values[group][metric]), atol=1e-12)
 
 
 def test_test_items_that_were_seen_are_never_found_unless_repeats_are_wanted() -> None:
@@ -209,23 +209,23 @@ def test_an_item_nobody_wants_moves_nothing_but_coverage() -> None:
     assert (before.shown == after.shown).all()
     for metric, values in before.values[OVERALL].items():
         assert (values == after.values[OVERALL][metric]).all()
-    first, second = (exposure(before.shown, one, USERS) for one in (counts, np.append(counts, 0)))
+    first, second = (exposure(before.shown, of_items, USERS) for of_items in (counts, np.append(counts, 0)))
     assert second.coverage == pytest.approx(first.coverage * ITEMS / (ITEMS + 1))
     assert second.novelty == first.novelty
 
 
-def test_within_a_type_the_other_types_do_not_stand_before() -> None:
+def test_within_a_type_the_other_types_are_not_ranked() -> None:
     train = part(np.array([[1, 1], [2, 2]], np.int32))
     test = part(np.array([[1, 3], [2, 4]], np.int32))
     kinds = np.array(["", *["book"] * 10, *["film"] * (ITEMS - 10)])
     # Every film before every book, among which items come in the order of their indices.
     items = np.where(kinds == "film", 100, -np.arange(ITEMS + 1)).astype(np.float32)
     scorer = Embeddings(np.ones((USERS + 1, 1), np.float32), items[:, None])
-    found = evaluated(scorer, data_of(train, test, kinds), [2, 3], True)
-    assert mean(found, "recall", 3, Slice(EVERYTHING, ITEM_TYPE, "book")) == 0.0
+    evaluation = evaluated(scorer, data_of(train, test, kinds), [2, 3], True)
+    assert mean(evaluation, "recall", 3, Slice(EVERYTHING, ITEM_TYPE, "book")) == 0.0
     # User 1 is shown 2 and 3, user 2 is shown 1 and 3: what they had is left out.
-    assert mean(found, "recall", 2, Slice(WITHIN_TYPE, ITEM_TYPE, "book")) == 0.5
-    assert mean(found, "recall", 3, Slice(WITHIN_TYPE, ITEM_TYPE, "book")) == 1.0
+    assert mean(evaluation, "recall", 2, Slice(WITHIN_TYPE, ITEM_TYPE, "book")) == 0.5
+    assert mean(evaluation, "recall", 3, Slice(WITHIN_TYPE, ITEM_TYPE, "book")) == 1.0
 
 
 def test_cold_users_and_cold_items_are_reported_apart() -> None:
@@ -233,7 +233,7 @@ def test_cold_users_and_cold_items_are_reported_apart() -> None:
     test = part(np.array([[1, 3], [2, 4], [4, 2], [2, 1]], np.int32))
     data = data_of(train, test)
     popular = most_popular(train.item_index, USERS, ITEMS)
-    found = evaluated(popular, data, [2], False)
+    evaluation = evaluated(popular, data, [2], False)
     assert dict(data.counts()) == {
         "users_ranked": 2,
         "cold_users": 1,
@@ -241,13 +241,13 @@ def test_cold_users_and_cold_items_are_reported_apart() -> None:
         "test_rows": 4,
         "test_rows_of_items_without_training_rows": 1,
     }
-    assert mean(found, "recall", 2, part=Slice(EVERYTHING, COLD_USERS)) == 1.0
+    assert mean(evaluation, "recall", 2, part=Slice(EVERYTHING, COLD_USERS)) == 1.0
     # Without a score for the cold user, who is shown the items by index, 2 is held out at rank 2.
     nothing = ItemWeights(np.zeros((ITEMS + 1, ITEMS + 1), np.float32), history_of(train))
-    alone, with_popular = (evaluated(nothing, data, [1], False, cold_scorer=one) for one in (None, popular))
+    alone, with_popular = (evaluated(nothing, data, [1], False, cold_scorer=cold) for cold in (None, popular))
     assert mean(alone, "recall", 1, part=Slice(EVERYTHING, COLD_USERS)) == 0.0
     assert mean(with_popular, "recall", 1, part=Slice(EVERYTHING, COLD_USERS)) == 1.0
-    assert found.values[Slice(EVERYTHING, TEST_ITEMS, "cold")] == {("recall", 2): np.array([0.0])}
+    assert evaluation.values[Slice(EVERYTHING, TEST_ITEMS, "cold")] == {("recall", 2): np.array([0.0])}
 
 
 # Exposure and uncertainty.
@@ -256,13 +256,13 @@ def test_cold_users_and_cold_items_are_reported_apart() -> None:
 def test_exposure_by_hand() -> None:
     # Items 1 to 4 with 4, 2, 1 and no training rows; two users are shown 1 and 2, and 1 and none.
     counts = np.array([0, 4, 2, 1, 0])
-    found = exposure(np.array([[1, 2], [1, 0]], np.int32), counts, 4)
-    assert found.coverage == 2 / 4
-    assert found.mean_popularity == pytest.approx((4 + 4 + 2) / 3)
-    assert found.novelty == pytest.approx((0 + 0 + 1) / 3)
+    measured = exposure(np.array([[1, 2], [1, 0]], np.int32), counts, 4)
+    assert measured.coverage == 2 / 4
+    assert measured.mean_popularity == pytest.approx((4 + 4 + 2) / 3)
+    assert measured.novelty == pytest.approx((0 + 0 + 1) / 3)
     # A third of 7 rows ends within item 1, the second third within item 2.
     assert popularity_groups(counts)[1:].tolist() == [0, 1, 2, 2]
-    assert (found.head, found.middle, found.tail) == pytest.approx((2 / 3, 1 / 3, 0))
+    assert (measured.head, measured.middle, measured.tail) == pytest.approx((2 / 3, 1 / 3, 0))
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=30))
@@ -276,17 +276,17 @@ def test_gini_is_half_the_mean_difference_over_the_mean(times: list[int]) -> Non
 def test_the_interval_is_that_of_scipys_bootstrap_and_covers_as_often_as_it_says() -> None:
     draw = np.random.default_rng(0)
     values = draw.exponential(size=(400, 2))
-    found = bootstrap_interval(values, 4000, seed=1)
+    interval = bootstrap_interval(values, 4000, seed=1)
     expected = stats.bootstrap((values[:, 0],), np.mean, n_resamples=4000, method="percentile", rng=draw)
-    assert (found.low[0], found.high[0]) == pytest.approx(tuple(expected.confidence_interval), abs=0.01)
+    assert (interval.low[0], interval.high[0]) == pytest.approx(tuple(expected.confidence_interval), abs=0.01)
     covered = [
-        bool(one.low[0] <= 1 <= one.high[0])
-        for one in (bootstrap_interval(draw.exponential(size=(200, 1)), 300, seed) for seed in range(300))
+        bool(sample.low[0] <= 1 <= sample.high[0])
+        for sample in (bootstrap_interval(draw.exponential(size=(200, 1)), 300, seed) for seed in range(300))
     ]
     assert 0.9 < np.mean(covered) < 0.98
 
 
-def test_columns_keep_their_resamples_whatever_stands_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_columns_keep_their_resamples_whatever_the_other_columns_are(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).random((50, 7))
     whole = bootstrap_interval(values, 200, seed=3)
     # Blocks of 4 resamples, and of 2 columns.
@@ -316,21 +316,21 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p_values: list[float]
     adjusted = holm(np.array(p_values))
     for level in (0.01, 0.05, 0.3):
         rejected = [False] * len(p_values)
-        for number, one in enumerate(sorted(range(len(p_values)), key=lambda row: p_values[row])):
+        for number, row in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
             # A product, as in the code under test, so that rounding decides no case.
-            if p_values[one] * (len(p_values) - number) > level:
+            if p_values[row] * (len(p_values) - number) > level:
                 break
-            rejected[one] = True
+            rejected[row] = True
         assert (adjusted <= level).tolist() == rejected
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=60))
 def test_activity_groups_part_the_users_in_order(activity: list[int]) -> None:
     values = np.array(activity)
-    found = list(activity_groups(values).values())
-    assert sorted(np.concatenate(found).tolist()) == list(range(len(values)))
-    assert len(found) <= 4
-    for first, second in itertools.pairwise(found):
+    groups = list(activity_groups(values).values())
+    assert sorted(np.concatenate(groups).tolist()) == list(range(len(values)))
+    assert len(groups) <= 4
+    for first, second in itertools.pairwise(groups):
         assert values[first].max() < values[second].min()
 
 
@@ -343,7 +343,7 @@ def test_popularity_on_movielens_is_what_ten_lines_of_pandas_find() -> None:
     data = Data.of_parts(train, Interactions(user[:0], item[:0], None, *sizes), test, kinds, repeats=False)
     popular = most_popular(train.item_index, *sizes)
     ranked = rank_items(popular, data.warm.users, data.warm.excluded, 20)
-    found = rank_metrics(ranked, data.warm.relevant, [20])["recall", 20].mean()
+    recall = rank_metrics(ranked, data.warm.relevant, [20])["recall", 20].mean()
 
     frame = pd.DataFrame({"user": user, "item": item})
     learnt, held_out = frame[:80_000], frame[80_000:]
@@ -352,11 +352,11 @@ def test_popularity_on_movielens_is_what_ten_lines_of_pandas_find() -> None:
     )
     seen = learnt.groupby("user").item.agg(set)
     recalls = [
-        len(set(counts.item[~counts.item.isin(seen[one])][:20]) & set(wanted)) / len(wanted)
-        for one, wanted in held_out.groupby("user").item
-        if one in seen.index
+        len(set(counts.item[~counts.item.isin(seen[person])][:20]) & set(wanted)) / len(wanted)
+        for person, wanted in held_out.groupby("user").item
+        if person in seen.index
     ]
-    assert found == pytest.approx(np.mean(recalls), abs=1e-12)
+    assert recall == pytest.approx(np.mean(recalls), abs=1e-12)
 
 
 # The main figures.
@@ -394,8 +394,8 @@ def tables_of(means: dict[str, float], rmse: dict[str, float]) -> Tables:
 def test_the_summary_has_the_lead_on_the_best_baseline_and_few_numbers() -> None:
     # Numbers that floats hold exactly.
     means = {MODEL: 0.5, "random": 0.0, "ease": 0.375, "ials": 0.25}
-    found = Summary.of(tables_of(means, {MODEL: 1.5, "global_mean": 2.0, "user_item_bias": 1.75}))
-    assert found.metrics() == {
+    summary = Summary.of(tables_of(means, {MODEL: 1.5, "global_mean": 2.0, "user_item_bias": 1.75}))
+    assert summary.metrics() == {
         "recall@10": 0.5,
         "ndcg@10": 0.5,
         "coverage@10": 0.25,
@@ -407,19 +407,19 @@ def test_the_summary_has_the_lead_on_the_best_baseline_and_few_numbers() -> None
         "user_item_bias": {"rmse": 1.75},
         "counts": {"users_ranked": 9, "cold_users": 1},
     }
-    text = found.text(later=False).splitlines()
+    text = summary.text(later=False).splitlines()
     assert text[0] == "9 users ranked, 1 cold"
     assert text[1].split() == ["recall@10", "NDCG@10", "coverage@10", "RMSE"]
     assert text[2].split() == [MODEL, "0.5000", "0.5000", "0.2500", "1.5000"]
     assert text[-2].startswith("lead over ease, the best baseline: NDCG@10 +0.1250 (95 % interval -0.5000 to +0.5000")
     assert text[-1].startswith("caution: ")
-    assert found.text(later=True).splitlines() == text[:-1]
+    assert summary.text(later=True).splitlines() == text[:-1]
 
 
 def test_the_summary_of_a_model_without_baselines_and_ratings_has_no_lead() -> None:
-    found = Summary.of(tables_of({MODEL: 0.4}, {}))
-    assert set(found.metrics()) == {"recall@10", "ndcg@10", "coverage@10", "counts"}
-    assert "lead" not in found.text(later=True)
+    summary = Summary.of(tables_of({MODEL: 0.4}, {}))
+    assert set(summary.metrics()) == {"recall@10", "ndcg@10", "coverage@10", "counts"}
+    assert "lead" not in summary.text(later=True)
 
 
 def test_arrays_of_no_scorer_are_refused() -> None:

@@ -58,7 +58,7 @@ for n, row in enumerate(rows):
     for name, value in asked([row]).items():
         width = value.shape[1] if value.ndim == 2 else None
         assert (together[name][n] if width is None else together[name][n, :width]).tolist() == value[0].tolist(), name
-        assert name != "item_id" or not any(together[name][n, width:]), "empty ids behind the row's own k"
+        assert name != "item_id" or not any(together[name][n, width:]), "empty ids after the first k of the row"
         assert name != "item_id" or width == min(row["k"], 60)
 json.dump({
     "known": [of_users["known"].numpy().tolist(), of_items["known"].numpy().tolist()],
@@ -70,7 +70,7 @@ json.dump({
                if name.split(".")[0] in ("stages", "serving", "tensorflow_recommenders", "tf_keras")],
 }, open("asked.json", "w"), allow_nan=False)
 """
-# Behind the last item; JSON has no infinity.
+# For places after the last item; JSON has no infinity.
 LOWEST = float(np.finfo(np.float32).min)
 
 
@@ -81,7 +81,7 @@ def vectors(path: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def asked(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the SavedModel said, and the export that it belongs to."""
+    """A folder with the answers of the SavedModel, and the export that it belongs to."""
     folder = tmp_path_factory.mktemp("asked")
     (folder / "exports").symlink_to(small_project / "exports")
     run(folder, sys.executable, "-c", ASK)
@@ -89,9 +89,9 @@ def asked(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_every_exported_vector_is_the_one_the_model_gives_for_its_id(asked: Path) -> None:
-    said = json.loads((asked / "asked.json").read_text())
-    assert said["loaded"] == []
-    for kind, known in zip(("user", "item"), said["known"], strict=True):
+    response = json.loads((asked / "asked.json").read_text())
+    assert response["loaded"] == []
+    for kind, known in zip(("user", "item"), response["known"], strict=True):
         from_model = np.load(asked / f"asked_{kind}s.npy")
         assert known == [True] * 60 + [False]
         assert not from_model[60][:-1].any(), "nothing is known of somebody unknown"
@@ -115,7 +115,7 @@ def test_the_saved_towers_compute_the_exported_vectors(small_project: Path) -> N
 
 
 def test_the_model_recommends_what_serving_does_to_the_last_bit(asked: Path) -> None:
-    said = json.loads((asked / "asked.json").read_text())
+    response = json.loads((asked / "asked.json").read_text())
     recommender = towerline.open(asked / "exports")
     users = recommender.exported.user_ids.to_pylist()
     assert set(STRANGE.values()) & set(users)
@@ -130,20 +130,20 @@ def test_the_model_recommends_what_serving_does_to_the_last_bit(asked: Path) -> 
     }
     for name, expected in answers.items():
         for user, answer in enumerate(expected):
-            found = zip(*(column[user] for column in said["answers"][name]), strict=True)
-            assert list(found) == [(one.item_type, one.item_id, one.score) for one in answer]
+            rows = zip(*(column[user] for column in response["answers"][name]), strict=True)
+            assert list(rows) == [(item.item_type, item.item_id, item.score) for item in answer]
     # Fewer than k are left: 29 books, of 60 items.
     books = recommender.recommend_batch(users, 60, item_type="book", deny=denied, **seen)
-    for answer, types, ids, scores in zip(books, *said["answers"]["signature"], strict=True):
+    for answer, types, ids, scores in zip(books, *response["answers"]["signature"], strict=True):
         assert list(zip(types, ids, scores, strict=True))[:29] == [
-            (one.item_type, one.item_id, one.score) for one in answer
+            (item.item_type, item.item_id, item.score) for item in answer
         ]
         assert (len(ids), set(ids[29:]), set(scores[29:])) == (60, {""}, {LOWEST})
-    assert said["answers"]["no such type"] == [[["", ""]], [["", ""]], [[LOWEST, LOWEST]]]
-    # Somebody unknown is told so, and shown what the popularity prior puts first.
-    assert said["known_user"] == [True] * 60 + [False]
+    assert response["answers"]["no such type"] == [[["", ""]], [["", ""]], [[LOWEST, LOWEST]]]
+    # An unknown user is reported as unknown, and gets the items with the largest popularity prior.
+    assert response["known_user"] == [True] * 60 + [False]
     prior = recommender.recommend_for_history([], 7)
-    assert said["answers"]["all"][1][60] == [one.item_id for one in prior]
+    assert response["answers"]["all"][1][60] == [item.item_id for item in prior]
 
 
 def test_the_model_finds_the_best_of_many_near_ties_exactly() -> None:
@@ -161,11 +161,11 @@ def test_the_model_finds_the_best_of_many_near_ties_exactly() -> None:
     ids = [np.array([f"{row:04d}" for row in range(1, count)], object) for count in (21, 751)]
     model = Retrieval(Embeddings(users, items), Vocabularies(ids[0], np.full(750, "film", object), ids[1]))
     exact = (users[1:].astype(np.float64) @ items[1:].astype(np.float64).T).astype(np.float32)
-    found = model.recommend(tf.constant(ids[0].tolist()))
+    best = model.recommend(tf.constant(ids[0].tolist()))
     for row in range(20):
         expected = np.lexsort((np.arange(750), -exact[row]))[:10]
-        assert [one.decode() for one in found["item_id"].numpy()[row]] == ids[1][expected].tolist()
-        assert found["score"].numpy()[row].tolist() == exact[row, expected].tolist()
+        assert [item_id.decode() for item_id in best["item_id"].numpy()[row]] == ids[1][expected].tolist()
+        assert best["score"].numpy()[row].tolist() == exact[row, expected].tolist()
 
 
 def test_a_request_may_leave_out_all_but_the_user(small_project: Path) -> None:
@@ -217,7 +217,7 @@ def test_csv_and_index_on_request(small_project: Path, tmp_path: Path) -> None:
     assert (exact.exported.item_index is None, approximate.exported.item_index is None) == (True, False)
     assert exact.version != approximate.version, "an index changes answers"
     users = exact.exported.user_ids.to_pylist()
-    # So few items are all found: what is seen or denied must still be left out.
+    # So few items are all found: seen and denied items must still be left out.
     cases: list[dict[str, Any]] = [{}, {"deny": [("film", "0000011")]}, {"exclude_seen": False}, {"item_type": "book"}]
     for filters in cases:
         assert approximate.recommend_batch(users, 7, **filters) == exact.recommend_batch(users, 7, **filters)
@@ -233,8 +233,8 @@ def test_an_index_that_misses_too_much_stops_the_export(tmp_path: Path) -> None:
     users = np.linspace(0, 4999, 2000).astype(np.int32)
     scores = embeddings.users[users] @ embeddings.items.T
     exact = np.argsort(-scores, axis=1)[:, :100]
-    found = load(tmp_path / "index", 5000, 32).search(embeddings.users[users], 100)
-    hits = [len(set(one) & set(other)) for one, other in zip(found.tolist(), exact.tolist(), strict=True)]
+    nearest = load(tmp_path / "index", 5000, 32).search(embeddings.users[users], 100)
+    hits = [len(set(row) & set(exact_row)) for row, exact_row in zip(nearest.tolist(), exact.tolist(), strict=True)]
     assert share == pytest.approx(np.mean(hits) / 100, abs=1e-4)
     with pytest.raises(
         StageError, match=r"export.index.min_recall: expected an index that finds at least 0.9999 .*100"

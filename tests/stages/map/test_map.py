@@ -1,4 +1,4 @@
-"""The map of items: which items it holds, and what t-SNE makes of few or equal vectors."""
+"""The map of items: the choice of items, and t-SNE of few or equal vectors."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The report: what it shows, that it is the same twice, that texts of others stay text, how it does in a browser."""
+"""The report: its content, the same bytes twice, escaped texts, and its layout in a browser."""
 
 import json
 import re
@@ -286,13 +286,13 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_page_of_everything_has_all_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = Elements(made(tmp_path, monkeypatch))
-    found = page.ids
+    ids = page.ids
     # Those of the item table among them.
     assert re.search(r"The first \d+ of the 12 refused rows", " ".join(page.texts))
     for name in ("quality", "groups", "exposure", "ratings", "item-map", "examples", "tuning", "settings"):
-        assert name in found
+        assert name in ids
     for name in ("refused", "time", "curve-rating-loss", "within-type-recall", "cutoffs-hit-rate"):
-        assert name in found
+        assert name in ids
 
 
 def test_what_the_data_lacks_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -472,12 +472,12 @@ def test_small_types_are_folded_and_types_ordered_by_users() -> None:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The Chromium that is installed."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
         pytest.skip("no browser to look at the report with: apt-get install chromium")
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
         browser.close()
 

@@ -36,7 +36,7 @@ def read_rows(part: str) -> list[Row]:
 
 def test_vocabularies_are_numbered_from_one_in_byte_order(ingest: Ingest) -> None:
     ids = ["b", "a", "B", "é", "\U0001f600", "\uffee", "10", "9"]
-    ingest([[one, "i", "t", "1", "1"] for one in ids])
+    ingest([[user, "i", "t", "1", "1"] for user in ids])
     vocabulary.main()
     users = pq.read_table("data/vocabulary/users.parquet").to_pylist()
     assert [row["index"] for row in users] == list(range(1, len(ids) + 1))
@@ -69,7 +69,7 @@ def test_the_seed_moves_the_shuffle_and_new_rows_do_not(ingest: Ingest) -> None:
     assert {part: len(first[part]) for part in PARTS} == {"train": 300, "validation": 50, "test": 100}
     common = set(first["test"]) & set(second["test"])
     assert len(common) < 50
-    # Two users more, last in the vocabulary: a row of the test part before is hardly ever in another part now.
+    # Two users more, last in the vocabulary: a row that was in the test set is hardly ever in another set now.
     ingest([*rows, ["z1", "x", "film", "1", "0"], ["z2", "x", "film", "1", "5"]])
     grown = run_split(seed=1)
     assert len({row[:2] for row in grown["train"]} & {row[:2] for row in first["test"]}) <= 2
@@ -228,7 +228,7 @@ def test_the_validation_share_is_the_same_for_rows_in_any_order_and_with_new_use
 
     first = split_of(rows)
     assert split_of(rows[::-1]) == first
-    # Behind all others in the vocabularies.
+    # After all others in the vocabularies.
     more = split_of([*rows, *([f"z{number}", "0000000", "zine", "train"] for number in range(30))])
     assert first["validation"] == [row for row in more["validation"] if row[0] <= 60]
 

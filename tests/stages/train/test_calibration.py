@@ -46,32 +46,32 @@ def negative_log_likelihood(weights: NDArray[np.float64], case: Case) -> float:
 def test_a_general_optimizer_finds_the_same_maximum(block_scores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK_SCORES", block_scores)
     case = drawn_choices(0.2, 0.7, users=200)
-    found = calibrated(*case, start=Calibration(0.15, 0.6))
+    fitted = calibrated(*case, start=Calibration(0.15, 0.6))
     expected = minimize(negative_log_likelihood, x0=[6.0, 0.6], args=(case,), method="Nelder-Mead").x
-    assert 1 / found.temperature == pytest.approx(expected[0], rel=1e-3)
-    assert found.prior == pytest.approx(expected[1], abs=2e-3)
+    assert 1 / fitted.temperature == pytest.approx(expected[0], rel=1e-3)
+    assert fitted.prior == pytest.approx(expected[1], abs=2e-3)
 
 
 def test_planted_values_come_back() -> None:
-    found = calibrated(*drawn_choices(0.25, 0.4), start=Calibration(0.15, 0.6))
-    assert found.temperature == pytest.approx(0.25, rel=0.1)
-    assert found.prior == pytest.approx(0.4, abs=0.05)
+    fitted = calibrated(*drawn_choices(0.25, 0.4), start=Calibration(0.15, 0.6))
+    assert fitted.temperature == pytest.approx(0.25, rel=0.1)
+    assert fitted.prior == pytest.approx(0.4, abs=0.05)
 
 
 def test_items_of_equal_popularity_leave_the_prior_where_it_was() -> None:
     users, items, log_popularity, chosen, excluded = drawn_choices(0.25, 0.0)
-    found = calibrated(users, items, np.full_like(log_popularity, -3.0), chosen, excluded, Calibration(0.15, 0.6))
-    assert found.prior == pytest.approx(0.6)
-    assert found.temperature == pytest.approx(0.25, rel=0.1)
+    fitted = calibrated(users, items, np.full_like(log_popularity, -3.0), chosen, excluded, Calibration(0.15, 0.6))
+    assert fitted.prior == pytest.approx(0.6)
+    assert fitted.temperature == pytest.approx(0.25, rel=0.1)
 
 
 def test_vectors_that_say_nothing_end_at_the_largest_temperature_and_not_beyond() -> None:
     users, items, log_popularity, chosen, excluded = drawn_choices(0.25, 0.4)
-    found = Calibration(0.15, 0.6)
+    fitted = Calibration(0.15, 0.6)
     for _ in range(5):
-        found = calibrated(-users, items, log_popularity, chosen, excluded, found)
-    assert found.temperature == pytest.approx(10)
-    assert np.isfinite(found.prior)
+        fitted = calibrated(-users, items, log_popularity, chosen, excluded, fitted)
+    assert fitted.temperature == pytest.approx(10)
+    assert np.isfinite(fitted.prior)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The towers and their tasks: the losses by slow twins, what is learned on planted data, and the same bytes twice."""
+"""The towers and their tasks: losses against slow programs, learning on planted data, and the same bytes twice."""
 
 import resource
 import tempfile
@@ -95,12 +95,12 @@ LOSSES = ["grouped_softmax", "in_batch_softmax"]
 @pytest.mark.parametrize("loss", LOSSES)
 def test_retrieval_finds_the_planted_groups_almost_perfectly(loss: str) -> None:
     train, test = planted_parts()
-    # A user's group has 15 items, at least 5 of them in the train part: the other 10 hold all that is held out.
+    # A user's group has 15 items, at least 5 of them in the training set: the other 10 hold all held-out items.
     assert recall(fit(params(loss=loss, temperature=0.5), train, test), train, test, 10) > 0.99
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_ratings_are_learned_alone_and_beside_retrieval(loss: str) -> None:
+def test_ratings_are_learned_alone_and_together_with_retrieval(loss: str) -> None:
     train, test = planted_parts()
     assert test.rating is not None
     both = params(loss=loss, temperature=0.5, rating_weight=1.0, epochs=30)
@@ -143,7 +143,7 @@ def pair_batch(users: list[int], items: list[int], rating: list[float]) -> Batch
     return batch
 
 
-def test_in_batch_losses_are_means_and_equal_their_slow_twins() -> None:
+def test_in_batch_losses_are_means_and_equal_slow_programs() -> None:
     towers, biases = random_towers(8), random_biases()
     weights = {"retrieval": 2.0, "rating": 0.5}
     model = TwoTower(towers, random_rating_head(), weights, "in_batch_softmax", 0.3)
@@ -161,8 +161,8 @@ def test_in_batch_losses_are_means_and_equal_their_slow_twins() -> None:
         losses.append(np.log(np.exp(logits).sum()) - cosine[row, row] / 0.3)
     predicted = biases[0][user] + biases[1][item] + SCALE * np.diag(cosine)
     expected = {"retrieval": np.mean(losses), "rating": np.mean((predicted - batch.rating) ** 2)}
-    found = {task: float(loss) for task, loss in model.task_losses(batch).items()}
-    assert found == pytest.approx(expected, rel=1e-5)
+    by_task = {task: float(loss) for task, loss in model.task_losses(batch).items()}
+    assert by_task == pytest.approx(expected, rel=1e-5)
     assert float(model.compute_loss(batch)) == pytest.approx(
         2 * expected["retrieval"] + 0.5 * expected["rating"], rel=1e-5
     )
@@ -185,7 +185,7 @@ def grouped_batch(candidates: int = 20) -> Batch:
     return next(batches.epoch(np.random.default_rng(4)))
 
 
-def test_grouped_losses_equal_their_slow_twins() -> None:
+def test_grouped_losses_equal_slow_programs() -> None:
     towers, biases = random_towers(8), random_biases()
     weights = {"retrieval": 2.0, "rating": 0.5}
     model = TwoTower(towers, random_rating_head(), weights, "grouped_softmax", 0.3)
@@ -206,8 +206,8 @@ def test_grouped_losses_equal_their_slow_twins() -> None:
             bias = biases[0][batch.users[position]] + biases[1][batch.items[item]]
             rating.append((bias + SCALE * rest @ items[item] / np.linalg.norm(rest) - label) ** 2)
     expected = {"retrieval": np.mean(retrieval), "rating": np.mean(rating)}
-    found = {task: float(loss) for task, loss in model.task_losses(batch).items()}
-    assert found == pytest.approx(expected, rel=1e-5)
+    losses = {task: float(loss) for task, loss in model.task_losses(batch).items()}
+    assert losses == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_log_partition_has_the_gradient_of_its_formula_and_none_for_what_is_masked() -> None:
@@ -226,10 +226,10 @@ def test_the_log_partition_has_the_gradient_of_its_formula_and_none_for_what_is_
     upstream = tf.constant([0.5, 2.0, -1.0])
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([query, candidates])
-        found, expected = log_partition(query, candidates, log_weight, masked), formula(query, candidates)
-        sums = [tf.reduce_sum(upstream * values[:3]) for values in (found, expected)]
-    np.testing.assert_allclose(found[:3], expected, rtol=1e-5)
-    assert found[3] == 0
+        computed, expected = log_partition(query, candidates, log_weight, masked), formula(query, candidates)
+        sums = [tf.reduce_sum(upstream * values[:3]) for values in (computed, expected)]
+    np.testing.assert_allclose(computed[:3], expected, rtol=1e-5)
+    assert computed[3] == 0
     for variable in (query, candidates):
         mine, theirs = (tape.gradient(total, variable) for total in sums)
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
@@ -276,10 +276,10 @@ def test_the_spectral_start_is_the_truncated_svd() -> None:
     matrix[train.user_index, train.item_index] = 1
     scale = [np.maximum(matrix.sum(axis=axis), 1) ** -0.5 for axis in (1, 0)]
     left, strength, right = np.linalg.svd(scale[0][:, None] * matrix * scale[1])
-    for found, side in ((users, left[:, :4]), (items, right[:4].T)):
+    for start, side in ((users, left[:, :4]), (items, right[:4].T)):
         expected = side * strength[:4]
         expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-12)
-        np.testing.assert_allclose((found @ found.T)[1:, 1:], (expected @ expected.T)[1:, 1:], atol=0.02)
+        np.testing.assert_allclose((start @ start.T)[1:, 1:], (expected @ expected.T)[1:, 1:], atol=0.02)
     wide, _ = spectral_start(rows, ITEMS, 100, seed=0)
     assert wide.shape == (USERS + 1, 100)
     assert np.isfinite(wide).all()
@@ -287,8 +287,8 @@ def test_the_spectral_start_is_the_truncated_svd() -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_one_user_and_one_item_are_no_trouble(loss: str) -> None:
-    one = Interactions(np.array([1], np.int32), np.array([1], np.int32), None, 1, 1)
-    fitted = fit(params(loss=loss, epochs=2), one, Interactions(one.user_index[:0], one.item_index[:0], None, 1, 1))
+    pair = Interactions(np.array([1], np.int32), np.array([1], np.int32), None, 1, 1)
+    fitted = fit(params(loss=loss, epochs=2), pair, Interactions(pair.user_index[:0], pair.item_index[:0], None, 1, 1))
     assert all(np.isfinite(values).all() for values in embeddings(fitted))
 
 
@@ -328,8 +328,8 @@ def test_ids_without_training_rows_score_by_popularity_alone() -> None:
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not() -> None:
     train, validation = planted_parts()
     first, again, other = (fit(params(epochs=3, seed=seed, rating_weight=0.5), train, validation) for seed in (1, 1, 2))
-    for one, two in zip(embeddings(first), embeddings(again), strict=True):
-        assert one.tobytes() == two.tobytes()
+    for array, repeated in zip(embeddings(first), embeddings(again), strict=True):
+        assert array.tobytes() == repeated.tobytes()
     assert first.epochs == again.epochs
     assert embeddings(first)[0].tobytes() != embeddings(other)[0].tobytes()
 
@@ -360,10 +360,10 @@ def test_early_stopping_goes_back_to_the_best_epoch() -> None:
     wanted = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
     users, items = embeddings(stopped)
     seen = UserItems.of_pairs(train.user_index, train.item_index, num_rows=USERS + 1).of_users(wanted)
-    found = rank_metrics(rank_items(Embeddings(users, items), wanted, seen, 20), relevant.of_users(wanted), [20])[
+    score = rank_metrics(rank_items(Embeddings(users, items), wanted, seen, 20), relevant.of_users(wanted), [20])[
         "ndcg", 20
     ].mean()
-    assert found == pytest.approx(max(scores), abs=1e-7)
+    assert score == pytest.approx(max(scores), abs=1e-7)
 
 
 def test_a_full_disk_ends_the_saved_model_in_one_line(tmp_path: Path) -> None:

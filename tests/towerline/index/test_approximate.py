@@ -1,4 +1,4 @@
-"""The approximate index against exact inner products: what it finds, that its bytes are one, what it refuses."""
+"""The approximate index against exact inner products: recall, the same bytes everywhere, and refused files."""
 
 import re
 import sys
@@ -75,10 +75,10 @@ def test_many_items_are_found_as_surely_as_few(large: tuple[Floats, Floats, Inde
 def test_looking_into_every_list_is_exact_search_best_first_and_one_list_is_not_enough() -> None:
     items, queries = catalogue(3_000)
     index = build(items)
-    found = index.search(queries, 50, probes=3_000)
-    scores = np.take_along_axis(queries @ items.T, found, axis=1)
+    rows = index.search(queries, 50, probes=3_000)
+    scores = np.take_along_axis(queries @ items.T, rows, axis=1)
     np.testing.assert_allclose(scores, -np.sort(-(queries @ items.T), axis=1)[:, :50], rtol=1e-5, atol=1e-6)
-    assert recall(index.search(queries, 5, probes=1), found[:, :5]) < 0.95
+    assert recall(index.search(queries, 5, probes=1), rows[:, :5]) < 0.95
 
 
 def test_a_file_gives_back_the_index_and_any_program_with_faiss_can_search_it(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_two_processes_with_different_threads_write_the_same_bytes(tmp_path: Pat
 
 def test_clusters_do_not_depend_on_the_order_in_which_a_processor_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     items, _ = catalogue(5_000)
-    found = clusters(items, 100)
+    cluster_of = clusters(items, 100)
     monkeypatch.setattr(blocks, "BLOCK_SCORES", 7_000)
-    assert (clusters(items, 100) == found).all()
+    assert (clusters(items, 100) == cluster_of).all()
     # Rounding in float32 would show against float64; whole numbers have none.
     grid = approximate.Grid.of(items)
     on_grid = grid.on(items)
@@ -115,7 +115,7 @@ def test_clusters_do_not_depend_on_the_order_in_which_a_processor_adds(monkeypat
     assert (products == on_grid[:500].astype(np.float64) @ on_grid[:500].T.astype(np.float64)).all()
 
 
-def test_a_query_finds_the_same_alone_and_beside_others() -> None:
+def test_a_query_finds_the_same_alone_and_among_others() -> None:
     items, queries = catalogue(5_000)
     index = build(items)
     together = index.search(queries, 20)
@@ -124,13 +124,13 @@ def test_a_query_finds_the_same_alone_and_beside_others() -> None:
 
 def test_where_there_are_fewer_items_than_asked_for_the_rest_is_none() -> None:
     items, queries = catalogue(7)
-    found = build(items).search(queries, 10)
-    assert (found[:, :7] == exact(items, queries, 7)).all()
-    assert (found[:, 7:] == -1).all()
+    rows = build(items).search(queries, 10)
+    assert (rows[:, :7] == exact(items, queries, 7)).all()
+    assert (rows[:, 7:] == -1).all()
 
 
 def test_lists_that_hold_too_few_items_are_no_reason_for_serving_to_find_none() -> None:
-    """Whoever else is asked for, and whatever they exclude, somebody's answer is the same, and whole."""
+    """The answer to a query is complete, and does not depend on the other queries and their exclusions."""
     items, queries = catalogue(2_000)
     index = build(items, lists=200)
     assert (index.search(queries, 300, probes=1) < 0).any()

@@ -36,8 +36,8 @@ def test_metrics_equal_trec_eval(seed: int, users: int, items: int) -> None:
     names = {"recall": R, "precision": P, "ndcg": nDCG, "hit_rate": Success, "mrr": RR, "map": AP}
     for k in (1, 5, 20):
         for name, measure in names.items():
-            found = {entry.query_id: entry.value for entry in ir_measures.iter_calc([measure @ k], judged, scored)}
-            expected = [found[str(row)] for row in range(len(kept))]
+            of_query = {entry.query_id: entry.value for entry in ir_measures.iter_calc([measure @ k], judged, scored)}
+            expected = [of_query[str(row)] for row in range(len(kept))]
             np.testing.assert_allclose(values[name, k], expected, rtol=1e-12, err_msg=f"{name}@{k}")
 
 
@@ -45,14 +45,14 @@ def test_metrics_by_hand() -> None:
     # Two held-out items: one at rank 2, one not ranked. A query of one held-out item at rank 1.
     ranked = np.array([[7, 3, 9, 0], [5, 1, 2, 3]], np.int32)
     relevant = UserItems(np.array([0, 2, 3]), np.array([3, 8, 5], np.int32))
-    found = metrics.rank_metrics(ranked, relevant, [1, 3])
-    assert found["recall", 3].tolist() == [0.5, 1.0]
-    assert found["mrr", 3].tolist() == [0.5, 1.0]
-    assert found["hit_rate", 1].tolist() == [0.0, 1.0]
+    values = metrics.rank_metrics(ranked, relevant, [1, 3])
+    assert values["recall", 3].tolist() == [0.5, 1.0]
+    assert values["mrr", 3].tolist() == [0.5, 1.0]
+    assert values["hit_rate", 1].tolist() == [0.0, 1.0]
     # dcg 1 / log2(3) over ideal 1 + 1 / log2(3); at k = 1 the ideal is cut to one hit.
     gain = 1 / math.log2(3)
-    assert found["ndcg", 3].tolist() == pytest.approx([gain / (1 + gain), 1.0])
-    assert found["ndcg", 1].tolist() == [0.0, 1.0]
+    assert values["ndcg", 3].tolist() == pytest.approx([gain / (1 + gain), 1.0])
+    assert values["ndcg", 1].tolist() == [0.0, 1.0]
 
 
 @given(st.integers(0, 10**6))

@@ -65,13 +65,11 @@ def test_a_part_of_the_catalogue_is_ranked_as_if_there_were_no_other_items(seed:
 def test_the_tutorials_accuracy_is_the_share_of_test_rows_among_the_first(seed: int) -> None:
     users, items, relevant = random_case(seed)
     rows = np.arange(len(users), dtype=np.int32)
-    found = [
-        item in slow_ranking(users[row] @ items.T, set(), 5) for row in rows for item in of_row(relevant, int(row))
-    ]
-    assume(found and (relevant.counts() > 0).all())
+    hits = [item in slow_ranking(users[row] @ items.T, set(), 5) for row in rows for item in of_row(relevant, int(row))]
+    assume(hits and (relevant.counts() > 0).all())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "TUTORIAL_CUTOFF", 5)
-        assert models.tutorial_accuracy(Embeddings(users, items), rows, relevant) == pytest.approx(np.mean(found))
+        assert models.tutorial_accuracy(Embeddings(users, items), rows, relevant) == pytest.approx(np.mean(hits))
 
 
 def test_the_bound_from_group_maxima_is_exact_on_a_catalogue_it_is_made_for() -> None:
@@ -112,7 +110,7 @@ def test_a_single_block_starts_no_thread_and_looks_up_no_library_again(monkeypat
 
 
 def blas_threads() -> set[int]:
-    """Threads of the BLAS libraries, but of those that have OpenMP count for each thread by itself, as faiss' does."""
+    """Threads of the BLAS libraries, without those that OpenMP counts for each thread, such as that of faiss."""
     libraries = ThreadpoolController().select(user_api="blas").info()
     return {library["num_threads"] for library in libraries if library["threading_layer"] != "openmp"}
 

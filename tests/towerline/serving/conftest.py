@@ -50,7 +50,7 @@ class Slow(NamedTuple):
 
     def ordered(self, scores: dict[Any, float], k: int) -> list[tuple[Any, float]]:
         """Best first, equal float32 scores in the byte order of the ids."""
-        rounded = {one: float(np.float32(score)) for one, score in scores.items()}
+        rounded = {row: float(np.float32(score)) for row, score in scores.items()}
         return sorted(rounded.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
 
     def recommended(self, query: np.ndarray, k: int, shown: Iterable[tuple[str, str]]) -> list[tuple[Any, float]]:
@@ -63,7 +63,7 @@ def slow(small_project: Path) -> Slow:
 
 
 def pairs(answer: list[Any]) -> list[tuple[Any, float]]:
-    return [((one.item_type, one.item_id), one.score) for one in answer]
+    return [((item.item_type, item.item_id), item.score) for item in answer]
 
 
 def ask(exports: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:

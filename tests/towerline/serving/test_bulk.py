@@ -21,9 +21,9 @@ def test_all_users_go_into_one_file_and_an_interrupted_one_leaves_none(
     assert done.stdout == f"{tmp_path / 'all.parquet'}: {len(table):,} rows for 60 users\n"
     users = recommender.exported.user_ids.to_pylist()
     expected = [
-        {"user_id": user, "rank": rank, "item_type": one.item_type, "item_id": one.item_id, "score": one.score}
+        {"user_id": user, "rank": rank, "item_type": item.item_type, "item_id": item.item_id, "score": item.score}
         for user, answer in zip(users, recommender.recommend_batch(users, 5, item_type="book"), strict=True)
-        for rank, one in enumerate(answer, start=1)
+        for rank, item in enumerate(answer, start=1)
     ]
     assert table.to_pylist() == expected
     from towerline.serving import bulk
@@ -52,7 +52,7 @@ def test_all_users_go_through_a_link_and_over_no_pipe_device_or_folder(exports: 
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "to_null").symlink_to(os.devnull)
     (tmp_path / "round").symlink_to("round")
-    for name, said in [
+    for name, message in [
         ("pipe", "expected a regular file or a new name, found a pipe; "),
         ("to_null", "expected a regular file or a new name, found a device; "),
         ("real", "expected a regular file or a new name, found a folder; "),
@@ -62,7 +62,7 @@ def test_all_users_go_through_a_link_and_over_no_pipe_device_or_folder(exports: 
     ]:
         done = ask(exports, "recommend-all", "--out", str(tmp_path / name), check=False)
         assert done.returncode == 1
-        assert said in done.stderr
+        assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert (tmp_path / "pipe").is_fifo()
     assert Path(os.devnull).is_char_device()

@@ -19,30 +19,32 @@ from tests.towerline.serving.conftest import ask
 def test_programs_get_one_json_object_a_question(exports: Path, recommender: towerline.Recommender) -> None:
     lines = ask(exports, "recommend", "u3", STRANGE["u7"], "--k", "3", "--type", "film", "--json").stdout.splitlines()
     for line, user in zip(lines, ("u3", STRANGE["u7"]), strict=True):
-        expected = [one._asdict() for one in recommender.recommend(user, 3, item_type="film")]
+        expected = [row._asdict() for row in recommender.recommend(user, 3, item_type="film")]
         assert json.loads(line) == {"user_id": user, "answer": expected}
     history = [STRANGE["0000026"], "0000003"]
     words = ["book", history[0], "film", history[1]]
-    found = json.loads(ask(exports, "history", *words, "--k", "2", "--include-seen", "--json").stdout)
+    answer = json.loads(ask(exports, "history", *words, "--k", "2", "--include-seen", "--json").stdout)
     items = [("book", history[0]), ("film", history[1])]
-    assert found["history"] == [list(item) for item in items]
-    assert found["answer"] == [one._asdict() for one in recommender.recommend_for_history(items, 2, exclude_seen=False)]
+    assert answer["history"] == [list(item) for item in items]
+    assert answer["answer"] == [
+        row._asdict() for row in recommender.recommend_for_history(items, 2, exclude_seen=False)
+    ]
     near = json.loads(ask(exports, "similar-items", "film", "0000003", "--k", "2", "--json").stdout)
-    assert near["answer"] == [one._asdict() for one in recommender.similar_items("film", "0000003", 2)]
+    assert near["answer"] == [row._asdict() for row in recommender.similar_items("film", "0000003", 2)]
     alike = json.loads(ask(exports, "similar-users", "0042", "--k", "2", "--json").stdout)
-    assert alike["answer"] == [one._asdict() for one in recommender.similar_users("0042", 2)]
+    assert alike["answer"] == [row._asdict() for row in recommender.similar_users("0042", 2)]
 
 
 def test_people_get_a_table_that_no_id_or_title_can_break(exports: Path, recommender: towerline.Recommender) -> None:
-    found = ask(exports, "similar-items", "book", "0000002", "--k", "60").stdout
-    assert "\x1b" not in found, "no colours where there is no terminal, none from a title"
-    assert "Tabs\\tand \\x1b[31mcolours" in found
+    printed = ask(exports, "similar-items", "book", "0000002", "--k", "60").stdout
+    assert "\x1b" not in printed, "no colours where there is no terminal, none from a title"
+    assert "Tabs\\tand \\x1b[31mcolours" in printed
     near = recommender.similar_items("book", "0000002", 60)
-    lines = found.splitlines()
+    lines = printed.splitlines()
     assert lines[0] == "type book, id 0000002"
     assert lines[1].split() == ["type", "id", "title", "cosine"]
     assert len(lines) == 2 + len(near)
-    plain = {one.item_id: number for number, one in enumerate(near, start=2) if one.item_id.isdigit()}
+    plain = {row.item_id: number for number, row in enumerate(near, start=2) if row.item_id.isdigit()}
     assert len(plain) > 10
     for item_id, number in plain.items():
         assert lines[number].split()[1] == item_id
@@ -60,7 +62,7 @@ def test_people_get_a_table_that_no_id_or_title_can_break(exports: Path, recomme
     shown = os.read(leader, 100_000).decode()
     os.close(leader)
     assert "\x1b[1m" in shown
-    assert all(one.item_id[:20] in shown for one in recommender.recommend("u3", 5))
+    assert all(row.item_id[:20] in shown for row in recommender.recommend("u3", 5))
 
 
 def test_exit_codes_tell_what_went_wrong(exports: Path, tmp_path: Path) -> None:
@@ -101,10 +103,10 @@ def test_a_closed_standard_error_changes_no_answer(exports: Path, tmp_path: Path
         return done.returncode, done.stdout
 
     out, place = tmp_path / "all.parquet", tmp_path / "releases"
-    code, told = closed(f"recommend-all --k 2 --out {out} --exports {exports}")
-    assert (code, told, len(pq.read_table(out))) == (0, f"{out}: 120 rows for 60 users\n", 120)
-    code, told = closed(f"release {exports} --to {place}")
-    assert (code, told) == (0, f"{towerline.open(place).version} is live with 60 users and 60 items\n")
+    code, printed = closed(f"recommend-all --k 2 --out {out} --exports {exports}")
+    assert (code, printed, len(pq.read_table(out))) == (0, f"{out}: 120 rows for 60 users\n", 120)
+    code, printed = closed(f"release {exports} --to {place}")
+    assert (code, printed) == (0, f"{towerline.open(place).version} is live with 60 users and 60 items\n")
     assert closed(f"recommend nobody --exports {exports}") == (3, "")
 
 
@@ -136,7 +138,7 @@ runpy.run_module("towerline", run_name="__main__", alter_sys=True)
 """
 
 
-def test_ctrl_c_behind_the_answer_changes_nothing(exports: Path) -> None:
+def test_ctrl_c_after_the_answer_changes_nothing(exports: Path) -> None:
     words = ["recommend", "u3", "--k", "1", "--json", "--exports", str(exports)]
     done = run(ROOT, sys.executable, "-c", LATE, *words, check=False)
     assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)

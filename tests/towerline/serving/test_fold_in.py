@@ -21,38 +21,38 @@ def test_a_folded_in_vector_is_a_step_up_the_likelihood_of_the_history() -> None
     prior = draw.normal(size=30) / 5
     exported = np.column_stack([items, prior]).astype(np.float32)
     history = UserItems.of_pairs(np.array([0, 0, 2, 3], np.int32), np.array([4, 9, 11, 29], np.int32), num_rows=4)
-    found = folded_in(history, exported, temperature=0.3)
-    assert found.dtype == np.float32
+    vectors = folded_in(history, exported, temperature=0.3)
+    assert vectors.dtype == np.float32
     for row, own in enumerate([[4, 9], [], [11], [29]]):
         if own in ([], [29]):
-            assert found[row].tolist() == [0, 0, 0, 0, 0, 1]
+            assert vectors[row].tolist() == [0, 0, 0, 0, 0, 1]
             continue
         mean = items[own].mean(axis=0)
         others = [item for item in range(30) if item not in own]
         direction = mean / np.linalg.norm(mean)
         chance = {item: np.exp((direction @ items[item] + prior[item]) / 0.3) for item in others}
         expected = sum(chance[item] * items[item] for item in others) / sum(chance.values())
-        vector = mean - STEP * expected
-        np.testing.assert_allclose(found[row], [*vector / np.linalg.norm(vector), 1], rtol=2e-5, atol=1e-6)
+        direct = mean - STEP * expected
+        np.testing.assert_allclose(vectors[row], [*direct / np.linalg.norm(direct), 1], rtol=2e-5, atol=1e-6)
 
 
 def test_a_history_is_answered_like_a_user_and_better_than_popularity(
     recommender: towerline.Recommender, slow: Slow
 ) -> None:
-    """The planted users like the items of their group: most of a history's, and hardly any of what is popular."""
+    """The planted users like most items of their group, and hardly any popular items of other groups."""
     users = list(slow.users)
     shown = recommender.recommend_for_history_batch(
         [sorted(slow.seen[user])[::2] for user in users], 5, exclude_seen=True
     )
     popular = recommender.recommend_batch(["nobody"], 5, unknown="popular")[0]
     hits = [
-        sum((one.item_type, one.item_id) in slow.seen[user] for one in found)
-        for user, found in zip(users, shown, strict=True)
+        sum((item.item_type, item.item_id) in slow.seen[user] for item in answer)
+        for user, answer in zip(users, shown, strict=True)
     ]
-    by_chance = [sum((one.item_type, one.item_id) in slow.seen[user] for one in popular) for user in users]
+    by_chance = [sum((item.item_type, item.item_id) in slow.seen[user] for item in popular) for user in users]
     assert np.mean(hits) > 2 * np.mean(by_chance)
-    for user, found in zip(users, shown, strict=True):
-        assert not {(one.item_type, one.item_id) for one in found} & set(sorted(slow.seen[user])[::2])
+    for user, answer in zip(users, shown, strict=True):
+        assert not {(item.item_type, item.item_id) for item in answer} & set(sorted(slow.seen[user])[::2])
     history = sorted(slow.seen["u3"])
     assert recommender.recommend_for_history(history[::-1] + history, 5) == recommender.recommend_for_history(
         history, 5
@@ -64,7 +64,7 @@ def test_a_history_is_answered_like_a_user_and_better_than_popularity(
 
 @pytest.mark.slow
 def test_folding_in_beats_most_popular_for_users_whom_training_never_saw(tmp_path: Path) -> None:
-    """MovieTweetings without every tenth user, of whom a random half of what they saw is the history."""
+    """MovieTweetings without every tenth user; a random half of the items of each of these is the history."""
     project = copy_project(tmp_path)
     rows = pd.read_csv(project / "data/raw/preferences.csv.gz", dtype=str, keep_default_na=False)
     held_out = set(sorted(rows.user_id.unique())[::10])
@@ -88,7 +88,7 @@ def test_folding_in_beats_most_popular_for_users_whom_training_never_saw(tmp_pat
 
     def recall(answers: list[list[towerline.Recommendation]]) -> float:
         shares = [
-            len({(one.item_type, one.item_id) for one in answer} & items) / len(items)
+            len({(row.item_type, row.item_id) for row in answer} & items) / len(items)
             for answer, items in zip(answers, relevant, strict=True)
         ]
         return float(np.mean(shares))

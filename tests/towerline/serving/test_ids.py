@@ -49,7 +49,7 @@ def test_unknown_ids_are_named_with_the_closest_known_ones(recommender: towerlin
     for users in ("u3", 3):
         with pytest.raises(towerline.ServingError, match=f"expected a list of user ids, found {users!r}"):
             recommender.recommend_batch(users)  # type: ignore[arg-type]
-    # What is not there cannot be shown anyway.
+    # A denied item that is not in the export has no effect.
     assert recommender.recommend("u3", deny=[("film", "none")]) == recommender.recommend("u3")
 
 
@@ -57,26 +57,30 @@ BATCHES: list[Callable[[towerline.Recommender, Any], Any]] = [
     lambda recommender, ids: recommender.recommend_batch((user for user, _, _ in ids), K),
     lambda recommender, ids: recommender.recommend_batch(dict.fromkeys(user for user, _, _ in ids), K, unknown="skip"),
     lambda recommender, ids: recommender.similar_users_batch((user for user, _, _ in ids), K),
-    lambda recommender, ids: recommender.similar_items_batch(((kind, one) for _, kind, one in ids), K),
-    lambda recommender, ids: recommender.recommend_for_history_batch((iter([(kind, one)]) for _, kind, one in ids), K),
-    lambda recommender, ids: recommender.recommend_for_history(((kind, one) for _, kind, one in ids), K),
+    lambda recommender, ids: recommender.similar_items_batch(((kind, item_id) for _, kind, item_id in ids), K),
+    lambda recommender, ids: recommender.recommend_for_history_batch(
+        (iter([(kind, item_id)]) for _, kind, item_id in ids), K
+    ),
+    lambda recommender, ids: recommender.recommend_for_history(((kind, item_id) for _, kind, item_id in ids), K),
     lambda recommender, ids: recommender.score_batch((user for user, _, _ in ids), {ids[0][1:]}).tolist(),
-    lambda recommender, ids: recommender.recommend("u3", K, allow=(one[1:] for one in ids), deny={ids[0][1:]}),
+    lambda recommender, ids: recommender.recommend("u3", K, allow=(item_id[1:] for item_id in ids), deny={ids[0][1:]}),
     lambda recommender, ids: recommender.unknown_users(f"{user}?" for user, _, _ in ids),
-    lambda recommender, ids: recommender.unknown_items((kind, f"{one}?") for _, kind, one in ids),
+    lambda recommender, ids: recommender.unknown_items((kind, f"{item_id}?") for _, kind, item_id in ids),
 ]
 
 LISTS: list[Callable[[towerline.Recommender, Any], Any]] = [
     lambda recommender, ids: recommender.recommend_batch([user for user, _, _ in ids], K),
     lambda recommender, ids: recommender.recommend_batch([user for user, _, _ in ids], K),
     lambda recommender, ids: recommender.similar_users_batch([user for user, _, _ in ids], K),
-    lambda recommender, ids: recommender.similar_items_batch([(kind, one) for _, kind, one in ids], K),
-    lambda recommender, ids: recommender.recommend_for_history_batch([[(kind, one)] for _, kind, one in ids], K),
-    lambda recommender, ids: recommender.recommend_for_history([(kind, one) for _, kind, one in ids], K),
+    lambda recommender, ids: recommender.similar_items_batch([(kind, item_id) for _, kind, item_id in ids], K),
+    lambda recommender, ids: recommender.recommend_for_history_batch(
+        [[(kind, item_id)] for _, kind, item_id in ids], K
+    ),
+    lambda recommender, ids: recommender.recommend_for_history([(kind, item_id) for _, kind, item_id in ids], K),
     lambda recommender, ids: recommender.score_batch([user for user, _, _ in ids], [ids[0][1:]]).tolist(),
-    lambda recommender, ids: recommender.recommend("u3", K, allow=[one[1:] for one in ids], deny=[ids[0][1:]]),
+    lambda recommender, ids: recommender.recommend("u3", K, allow=[item_id[1:] for item_id in ids], deny=[ids[0][1:]]),
     lambda recommender, ids: [f"{user}?" for user, _, _ in ids],
-    lambda recommender, ids: [(kind, f"{one}?") for _, kind, one in ids],
+    lambda recommender, ids: [(kind, f"{item_id}?") for _, kind, item_id in ids],
 ]
 
 
@@ -131,13 +135,13 @@ def test_arguments_of_another_kind_are_one_line(
 ) -> None:
     (tmp_path / "live.json").mkdir()
     (tmp_path / "file").touch()
-    act, said = WRONG[wrong]
-    with pytest.raises(towerline.ServingError, match=said) as caught:
+    act, message = WRONG[wrong]
+    with pytest.raises(towerline.ServingError, match=message) as caught:
         act(recommender, tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_id_can_be_told_by_another_process() -> None:
+def test_an_unknown_id_can_be_copied_to_another_process() -> None:
     error = towerline.UnknownIdError("an item", ("film", "3"), [("film", "33"), ("book", "3")])
     again = copy.copy(error)
     assert str(again) == "expected an item, found 'film' '3'; closest known: film 33, book 3"
@@ -153,9 +157,9 @@ def test_unknown_users_get_what_most_users_have_only_where_that_is_asked_for(
         ["u3", "nobody"], K, item_type="film", deny=[("film", "0000012")], unknown="popular"
     )
     assert pairs(unknown) == slow.ordered(films, K)
-    assert {one.source for one in unknown} == {"popularity"}
+    assert {row.source for row in unknown} == {"popularity"}
     assert known == recommender.recommend("u3", K, item_type="film", deny=[("film", "0000012")])
-    assert {one.source for one in known} == {"model"}
+    assert {row.source for row in known} == {"model"}
 
 
 def test_an_unknown_id_of_a_batch_may_be_skipped_and_the_others_are_answered(
@@ -169,9 +173,9 @@ def test_an_unknown_id_of_a_batch_may_be_skipped_and_the_others_are_answered(
     near = recommender.similar_items_batch([none, *two], K, unknown="skip")
     assert near == [[], *recommender.similar_items_batch(two, K)]
     for values in (recommender.score_batch, recommender.predict_rating_batch):
-        found = values(users, [two[0], none, two[1]], unknown="skip")
-        assert (found[::2, ::2] == values(["u3", "0042"], two)).all()
-        assert np.isnan(found).sum() == 5
+        scores = values(users, [two[0], none, two[1]], unknown="skip")
+        assert (scores[::2, ::2] == values(["u3", "0042"], two)).all()
+        assert np.isnan(scores).sum() == 5
     assert recommender.unknown_users(users) == ["nobody"]
     assert recommender.unknown_items([none, *two]) == [none]
     with pytest.raises(towerline.ServingError, match="unknown: expected 'error' or 'skip', found 'popular'"):
@@ -198,12 +202,12 @@ def test_ids_are_found_as_a_dictionary_finds_them(ids: set[str], other: str) -> 
     import pyarrow as pa
 
     known = sorted(ids)
-    rows = {one: row for row, one in enumerate(known)}
+    rows = {key: row for row, key in enumerate(known)}
     wanted = [*known, other]
-    assert Users(pa.array(known)).find(wanted).tolist() == [rows.get(one, -1) for one in wanted]
-    both = sorted((kind, one) for kind in known[:3] for one in known)
+    assert Users(pa.array(known)).find(wanted).tolist() == [rows.get(key, -1) for key in wanted]
+    both = sorted((kind, key) for kind in known[:3] for key in known)
     items = Items(*(pa.array(list(column)) for column in zip(*both, strict=True)))
-    assert items.rows([Item(*one) for one in both]).tolist() == list(range(len(both)))
+    assert items.rows([Item(*key) for key in both]).tolist() == list(range(len(both)))
     assert items.types() == known[:3]
     for kind in known[:3]:
         assert [both[row] for row in items.of_type(kind)] == [pair for pair in both if pair[0] == kind]

@@ -21,14 +21,14 @@ def test_equal_scores_go_by_row_however_many_are_asked_at_once() -> None:
     exact = vectors.astype(np.float64).sum(axis=1).astype(np.float32)
     expected = np.lexsort((np.arange(1200), -exact))[:20]
     for number in (1, 3, 40):
-        found = best_items(queries[:number], candidates, UserItems.none(number), 20)
-        assert (found.rows == expected).all()
-        assert (found.scores == exact[expected]).all()
+        best = best_items(queries[:number], candidates, UserItems.none(number), 20)
+        assert (best.rows == expected).all()
+        assert (best.scores == exact[expected]).all()
 
 
 @pytest.mark.parametrize("apart", [1e-8, 0.0])
 def test_the_best_of_many_near_ties_are_found_exactly(apart: float) -> None:
-    """More near-ties than are asked for beside the best: float32 alone cannot tell which of them come first."""
+    """More near ties with the best than are asked for: their order cannot be computed in float32."""
     draw = np.random.default_rng(2)
     base = draw.normal(size=64)
     near = base / np.linalg.norm(base) + apart * draw.normal(size=(150, 64))
@@ -39,8 +39,8 @@ def test_the_best_of_many_near_ties_are_found_exactly(apart: float) -> None:
     exact = (queries.astype(np.float64) @ vectors.astype(np.float64).T).astype(np.float32)
     candidates = Candidates(vectors, np.arange(3150, dtype=np.int32))
     for number in (1, 60):
-        found = best_items(queries[:number], candidates, UserItems.none(number), 10)
+        best = best_items(queries[:number], candidates, UserItems.none(number), 10)
         for row in range(number):
             expected = np.lexsort((np.arange(3150), -exact[row]))[:10]
-            assert found.rows[row].tolist() == expected.tolist()
-            assert found.scores[row].tolist() == exact[row, expected].tolist()
+            assert best.rows[row].tolist() == expected.tolist()
+            assert best.scores[row].tolist() == exact[row, expected].tolist()

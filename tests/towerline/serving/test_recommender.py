@@ -57,20 +57,20 @@ def test_similar_items_are_the_nearest_by_cosine_and_those_of_users_are_weighted
     counts = {user: len(items) for user, items in slow.seen.items()}
     assert len(set(counts.values())) > 5, "the evidence must differ for this test to mean anything"
 
-    def of_users(one: str, other: str) -> float:
-        weights = [counts[user] / (counts[user] + 5) for user in (one, other)]
-        return float(slow.users[one][:-1] @ slow.users[other][:-1]) * weights[0] * weights[1]
+    def of_users(user: str, another: str) -> float:
+        weights = [counts[asked] / (counts[asked] + 5) for asked in (user, another)]
+        return float(slow.users[user][:-1] @ slow.users[another][:-1]) * weights[0] * weights[1]
 
-    def of_items(one: tuple[str, str], other: tuple[str, str]) -> float:
-        return float(slow.items[one][:-1] @ slow.items[other][:-1])
+    def of_items(item: tuple[str, str], another: tuple[str, str]) -> float:
+        return float(slow.items[item][:-1] @ slow.items[another][:-1])
 
     cases: list[tuple[list[Any], Callable[[Any, Any], float], list[list[Any]]]] = [
         (list(slow.users), of_users, [*recommender.similar_users_batch(slow.users, K)]),
         (list(slow.items), of_items, [*recommender.similar_items_batch(slow.items, K)]),
     ]
     for ids, similarity, answers in cases:
-        for one, answer in zip(ids, answers, strict=True):
-            values = {other: similarity(one, other) for other in ids if other != one}
+        for key, answer in zip(ids, answers, strict=True):
+            values = {other: similarity(key, other) for other in ids if other != key}
             expected = slow.ordered({other: value for other, value in values.items() if value > 0}, K)
             assert [row[0] if len(row) == 2 else row[:2] for row in answer] == [other for other, _ in expected]
             np.testing.assert_allclose([row[-1] for row in answer], [value for _, value in expected], rtol=1e-6)

@@ -36,8 +36,8 @@ def connected(dsn: str | None) -> Iterator[Connection[TupleRow]]:
     """A connection that is closed after the block; errors of the database in the block become a ServingError.
 
     Args:
-      dsn: a connection string of libpq without a password; None or "" for what the environment says (PGHOST, PGSERVICE
-        and so on, ~/.pgpass).
+      dsn: a connection string of libpq without a password; None or "" for the settings of the environment (PGHOST,
+        PGSERVICE and so on, ~/.pgpass).
 
     Raises:
       ServingError: the string holds a password or cannot be read; there is no connection; the database refuses.
@@ -62,14 +62,14 @@ def connected(dsn: str | None) -> Iterator[Connection[TupleRow]]:
 
 
 def _check(dsn: str) -> None:
-    # libpq takes what it cannot read of a URI for a host or a database, and its messages repeat that: none is shown.
+    # libpq reads unexpected parts of a URI as a host or a database, and its messages repeat them: none is shown.
     # libpq judges the parameters after the ?.
     in_uri = dsn.partition("://")[2].partition("?")[0].rpartition("@")[0].partition(":")[2]
     try:
         options = psycopg.pq.Conninfo.parse(dsn.encode())
     except (psycopg.Error, UnicodeError):
         options = None
-    # "*" marks what libpq itself would not show on a screen.
+    # "*" marks options that libpq itself does not show on a screen.
     if in_uri or any(option.dispchar == b"*" and option.val for option in options or ()):
         raise ServingError(
             "expected a connection string without a password, found one; "
@@ -88,15 +88,16 @@ def _one_line(text: str) -> str:
 
 def _line(connection: Connection[TupleRow], error: psycopg.Error) -> str:
     """One line with the database's message, its place, and advice."""
-    said = error.diag.message_primary or str(error)
+    message = error.diag.message_primary or str(error)
     detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
     advice = next((text for kind, text in _ADVICE.items() if isinstance(error, kind)), "nothing was changed")
     if connection.broken:
         return (
-            f"expected PostgreSQL to stay connected, found {_one_line(said)}; run it again: it does what is left to do"
+            f"expected PostgreSQL to stay connected, found {_one_line(message)}; "
+            "run it again: it continues with the work that is left"
         )
     where = f"database {connection.info.dbname!r}, role {connection.info.user!r}"
-    return _one_line(f"{where}: expected PostgreSQL to carry on, found {said}{detail}; {advice}")
+    return _one_line(f"{where}: expected PostgreSQL to accept the statement, found {message}{detail}; {advice}")
 
 
 def use_pgvector(connection: Connection[TupleRow]) -> None:

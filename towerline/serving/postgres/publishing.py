@@ -45,7 +45,7 @@ def publish(
     """Makes an export the live model, in one transaction.
 
     Args:
-      dsn: a connection string without a password, or None or "" for what libpq's environment says.
+      dsn: a connection string without a password, or None or "" for the settings of libpq's environment.
       progressed: called with the number of rows sent since its last call; len(user_ids) + len(item_ids) in all.
 
     Returns:
@@ -121,7 +121,7 @@ def _versions(connection: Connection[TupleRow], names: Names) -> Versions:
     Raises:
       ServingError: a name is in use by another relation.
     """
-    found = {
+    existing = {
         name
         for (name,) in connection.execute(
             "SELECT relname FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace "
@@ -130,16 +130,16 @@ def _versions(connection: Connection[TupleRow], names: Names) -> Versions:
         ).fetchall()
     }
     rows: list[TupleRow] = []
-    if MODELS in found:
+    if MODELS in existing:
         query = sql.SQL(
             "SELECT users_view, items_view, state, version FROM {} WHERE users_view = %s OR items_view = %s"
         )
         rows = connection.execute(query.format(names.within(MODELS)), [names.users, names.items]).fetchall()
     states = {state: version for *views, state, version in rows if views == [names.users, names.items]}
-    shown = {names.users, names.items} & found
+    shown = {names.users, names.items} & existing
     if shown and not states:
         states = _lost_states(connection, names, shown, of_others=bool(rows))
-    return Versions(states.get("live"), states.get("previous"), {names.users, names.items} <= found)
+    return Versions(states.get("live"), states.get("previous"), {names.users, names.items} <= existing)
 
 
 def _lost_states(connection: Connection[TupleRow], names: Names, shown: set[str], of_others: bool) -> dict[str, str]:
@@ -153,9 +153,9 @@ def _lost_states(connection: Connection[TupleRow], names: Names, shown: set[str]
       ServingError: a name is in use by another relation.
     """
     tables = _tables_of_views(connection, names)
-    there = _versions_with_tables(connection, names)
+    versions = _versions_with_tables(connection, names)
     live = [
-        version for version in there if tables == {view: f"{view}_{version}" for view in (names.users, names.items)}
+        version for version in versions if tables == {view: f"{view}_{version}" for view in (names.users, names.items)}
     ]
     if of_others or not live:
         view = min(shown, key=[names.users, names.items].index)
@@ -163,7 +163,7 @@ def _lost_states(connection: Connection[TupleRow], names: Names, shown: set[str]
             f"{_place(connection, names)}: expected {view!r} to be free, or the view published as one of "
             f"{names.users!r} and {names.items!r}, found something else; choose another name or schema"
         )
-    kept = [version for version in there if version not in live][-1:]
+    kept = [version for version in versions if version not in live][-1:]
     _create_schema(connection, names)
     states = dict(zip(("live", "previous"), [*live, *kept], strict=False))
     for state, version in states.items():

@@ -30,7 +30,7 @@ def unit_vectors(draw: np.random.Generator, rows: int, dimension: int) -> NDArra
 def made(users: int = 300, items: int = 200, dimension: int = 9, seed: int = 1, seen: int = 5) -> Exported:
     """An export of clustered vectors; every third item is a film, no film has a title, as trained vectors are.
 
-    The first user has no training row, and has seen nothing.
+    The first user has no training row, and no seen items.
     """
     draw = np.random.default_rng(seed)
     user_vectors = np.column_stack([unit_vectors(draw, users, dimension - 1), np.ones(users)])
@@ -42,7 +42,7 @@ def made(users: int = 300, items: int = 200, dimension: int = 9, seed: int = 1, 
     counts = draw.integers(1, 2 * seen, users - 1)
     pairs = draw.integers(0, items, counts.sum()).astype(np.int32)
     rows = UserItems.of_pairs(np.repeat(np.arange(1, users, dtype=np.int32), counts), pairs, num_rows=users)
-    # What publishing does not read is None.
+    # Fields that publishing does not read are None.
     return Exported._make([None] * len(Exported._fields))._replace(
         version=f"{seed:012x}",
         user_ids=pa.array([f"u{row}" for row in range(users)]),
@@ -73,7 +73,7 @@ def states(server: Server, schema: str) -> dict[str, str]:
 
 
 def live(server: Server, schema: str, exported: Exported) -> bool:
-    """Whether both views show this export whole, and nothing else."""
+    """Returns True if both views show all of this export, and nothing else."""
     sizes = len(exported.user_ids), len(exported.item_ids)
     return shown(server, schema) == ([exported.version], [exported.version], *sizes)
 

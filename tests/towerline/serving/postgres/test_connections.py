@@ -44,7 +44,7 @@ def test_a_connection_string_that_cannot_be_read_is_not_repeated(dsn: str) -> No
 def test_a_connection_that_fails_says_why_without_the_password(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.run(f"CREATE ROLE sealed LOGIN PASSWORD 'not {SECRET}'")
     monkeypatch.setenv("PGPASSWORD", SECRET)
-    for dsn, said in (
+    for dsn, message in (
         (server.dsn("sealed"), 'password authentication failed for user "sealed"'),
         (server.dsn(dbname="nowhere"), 'database "nowhere" does not exist'),
         (server.dsn("nobody"), 'role "nobody" does not exist'),
@@ -52,7 +52,7 @@ def test_a_connection_that_fails_says_why_without_the_password(server: Server, m
         ("host=no.such.host.invalid", "no.such.host.invalid"),
         ("service=none_such", "none_such"),
     ):
-        with pytest.raises(ServingError, match=said) as caught:
+        with pytest.raises(ServingError, match=message) as caught:
             publish(dsn, made(), Names())
         assert SECRET not in str(caught.value)
         assert_one_line(caught.value)

@@ -1,4 +1,4 @@
-"""What is published to PostgreSQL comes back as it was."""
+"""Ids, titles, vectors and seen items come back from PostgreSQL as they were published."""
 
 import numpy as np
 import pyarrow as pa
@@ -75,8 +75,8 @@ def test_more_rows_than_a_block_arrive_once_each_in_their_places(
     starts, items = exported.seen
     assert seen == {f"u{row}": items[starts[row] : starts[row + 1]].tolist() for row in range(20)}
     assert seen["u0"] == []
-    found = dict(server.run("SELECT item_row, item_id FROM blocks.items"))
-    assert found == {row: f"{row:07d}" for row in range(21)}
+    item_ids = dict(server.run("SELECT item_row, item_id FROM blocks.items"))
+    assert item_ids == {row: f"{row:07d}" for row in range(21)}
 
 
 def test_an_export_without_items_or_users_is_published_as_two_empty_views(server: Server) -> None:

@@ -36,11 +36,11 @@ def asked(server: Server) -> Iterator[Asked]:
         yield Asked(exported, connection)
 
 
-def assert_found(found: Sequence[float], best: NDArray[np.float32]) -> int:
+def assert_found(scores: Sequence[float], best: NDArray[np.float32]) -> int:
     """The scores are in order; how many of them are among the best, near ties counted as such."""
-    assert len(found) == len(best)
-    assert (np.diff(found) <= 0).all()
-    return int((np.asarray(found) >= best.min() - 1e-5).sum())
+    assert len(scores) == len(best)
+    assert (np.diff(scores) <= 0).all()
+    return int((np.asarray(scores) >= best.min() - 1e-5).sum())
 
 
 def test_similar_users_are_those_of_exact_search_without_the_user(asked: Asked) -> None:
@@ -49,14 +49,16 @@ def test_similar_users_are_those_of_exact_search_without_the_user(asked: Asked) 
     taste = asked.exported.user_embeddings[:, :-1] * (counts / (counts + 5))[:, None]
     hits = 0
     for row in asked.rows.tolist():
-        found = asked.ask(SIMILAR_USERS, f"u{row}", K, settings=AMPLE)
+        answer = asked.ask(SIMILAR_USERS, f"u{row}", K, settings=AMPLE)
         similarities = taste @ taste[row]
         np.testing.assert_allclose(
-            [similarity for _, similarity in found], similarities[[int(one[1:]) for one, _ in found]], atol=1e-5
+            [similarity for _, similarity in answer],
+            similarities[[int(user_id[1:]) for user_id, _ in answer]],
+            atol=1e-5,
         )
         similarities[row] = -np.inf
-        assert f"u{row}" not in dict(found)
-        hits += assert_found([similarity for _, similarity in found], np.sort(similarities)[-K:])
+        assert f"u{row}" not in dict(answer)
+        hits += assert_found([similarity for _, similarity in answer], np.sort(similarities)[-K:])
     assert hits / (K * len(asked.rows)) >= 0.98
 
 
@@ -64,11 +66,11 @@ def test_recommended_items_are_those_of_exact_search(asked: Asked) -> None:
     assert f"items_{asked.exported.version}_embedding_idx" in asked.plan(RECOMMENDED_ITEMS, "u5", K)
     hits = 0
     for row, scores in zip(asked.rows.tolist(), asked.scores, strict=True):
-        found = asked.ask(RECOMMENDED_ITEMS, f"u{row}", K, settings=AMPLE)
-        rows = [int(item_id) for _, item_id, _, _ in found]
-        np.testing.assert_allclose([score for *_, score in found], scores[rows], atol=1e-5)
-        assert all(title == (None if kind == "film" else f"Title {int(one)}") for kind, one, title, _ in found)
-        hits += assert_found([score for *_, score in found], np.sort(scores)[-K:])
+        answer = asked.ask(RECOMMENDED_ITEMS, f"u{row}", K, settings=AMPLE)
+        rows = [int(item_id) for _, item_id, _, _ in answer]
+        np.testing.assert_allclose([score for *_, score in answer], scores[rows], atol=1e-5)
+        assert all(title == (None if kind == "film" else f"Title {int(item_id)}") for kind, item_id, title, _ in answer)
+        hits += assert_found([score for *_, score in answer], np.sort(scores)[-K:])
     assert hits / (K * len(asked.rows)) >= 0.98
 
 
@@ -78,11 +80,13 @@ def test_recommended_items_of_a_type_leave_out_what_is_seen_and_are_still_k(aske
     starts, items = asked.exported.seen
     hits = 0
     for row, scores in zip(asked.rows.tolist(), asked.scores.copy(), strict=True):
-        found = asked.ask(statement, f"u{row}", "film", K, settings=AMPLE)
+        answer = asked.ask(statement, f"u{row}", "film", K, settings=AMPLE)
         scores[items[starts[row] : starts[row + 1]]] = -np.inf
         scores[np.arange(len(scores)) % 3 != 0] = -np.inf
-        np.testing.assert_allclose([score for *_, score in found], scores[[int(one) for one, *_ in found]], atol=1e-5)
-        hits += assert_found([score for *_, score in found], np.sort(scores)[-K:])
+        np.testing.assert_allclose(
+            [score for *_, score in answer], scores[[int(item_id) for item_id, *_ in answer]], atol=1e-5
+        )
+        hits += assert_found([score for *_, score in answer], np.sort(scores)[-K:])
     assert hits / (K * len(asked.rows)) >= 0.98
     # More than ef_search rows come only where the scan goes on.
     assert len(asked.ask(statement, "u5", "film", 150, settings=AMPLE)) == 150
@@ -103,9 +107,9 @@ def test_somebody_who_has_seen_much_is_recommended_as_many_by_default(asked: Ask
     statement = query("recommend_unseen_of_type", Names("much"))
     assert f"items_{exported.version}_embedding_idx" in asked.plan(statement, "u5", "film", 20)
     for kind in ("film", "book"):
-        found = asked.ask(statement, "u5", kind, 20)
-        assert len(found) == 20
-        assert not {int(item_id) for item_id, *_ in found} & set(best.tolist())
+        answer = asked.ask(statement, "u5", kind, 20)
+        assert len(answer) == 20
+        assert not {int(item_id) for item_id, *_ in answer} & set(best.tolist())
     assert asked.ask("SHOW hnsw.iterative_scan") == [("off",)], "for this one statement"
 
 

@@ -13,17 +13,17 @@ from towerline.serving.postgres.publishing import publish
 
 def test_what_postgresql_or_pgvector_cannot_hold_is_refused_before_connecting() -> None:
     exported = made()
-    for changed, said in (
+    for changed, message in (
         ({"titles": pa.array(["a", None, "b\0c"])}, r"titles, row 2: .*NUL.*'b\\x00c'"),
         ({"user_ids": pa.array(["\0"])}, "user_ids, row 0"),
         ({"user_embeddings": np.zeros((1, 2001), np.float32)}, "at most 2,000 dimensions, .*found 2,001"),
     ):
-        with pytest.raises(ServingError, match=said) as caught:
+        with pytest.raises(ServingError, match=message) as caught:
             publish("host=127.0.0.1 port=1", exported._replace(**changed), Names())
         assert_one_line(caught.value)
 
 
-def test_an_id_that_stands_twice_is_named(server: Server) -> None:
+def test_a_repeated_id_is_named(server: Server) -> None:
     exported = made(users=2)._replace(user_ids=pa.array(["twin", "twin"]))
     with pytest.raises(ServingError, match=r"Key \(user_id\)=\(twin\) is duplicated") as caught:
         publish(server.dsn(), exported, Names("twins"))

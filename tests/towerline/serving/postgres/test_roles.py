@@ -47,13 +47,13 @@ def test_a_role_that_may_create_in_the_schema_publishes_and_one_that_reads_views
     server.run(
         "GRANT USAGE, CREATE ON SCHEMA towerline TO other; GRANT SELECT ON towerline.models TO other", dbname="shop"
     )
-    for role, names, said in (
+    for role, names, message in (
         ("reader", Names(), "permission denied for table models"),
         ("reader", Names("own"), "permission denied for database shop"),
         ("other", Names(), "permission denied for table models"),
         ("other", Names(items="things"), "expected 'users' to be free"),
     ):
-        with pytest.raises(ServingError, match=said) as caught:
+        with pytest.raises(ServingError, match=message) as caught:
             publish(server.dsn(role, "shop"), made(seed=3), names)
         assert_one_line(caught.value)
         assert "has to own the views" in str(caught.value) or role == "other"

@@ -27,8 +27,8 @@ from towerline.serving.postgres import publishing
 from towerline.serving.postgres.names import Names
 from towerline.serving.postgres.publishing import publish, rollback
 
-# A process that publishes in children, so that modules are imported once. It waits for a child only when it is told
-# to: until then the child's process id is nobody else's.
+# A process that publishes in children, so that modules are imported once. It waits for a child only when it reads
+# a line: until then no other process can get the process id of the child.
 PUBLISHER = """
 import json, os, sys
 from tests.towerline.serving.postgres.conftest import made
@@ -79,7 +79,9 @@ def reading(server: Server, schema: str) -> Iterator[list[set[str]]]:
             with server.connect() as connection:
                 while not ended.is_set():
                     with connection.transaction():
-                        rows = [row for one in statements for row in connection.execute(one.encode()).fetchall()]
+                        rows = [
+                            row for statement in statements for row in connection.execute(statement.encode()).fetchall()
+                        ]
                     seen.append({version for row in rows for version in row})
         except BaseException as error:
             failed.append(error)
@@ -159,7 +161,7 @@ def test_a_reader_that_stays_is_waited_for_and_ends_the_publish_after_a_while(
 
 @contextmanager
 def publisher_process() -> Iterator[tuple[Callable[..., int], Callable[[], int]]]:
-    """What starts a publisher and returns its process id, and what waits for its end and returns its status."""
+    """Yields a function that starts a publisher and returns its process id, and one that returns its exit status."""
     with subprocess.Popen(
         [sys.executable, "-c", PUBLISHER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -202,13 +204,13 @@ def test_a_publisher_killed_at_any_moment_leaves_one_whole_version_and_no_litter
             assert live(server, schema, old) or live(server, schema, new)
             publish_when_free(server, new, names)
             assert live(server, schema, new)
-            kept = {f"{view}_{one.version}" for view in ("users", "items") for one in (old, new)}
+            kept = {f"{view}_{exported.version}" for view in ("users", "items") for exported in (old, new)}
             assert tables(server, schema) == {"models", *kept}
     assert stopped >= 3, "most have to be killed before they end for this test to mean anything"
 
 
 def publish_when_free(server: Server, exported: Exported, names: Names) -> None:
-    """Publishes once the server has noticed that the publisher before is gone, which takes it a second or two."""
+    """Publishes once the server has noticed that the publisher before is gone, after a second or two."""
     deadline = time.monotonic() + 10
     while server.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'") and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -223,8 +225,8 @@ def test_a_publish_that_the_server_ends_changes_nothing(server: Server) -> None:
     def end(function: str) -> Callable[[int], object]:
         return lambda _: server.run(f"SELECT {function}(pid) {of_publisher}")
 
-    for function, said in (("pg_terminate_backend", "stay connected"), ("pg_cancel_backend", "statement_timeout")):
-        with pytest.raises(ServingError, match=said) as caught:
+    for function, message in (("pg_terminate_backend", "stay connected"), ("pg_cancel_backend", "statement_timeout")):
+        with pytest.raises(ServingError, match=message) as caught:
             publish(server.dsn(), made(seed=2), names, end(function))
         assert_one_line(caught.value)
         assert live(server, "ended", made(seed=1))

@@ -19,7 +19,7 @@ def test_versions_of_other_dimensions_follow_each_other_and_one_is_kept(server: 
         assert live(server, "versions", exported)
         assert server.run("SELECT DISTINCT model_version FROM versions.films") == [(exported.version,)]
     assert states(server, "versions") == {"live": third.version, "previous": second.version}
-    kept = {f"{view}_{one.version}" for view in ("users", "items") for one in (second, third)}
+    kept = {f"{view}_{model.version}" for view in ("users", "items") for model in (second, third)}
     assert tables(server, "versions") == {"models", *kept}
     noted = "SELECT version, dimension, users, items FROM versions.models ORDER BY version"
     assert server.run(noted) == [(second.version, 10, 300, 200), (third.version, 11, 300, 200)]
@@ -77,8 +77,8 @@ def test_a_lost_list_of_models_is_made_again_from_the_views(server: Server) -> N
         assert live(server, "lost", live_then)
         previous = first if live_then is second else second
         assert states(server, "lost") == {"live": live_then.version, "previous": previous.version}
-        kept = {f"{view}_{one.version}" for view in ("users", "items") for one in (live_then, previous)}
+        kept = {f"{view}_{model.version}" for view in ("users", "items") for model in (live_then, previous)}
         assert tables(server, "lost") == {"models", *kept}
         assert {row[0]: row[2:] for row in server.run(noted)} == {
-            one.version: (one.user_embeddings.shape[1], 300, 200) for one in (live_then, previous)
+            model.version: (model.user_embeddings.shape[1], 300, 200) for model in (live_then, previous)
         }
