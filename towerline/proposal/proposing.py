@@ -71,7 +71,7 @@ def propose(paths: Sequence[Path]) -> Proposal:
         *_role_settings(choices[source], item_table),
         *_value_settings(choices[source].columns),
     ]
-    return Proposal(settings, _summary(table), doubts, _advice(choices[source].columns))
+    return Proposal(settings, _summary(table, choices[source]), doubts, _advice(choices[source].columns))
 
 
 def _first_file(path: Path) -> Path:
@@ -216,6 +216,10 @@ def _advice(columns: dict[str, Column]) -> list[str]:
     return advice
 
 
-def _summary(table: RawTable) -> str:
+def _summary(table: RawTable, choice: Choice) -> str:
     kind = "Parquet" if table.dialect is None else "delimited text"
-    return f"{table.path.as_posix()}: {kind}, {table.rows:,} rows, {len(table.columns)} columns"
+    used = {column.position for column in choice.columns.values()}
+    # A file whose delimiter is written twice has an empty column between two.
+    unused = [str(column.label) for column in table.columns if column.position not in used and column.filled]
+    note = f"; not used: {', '.join(unused)}" if unused else ""
+    return f"{table.path.as_posix()}: {kind}, {table.rows:,} rows, {len(table.columns)} columns{note}"

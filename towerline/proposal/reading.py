@@ -65,6 +65,11 @@ class Column(NamedTuple):
         """The value for `ingest.columns`."""
         return self.name or self.position
 
+    @property
+    def counted(self) -> str:
+        """The number of different values as text; an estimate is rounded to two digits."""
+        return f"{self.distinct:,}" if self.rows <= EXACT_ROWS else f"about {float(f'{self.distinct:.1e}'):,.0f}"
+
     def nearly_all(self, number: int) -> bool:
         """True if ingest would not stop for the other rows (by the default ingest.max_rejected_share)."""
         return self.rows > 0 and number >= 0.99 * self.rows

@@ -90,7 +90,7 @@ def _misfit_type(column: Column) -> str | None:
     if actions:
         return f"its values are kinds of actions ({', '.join(sorted(actions))}), not of items"
     if column.distinct > MOST_TYPES:
-        return f"{column.distinct:,} different values are too many for types"
+        return f"{column.counted} different values are too many for types"
     return _misfit_id(column) or _misfit_filled(column)
 
 
@@ -175,8 +175,13 @@ def _choose_id(role: str, columns: Sequence[Column], choice: Choice) -> None:
 
 def _described(role: str, column: Column) -> str:
     if role in ("user_id", "item_id"):
-        return f"{column.distinct:,} different values"
+        return f"{column.counted} different values"
     if column.nearly_all(column.numbers):
-        return f"{column.distinct:,} different numbers from {column.least:.12g} to {column.most:.12g}"
+        return f"{column.counted} different numbers from {_number(column.least)} to {_number(column.most)}"
     text = f"values {', '.join(column.examples)}"
-    return text if column.examples and len(text) < 60 else f"{column.distinct:,} different values"
+    return text if column.examples and len(text) < 60 else f"{column.counted} different values"
+
+
+def _number(value: float) -> str:
+    """The number as text; whole numbers up to times in nanoseconds without an exponent."""
+    return f"{value:.0f}" if value % 1 == 0 and abs(value) < 1e19 else f"{value:.12g}"
