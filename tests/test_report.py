@@ -16,11 +16,14 @@ import pyarrow as pa
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+import towerline
 from stages.map.__main__ import chart_library
 from stages.report import __main__ as report
 from stages.report import charts, findings, selection, wording
 from stages.report.__main__ import REPORT
 from stages.report.findings import Comparison
+from stages.report.inputs import read_inputs
+from stages.report.lists import Lists
 from stages.report.page import embedded_spec
 from stages.report.sections import groups
 from tests.conftest import ROOT, run, write_rows
@@ -364,11 +367,26 @@ def test_well_known_items_take_turns_by_type() -> None:
     assert selection.well_known_items(rows, candidates, kind, 4).tolist() == [1, 4, 2, 5]
 
 
-def test_neighbours_are_others_that_were_trained() -> None:
+def test_neighbours_are_others_that_were_trained_and_are_not_opposed() -> None:
     vectors = np.array([[0, 0], [1, 0], [0.8, 0.6], [0, 0], [-1, 0]], np.float32)
     near = selection.nearest(vectors, np.array([1, 4], np.int32), 3)
-    assert near.ids.tolist() == [[2, 4, 0], [2, 1, 0]]
-    np.testing.assert_allclose(near.similarity, [[0.8, -1, 0], [-0.8, -1, 0]], rtol=1e-6)
+    assert near.ids.tolist() == [[2, 0, 0], [0, 0, 0]]
+    assert near.similarity.tolist() == [pytest.approx([0.8, 0, 0]), [0, 0, 0]]
+
+
+def test_similar_users_are_those_of_serving(small_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small_project)
+    lists = Lists(read_inputs())
+    recommender = towerline.open("exports")
+    users = np.flatnonzero(lists.activity() > 0).astype(np.int32)
+    ids = [str(lists.data.users[user - 1]) for user in users]
+    near = lists.similar_users(users, 10)
+    served = recommender.similar_users_batch(ids, 10)
+    assert sum(map(len, served)) > 100
+    for row, answer in enumerate(served):
+        shown = near.ids[row][near.ids[row] > 0]
+        assert [str(lists.data.users[user - 1]) for user in shown] == [user.user_id for user in answer]
+        assert near.similarity[row][: len(shown)].tolist() == pytest.approx([user.similarity for user in answer])
 
 
 NAN = float("nan")

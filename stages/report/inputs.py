@@ -23,6 +23,7 @@ from towerline.artifacts.train import ITEM_EMBEDDINGS, TRAINING_REPORT, USER_EMB
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
+from towerline.ranking.user_items import UserItems
 
 REFUSED_ROWS_SHOWN = 10
 PARAMETERS = Path("params.yaml")
@@ -75,6 +76,10 @@ class Items(NamedTuple):
 
     def types(self, index: NDArray[np.integer[Any]]) -> list[str]:
         return [shortened(kind) for kind in self._texts("item_type", index)]
+
+    def details(self, index: NDArray[np.integer[Any]]) -> list[str]:
+        """The items' types where there are several, else empty texts."""
+        return self.types(index) if self.num_types() > 1 else [""] * len(index)
 
     def features(self, index: NDArray[np.integer[Any]]) -> dict[str, list[str]]:
         """The features: name -> the first of the values that `|` separates, empty where an item has none."""
@@ -147,6 +152,15 @@ class Inputs(NamedTuple):
 
     def user_labels(self, index: NDArray[np.integer[Any]]) -> list[str]:
         return [shortened(name) for name in self.users.take(pa.array(index - 1)).to_pylist()]
+
+    def items_by_user(self, *sets: str) -> UserItems:
+        """The items of each user in the given sets; row u is that of user u."""
+        rows = [self.sets[name].rows for name in sets]
+        return UserItems.of_pairs(
+            np.concatenate([of_set.user_index for of_set in rows]),
+            np.concatenate([of_set.item_index for of_set in rows]),
+            num_rows=rows[0].num_users + 1,
+        )
 
     def overall(self) -> pd.DataFrame:
         """Metrics over the whole catalogue and all users."""

@@ -11,10 +11,10 @@ from towerline.ranking.user_items import UserItems
 
 
 class Neighbours(NamedTuple):
-    """The nearest of some ids, by inner product.
+    """The nearest ids of some ids, by inner product.
 
     Attributes:
-      ids: [queries, count] int32, nearest first, 0 where there are no more.
+      ids: [queries, count] int32, nearest first; 0 where there are no more with an inner product above 0.
       similarity: [queries, count] float32 inner products; 0 where ids is 0.
     """
 
@@ -59,10 +59,10 @@ def users_across_activity(activity: NDArray[np.int64], preferred: NDArray[np.boo
     return users[np.lexsort((users, activity[users]))]
 
 
-def most_popular_items(rows: NDArray[np.int64], candidates: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
-    """[at most count] int32 candidates by number of train rows, equal ones by index."""
-    order = np.argsort(-rows, kind="stable")
-    return order[candidates[order]][:count].astype(np.int32)
+def by_count(counts: NDArray[np.int64], candidates: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """[candidates] int32 candidates from the largest count to the smallest, equal ones by index."""
+    order = np.argsort(-counts, kind="stable")
+    return order[candidates[order]].astype(np.int32)
 
 
 def well_known_items(
@@ -79,7 +79,7 @@ def well_known_items(
     Returns:
       [at most count] int32 item indices: the first of every type, the second of every type, and so on.
     """
-    order = most_popular_items(rows, candidates, len(rows))
+    order = by_count(rows, candidates)
     by_kind = order[np.argsort(kind[order], kind="stable")]
     starts = np.flatnonzero(np.diff(kind[by_kind], prepend=-1))
     sizes = np.diff(starts, append=len(by_kind))
@@ -88,18 +88,19 @@ def well_known_items(
 
 
 def nearest(vectors: NDArray[np.float32], ids: NDArray[np.int32], count: int) -> Neighbours:
-    """The nearest trained ids of some, themselves left out.
+    """The nearest trained ids of each of some ids, without itself.
 
     Args:
       vectors: [num_ids + 1, d], unit vectors from taste() or shrunk ones.
       ids: [ids] int32.
-      count: how many neighbours each.
+      count: number of neighbours of each id.
     """
-    known = np.flatnonzero(trained(vectors)).astype(np.int32)
+    candidates = np.flatnonzero(trained(vectors)).astype(np.int32)
     itself = UserItems.of_pairs(np.arange(len(ids), dtype=np.int32), ids, num_rows=len(ids))
-    index = rank_items(Embeddings(vectors, vectors), ids, itself, count, known)
-    similarity = np.einsum("id,ind->in", vectors[ids], vectors[index])
-    return Neighbours(index, np.where(index > 0, similarity, 0).astype(np.float32))
+    neighbours = rank_items(Embeddings(vectors, vectors), ids, itself, count, candidates)
+    similarity = np.einsum("id,ind->in", vectors[ids], vectors[neighbours])
+    near = (neighbours > 0) & (similarity > 0)
+    return Neighbours(np.where(near, neighbours, 0), np.where(near, similarity, 0).astype(np.float32))
 
 
 def apart(places: NDArray[np.float64], count: int) -> list[int]:
