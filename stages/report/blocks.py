@@ -103,6 +103,21 @@ class Card(NamedTuple):
     kind: str = "card"
 
 
+class Search(NamedTuple):
+    """A box that finds users and items and shows their lists.
+
+    Attributes:
+      name: the element's id within the page, ASCII letters and hyphens.
+      label: the label of the box.
+      content: names and lists, as stages.report.sections.search.index_of() describes them.
+    """
+
+    name: str
+    label: str
+    content: dict[str, Any]
+    kind: str = "search"
+
+
 class Terms(NamedTuple):
     """Words and what they mean."""
 
@@ -125,7 +140,7 @@ class Caution(NamedTuple):
     kind: str = "caution"
 
 
-Block = Table | Figure | Choice | Grid | Details | Legend | Facts | Card | Terms | Note | Caution
+Block = Table | Figure | Choice | Grid | Details | Legend | Facts | Card | Search | Terms | Note | Caution
 
 
 class Section(NamedTuple):

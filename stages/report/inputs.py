@@ -70,9 +70,13 @@ class Items(NamedTuple):
 
     def labels(self, index: NDArray[np.integer[Any]]) -> list[str]:
         """The items' titles, or their ids where they have none."""
-        ids = self._texts("item_id", index)
-        titles = self._texts("title", index) if "title" in self.table.column_names else ids
-        return [shortened(title or "") or shortened(name) for title, name in zip(titles, ids, strict=True)]
+        ids = self.ids(index)
+        if "title" not in self.table.column_names:
+            return ids
+        return [shortened(title or "") or name for title, name in zip(self._texts("title", index), ids, strict=True)]
+
+    def ids(self, index: NDArray[np.integer[Any]]) -> list[str]:
+        return [shortened(name) for name in self._texts("item_id", index)]
 
     def types(self, index: NDArray[np.integer[Any]]) -> list[str]:
         return [shortened(kind) for kind in self._texts("item_type", index)]
@@ -89,8 +93,12 @@ class Items(NamedTuple):
         names = sorted({name for values in features for name in values})
         return {name: [shortened((values.get(name) or "").partition("|")[0]) for values in features] for name in names}
 
+    def type_names(self) -> list[str]:
+        """The item types in the order of their first items."""
+        return [shortened(kind) for kind in self.table["item_type"].unique().to_pylist()]
+
     def type_numbers(self) -> NDArray[np.int64]:
-        """[num_items + 1] a number for each type, from 0 in the order of their first items; the unknown item has 0."""
+        """[num_items + 1] the position of each item's type among type_names(); the unknown item has 0."""
         codes = self.table["item_type"].combine_chunks().dictionary_encode().indices.to_numpy()
         return np.concatenate([[0], codes]).astype(np.int64)
 
