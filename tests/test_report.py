@@ -100,16 +100,17 @@ def write_embeddings(folder: Path, num_users: int, num_items: int) -> None:
 
 
 def metric_rows(models: list[str], types: list[str], cutoffs: list[int]) -> list[list[str]]:
-    groups = [("everything", group) for group in ("all", "activity=1-5", "activity=6+", "cold_users")]
-    groups += [("everything", f"items={part}") for part in ("head", "middle", "tail")]
+    groups = [("everything", "all", ""), ("everything", "cold_users", "")]
+    groups += [("everything", "activity", value) for value in ("1-5", "6-9")]
+    groups += [("everything", "items", part) for part in ("head", "middle", "tail")]
     if len(types) > 1:
-        groups += [(mode, f"item_type={kind}") for mode in ("everything", "within_type") for kind in types]
+        groups += [(mode, "item_type", kind) for mode in ("everything", "within_type") for kind in types]
     return [
-        [model, mode, group, metric, str(k), "9", f"{mean}", f"{0.9 * mean}", f"{1.1 * mean}"]
+        [model, *group, metric, str(k), "9", f"{mean}", f"{0.9 * mean}", f"{1.1 * mean}"]
         for place, model in enumerate(models)
-        for mode, group in groups
+        for group in groups
         for metric in ("recall", "precision", "ndcg", "mrr", "map", "hit_rate")
-        if metric == "recall" or not group.startswith("items=")
+        if metric == "recall" or group[1] != "items"
         for k in cutoffs
         for mean in [round(k / 40 / (place + 1), 6)]
     ]
@@ -121,7 +122,7 @@ def write_tables(folder: Path, models: list[str], types: list[str], cutoffs: lis
 
     write(
         METRICS_TABLE,
-        "model,candidates,group,metric,k,users,mean,low,high",
+        "model,candidates,by,value,metric,k,users,mean,low,high",
         metric_rows(models, types, cutoffs),
     )
     differences = [
@@ -482,8 +483,8 @@ def test_the_page_opens_with_verdict_cautions_and_origin(tmp_path: Path, monkeyp
 
 
 def test_small_types_are_folded_and_types_ordered_by_users() -> None:
-    rows = pd.DataFrame({"group": ["10", "2", "3"], "users": [500.0, 4.0, 900.0]})
-    assert groups._by_users(rows)["group"].tolist() == ["3", "10", "2"]
+    rows = pd.DataFrame({"value": ["10", "2", "3"], "users": [500.0, 4.0, 900.0]})
+    assert groups._by_users(rows)["value"].tolist() == ["3", "10", "2"]
     assert groups._small_types(rows) == {"2"}
     assert groups._small_types(rows[1:2]) == set(), "not all"
 

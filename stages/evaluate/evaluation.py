@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.evaluate.data import Data
-from towerline.artifacts.evaluate import EVERYTHING, WITHIN_TYPE
+from towerline.artifacts.evaluate import ACTIVITY, ALL, COLD_USERS, EVERYTHING, ITEM_TYPE, ITEMS, WITHIN_TYPE
 from towerline.metrics.ranking import Values, rank_metrics
 from towerline.ranking.scorers import Scorer
 from towerline.ranking.top_k import rank_items
 
-ALL, COLD_USERS = "all", "cold_users"
-ITEM_TYPE, ACTIVITY, ITEMS = "item_type", "activity", "items"
 ACTIVITY_GROUPS = 4
 
 
@@ -21,19 +19,12 @@ class Slice(NamedTuple):
     """Candidates, and a group of users or test items.
 
     Attributes:
-      candidates: EVERYTHING, or WITHIN_TYPE where the items of one type are ranked alone.
-      by: ALL, COLD_USERS, ITEM_TYPE, ACTIVITY or ITEMS (popularity of the test items).
-      value: the item type, the range of activity, or the popularity group; empty for ALL and COLD_USERS.
+      candidates, by, value: as in towerline.artifacts.evaluate.MetricRow.
     """
 
     candidates: str
     by: str
     value: str = ""
-
-    @property
-    def group(self) -> str:
-        """The group as the tables have it: all, cold_users, or for instance item_type=book."""
-        return f"{self.by}={self.value}" if self.value else self.by
 
 
 OVERALL = Slice(EVERYTHING, ALL)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from stages.evaluate.evaluation import OVERALL
+from stages.evaluate.evaluation import OVERALL, Slice
 from stages.evaluate.tables import Tables
 from towerline.artifacts.evaluate import METRICS, DifferenceRow
 from towerline.artifacts.names import MODEL, main_cutoff
@@ -38,7 +38,7 @@ class Summary(NamedTuple):
         k = main_cutoff([row.k for row in tables.metrics])
         figures: dict[str, dict[str, float]] = {}
         for row in tables.metrics:
-            overall = (row.candidates, row.group) == (OVERALL.candidates, OVERALL.group)
+            overall = Slice(row.candidates, row.by, row.value) == OVERALL
             if overall and row.k == k and row.metric in ("recall", "ndcg"):
                 figures.setdefault(row.model, {})[f"{row.metric}@{k}"] = row.mean
         for shown in tables.exposure:

@@ -81,7 +81,7 @@ def metric_rows(evaluations: dict[str, Evaluation], samples: int, seed: int) -> 
         names = [(name, metric) for name in evaluations for metric in of_model]
         figures = np.stack([columns.mean(axis=0), *interval], axis=1).tolist()
         for (name, metric), (mean, low, high) in zip(names, figures, strict=True):
-            rows[name].append(MetricRow(name, part.candidates, part.group, *metric, len(columns), mean, low, high))
+            rows[name].append(MetricRow(name, *part, *metric, len(columns), mean, low, high))
     return [row for of_one in rows.values() for row in of_one]
 
 

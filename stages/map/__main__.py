@@ -13,7 +13,7 @@ import vl_convert
 from numpy.typing import NDArray
 
 from stages.map.tsne import tsne
-from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP
+from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP, MapRow
 from towerline.artifacts.split import TRAIN, Interactions, read_interactions
 from towerline.artifacts.train import ITEM_EMBEDDINGS, read_embeddings
 from towerline.pipeline import formats
@@ -41,8 +41,9 @@ def main() -> str:
     vectors = read_embeddings(ITEM_EMBEDDINGS, train.num_items)[:, :-1]
     items = popular_items(train, vectors)
     positions = tsne(vectors[items])
-    rows = [[index, x, y] for index, (x, y) in zip(items.tolist(), positions.tolist(), strict=False)]
-    formats.write_csv(ITEM_MAP, ["item_index", "x", "y"], rows)
+    # There are no positions where there are too few items.
+    rows = [MapRow(index, x, y) for index, (x, y) in zip(items.tolist(), positions.tolist(), strict=False)]
+    formats.write_csv(ITEM_MAP, MapRow._fields, rows)
     with formats.replacing(CHART_LIBRARY) as unfinished:
         unfinished.write_text(chart_library(), encoding="utf-8", newline="\n")
     return f"{ITEM_MAP}: {len(rows):,} items"

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,20 @@ from ruamel.yaml import YAML
 
 from stages.report.wording import shortened
 from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE
-from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EVERYTHING, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
+from towerline.artifacts.evaluate import (
+    ALL,
+    DIFFERENCES_TABLE,
+    EVERYTHING,
+    EXPOSURE_TABLE,
+    METRICS_TABLE,
+    RATINGS_TABLE,
+    DifferenceRow,
+    ExposureRow,
+    MetricRow,
+    RatingRow,
+)
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
-from towerline.artifacts.map import ITEM_MAP
+from towerline.artifacts.map import ITEM_MAP, MapRow
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import ITEM_EMBEDDINGS, TRAINING_REPORT, USER_EMBEDDINGS, read_embeddings
@@ -29,18 +40,33 @@ REFUSED_ROWS_SHOWN = 10
 PARAMETERS = Path("params.yaml")
 SECTIONS = ("ingest", "split", "train", "baselines", "evaluate")
 
-# The columns of the tables that the page shows: those of text, then those of numbers.
-TABLES: Mapping[Path, tuple[Sequence[str], Sequence[str]]] = {
-    METRICS_TABLE: (("model", "candidates", "group", "metric"), ("k", "users", "mean", "low", "high")),
-    DIFFERENCES_TABLE: (
-        ("baseline", "metric"),
-        ("k", "users", "difference", "low", "high", "p_value", "p_adjusted"),
-    ),
-    EXPOSURE_TABLE: (("model",), ("k", "coverage", "gini", "mean_popularity", "novelty", "head", "middle", "tail")),
-    RATINGS_TABLE: (("model",), ("rmse", "mae")),
-    BASELINES_TABLE: (("baseline", "trial", "settings", "metric", "chosen"), ("validation",)),
-    ITEM_MAP: ((), ("item_index", "x", "y")),
-    TRAINING_REPORT: ((), ("epoch",)),
+
+class Columns(NamedTuple):
+    """The columns of a table that the page shows.
+
+    Attributes:
+      texts, numbers: names of the columns of text, and of those of numbers.
+    """
+
+    texts: Sequence[str]
+    numbers: Sequence[str]
+
+    @classmethod
+    def of(cls, row: type) -> "Columns":
+        """The fields of a named tuple, which are texts or numbers by their type."""
+        types = get_type_hints(row)
+        texts = [name for name, kind in types.items() if kind is str]
+        return cls(texts, [name for name in types if name not in texts])
+
+
+TABLES: Mapping[Path, Columns] = {
+    METRICS_TABLE: Columns.of(MetricRow),
+    DIFFERENCES_TABLE: Columns.of(DifferenceRow),
+    EXPOSURE_TABLE: Columns.of(ExposureRow),
+    RATINGS_TABLE: Columns.of(RatingRow),
+    BASELINES_TABLE: Columns(("baseline", "trial", "settings", "metric", "chosen"), ("validation",)),
+    ITEM_MAP: Columns.of(MapRow),
+    TRAINING_REPORT: Columns((), ("epoch",)),
 }
 OTHER_FILES = (
     INGEST_REPORT,
@@ -131,12 +157,10 @@ class Inputs(NamedTuple):
       items: the item vocabulary.
       user_embeddings, item_embeddings: [num_ids + 1, d + 1], the popularity prior last.
       training: one row an epoch, NaN where a cell is empty.
-      metrics: mean of a metric over a group of users with its 95% interval: model, candidates, group, metric, k, ...
-      differences: the model's mean minus a baseline's over the same users: baseline, metric, k, ...
-      exposure: what a model shows, or, under the name CONSUMED and with k = 0, what users interacted with.
-      ratings: errors of predicted ratings, in the unit of the ratings: model, rmse, mae.
+      metrics, differences, exposure, ratings: tables of evaluate; a row is a MetricRow, DifferenceRow, ExposureRow or
+        RatingRow.
       trials: settings of the baselines and their metric on the validation set.
-      item_map: positions of items on a plane: item_index, x, y.
+      item_map: positions of items on a plane; a row is a MapRow.
       baseline: name and arrays of the best baseline by NDCG at the main cutoff; None where there is none.
     """
 
@@ -172,7 +196,7 @@ class Inputs(NamedTuple):
 
     def overall(self) -> pd.DataFrame:
         """Metrics over the whole catalogue and all users."""
-        return self.metrics[(self.metrics["candidates"] == EVERYTHING) & (self.metrics["group"] == "all")]
+        return self.metrics[(self.metrics["candidates"] == EVERYTHING) & (self.metrics["by"] == ALL)]
 
     def cutoff(self) -> int:
         """MAIN_CUTOFF where it was measured, else the next smaller cutoff, else the smallest.

@@ -4,19 +4,29 @@ import math
 from collections.abc import Iterable, Sequence
 
 from towerline.artifacts.evaluate import CONSUMED
-from towerline.artifacts.names import MODEL, RANDOM
+from towerline.artifacts.names import (
+    EASE,
+    GLOBAL_MEAN,
+    IALS,
+    ITEM_KNN,
+    MODEL,
+    MOST_POPULAR,
+    MOST_POPULAR_OF_TYPE,
+    RANDOM,
+    USER_ITEM_BIAS,
+)
 
 MODEL_LABELS = {
     MODEL: "Two towers",
-    "most_popular": "Most popular",
-    "most_popular_of_type": "Most popular of its type",
+    MOST_POPULAR: "Most popular",
+    MOST_POPULAR_OF_TYPE: "Most popular of its type",
     RANDOM: "Random",
-    "item_knn": "Similar items (kNN)",
-    "ease": "EASE",
-    "ials": "iALS",
+    ITEM_KNN: "Similar items (kNN)",
+    EASE: "EASE",
+    IALS: "iALS",
     CONSUMED: "Interactions of users",
-    "global_mean": "Mean rating",
-    "user_item_bias": "User and item biases",
+    GLOBAL_MEAN: "Mean rating",
+    USER_ITEM_BIAS: "User and item biases",
 }
 
 METRIC_LABELS = {

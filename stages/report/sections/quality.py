@@ -11,6 +11,7 @@ from stages.report.findings import SIGNIFICANCE
 from stages.report.inputs import Inputs, rows_of
 from stages.report.sections.summary import HEADLINE_METRICS, test_users
 from stages.report.wording import count, counted, decimal, metric_label, model_label
+from towerline.artifacts.evaluate import COLD_USERS
 from towerline.artifacts.names import MODEL, RANDOM
 
 METRIC_HEADER = ["model", "users", "mean", "95% from", "to"]
@@ -55,7 +56,7 @@ def _users(data: Inputs) -> str:
     )
     if data.settings["evaluate"]["repeat_consumption"]:
         text = f"Means over {counted(test_users(data), 'user')} with test items; every model ranks the whole catalogue."
-    cold = data.metrics.loc[data.metrics["group"] == "cold_users", "users"]
+    cold = data.metrics.loc[data.metrics["by"] == COLD_USERS, "users"]
     if not len(cold):
         return text
     return f"{text} {counted(int(cold.max()), 'cold user')} without a training row are left out here; see Groups."

@@ -9,7 +9,7 @@ from stages.report.blocks import Block, Caution, Facts, Note, Section, Terms
 from stages.report.findings import Comparison
 from stages.report.inputs import Inputs, rows_of
 from stages.report.wording import count, counted, decimal, interval, metric_label, model_label, percent
-from towerline.artifacts.evaluate import CONSUMED, EVERYTHING
+from towerline.artifacts.evaluate import CONSUMED, EVERYTHING, ITEMS
 from towerline.artifacts.names import MODEL
 
 HEADLINE_METRICS = ("ndcg", "recall")
@@ -73,15 +73,16 @@ def cautions(data: Inputs) -> list[str]:
     recall = data.metrics[
         (data.metrics["model"] == MODEL)
         & (data.metrics["candidates"] == EVERYTHING)
+        & (data.metrics["by"] == ITEMS)
         & (data.metrics["metric"] == "recall")
         & (data.metrics["k"] == k)
     ]
-    by_group = dict(zip(recall["group"], recall["mean"], strict=True))
+    by_popularity = recall.set_index("value")["mean"].to_dict()
     texts = [findings.split_caution(str(data.settings["split"]["method"]), older_test_rows(data))]
     if MODEL in head and consumed is not None:
         texts.append(findings.head_caution(head[MODEL], consumed))
-    if {"items=head", "items=tail"} <= set(by_group):
-        texts.append(findings.tail_caution(f"Recall@{k}", by_group["items=head"], by_group["items=tail"]))
+    if {"head", "tail"} <= set(by_popularity):
+        texts.append(findings.tail_caution(f"Recall@{k}", by_popularity["head"], by_popularity["tail"]))
     baseline = next((name for name in data.best_baselines() if name in coverage), None)
     if MODEL in coverage and baseline is not None:
         texts.append(findings.coverage_caution(coverage[MODEL], coverage[baseline], model_label(baseline)))
