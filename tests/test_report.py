@@ -25,7 +25,7 @@ from stages.report.embedded import embedded_json
 from stages.report.findings import Comparison
 from stages.report.inputs import read_inputs
 from stages.report.lists import Lists, items_of
-from stages.report.sections import groups, search
+from stages.report.sections import groups, search, tuning
 from tests.conftest import ROOT, run, write_rows
 from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE
 from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
@@ -448,6 +448,24 @@ def test_a_curve_is_described_by_its_ends_and_its_best_epoch() -> None:
     )
     assert findings.change(curve, lower_is_better=True).endswith("best in epoch 1 (0.1000).")
     assert findings.change([(1, 0.44660), (2, 0.44661)], lower_is_better=True) == "0.4466 in every epoch."
+
+
+def test_best_settings_at_an_end_of_the_values_tried_are_named() -> None:
+    def sentence(*chosen: int) -> str | None:
+        settings = ["k 5, a 0.5", "k 20, a 1", "k 10, a 2", "c 1e-05", "c 1", "c 3", "fixed 7"]
+        trials = pd.DataFrame({"label": [*"AAABBBC"], "settings": settings})
+        return findings.grid_edges(tuning.edge_settings(trials.assign(chosen=trials.index.isin(chosen))))
+
+    assert sentence(1, 4, 6) == (
+        "The best setting is the smallest or largest value tried for A (k 20); better ones may lie outside."
+    )
+    assert "tried for A (k 5 and a 0.5) and B (c 1e-05); " in str(sentence(0, 3, 6))
+    assert "tried for A (a 2); " in str(sentence(2, 4, 6))
+    assert (
+        findings.grid_edges({"A": [], "B": []}) == "No best setting of A and B is the smallest or largest value tried."
+    )
+    assert findings.grid_edges({}) is None
+    assert tuning.edge_settings(pd.DataFrame({"label": ["A"], "settings": [HOSTILE[0]], "chosen": [True]})) == {}
 
 
 def test_cautions_hold_only_where_the_figures_give_them() -> None:

@@ -4,7 +4,7 @@ Two values are equal here where they read the same on the page, with four digits
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from stages.report.wording import by_value, counted, decimal, interval, listed, p_value, percent
@@ -85,6 +85,20 @@ def comparison_sentence(comparison: Comparison) -> str:
     if excluded != (comparison.p_adjusted < SIGNIFICANCE):
         return f"{start} ({test}). The interval and the test disagree, so the difference is not established."
     return f"{start} ({test}). Chance may explain the difference."
+
+
+def grid_edges(edges: Mapping[str, Sequence[str]]) -> str | None:
+    """The sentence about best settings at an end of the values tried; None where no parameter has several values.
+
+    Args:
+      edges: label of a baseline -> those of its best settings that are the smallest or the largest value tried.
+    """
+    if not edges:
+        return None
+    at_edge = [f"{label} ({listed(settings)})" for label, settings in edges.items() if settings]
+    if not at_edge:
+        return f"No best setting of {listed(list(edges))} is the smallest or largest value tried."
+    return f"The best setting is the smallest or largest value tried for {listed(at_edge)}; better ones may lie outside."
 
 
 def few_users(users: int) -> str | None:
