@@ -53,7 +53,7 @@ SIZES = [(1400, 900), (390, 844)]
 
 
 def write_parts(folder: Path, num_users: int, num_items: int, ratings: bool, timestamps: bool) -> None:
-    """User u took the items of equal parity below u + 3; every fifth row is the test's, every fifth validation's."""
+    """User u has the items of equal parity below u + 4; a fifth of the rows is the test set, another is validation."""
     pairs = [(u, i) for u in range(1, num_users + 1) for i in range(1, num_items + 1) if (u + i) % 2 == 0 and i < u + 4]
     for offset, path in ((2, TRAIN), (1, VALIDATION), (0, TEST)):
         chosen = [pair for row, pair in enumerate(pairs) if min(row % 5, 2) == offset]

@@ -1,4 +1,4 @@
-"""The few figures that stand for an evaluation: reports/metrics.json, and the table that evaluate prints."""
+"""The main figures of an evaluation: reports/metrics.json, and the table that evaluate prints."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from towerline.artifacts.evaluate import METRICS, DifferenceRow
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.pipeline import formats
 
-# What a metric of DVC may be, in the order that its tables show.
+# Metrics of DVC by name, in the order of its tables.
 Metrics = dict[str, float | int | dict[str, float | int]]
 
 CAUTION = (
@@ -47,7 +47,7 @@ class Summary(NamedTuple):
         for rating in tables.ratings:
             figures.setdefault(rating.model, {})["rmse"] = rating.rmse
         leads = [row for row in tables.differences if (row.metric, row.k) == ("ndcg", k)]
-        # The same mean of the model is in all of them: the smallest lead is the one on the best baseline.
+        # The mean of the model is the same in all differences: the smallest is that to the best baseline.
         lead = min(leads, key=lambda row: row.difference, default=None)
         counts = {row.name: row.number for row in tables.counts if row.name in ("users_ranked", "cold_users")}
         return cls(k, figures, lead, counts)
@@ -55,8 +55,8 @@ class Summary(NamedTuple):
     def metrics(self) -> Metrics:
         """The content of reports/metrics.json, at most 30 numbers.
 
-        The model's figures come first and have no prefix: `dvc exp show` gives every number a column as wide as its
-        name, and has room for the first ones alone. Of the baselines of ratings the best one is there.
+        The figures of the model come first and have no prefix: `dvc exp show` has a column as wide as the name for each
+        number, and shows only the first ones without scrolling. Of the rating baselines, only the best is included.
         """
         metrics: Metrics = dict(self.figures[MODEL])
         if self.lead is not None:

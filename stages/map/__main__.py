@@ -1,7 +1,7 @@
-"""Place the most popular items on a plane, similar ones close together, and bundle the chart library.
+"""Computes positions of the most popular items on a plane, and bundles the chart library of the report.
 
-t-SNE and the bundle take longer than the whole report, and no metric changes them. In a separate stage they do not run
-again after a change of evaluation.
+Both take longer than the whole report and do not depend on metrics. In a separate stage they do not run again after a
+change of `evaluate`.
 
 Reads: data/split/train.parquet, models/two_tower/item_embeddings.npy.
 Writes: reports/tables/item_map.csv, reports/vega.js.

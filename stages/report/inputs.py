@@ -145,18 +145,18 @@ class Timed(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """All that the page shows.
+    """All data that the page shows.
 
     Attributes:
       settings: the sections of params.yaml that the page shows.
       digests: path -> MD5 of each file that was read, as in dvc.lock.
-      ingest: counts of what was read, by name.
+      ingest: counts of rows, users and items, by name.
       refused: the first refused rows: source, line, reason, raw.
       sets: train, validation, test, in this order.
       users: [num_users] user ids; row r belongs to index r + 1.
       items: the item vocabulary.
       user_embeddings, item_embeddings: [num_ids + 1, d + 1], the popularity prior last.
-      training: one row an epoch, NaN where a cell is empty.
+      training: a row for each epoch, NaN where a cell is empty.
       metrics, differences, exposure, ratings: tables of evaluate; a row is a MetricRow, DifferenceRow, ExposureRow or
         RatingRow.
       trials: settings of the baselines and their metric on the validation set.
@@ -253,7 +253,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[Any]:
-    """The rows of a table as named tuples, whose attributes no type checker knows."""
+    """The rows of a table as named tuples, whose attributes are unknown to type checkers."""
     return iter(table.itertuples(index=False))
 
 
@@ -276,7 +276,7 @@ def read_settings() -> dict[str, dict[str, Any]]:
 
 
 def read_inputs() -> Inputs:
-    """Read all that the page shows."""
+    """Reads all data that the page shows."""
     sets = {path.stem: read_set(path) for path in (TRAIN, VALIDATION, TEST)}
     num_users, num_items = sets["train"].rows.num_users, sets["train"].rows.num_items
     files = sorted(path.as_posix() for path in (*OTHER_FILES, *TABLES))
@@ -303,7 +303,7 @@ def read_inputs() -> Inputs:
 
 
 def _with_baseline(inputs: Inputs) -> Inputs:
-    """Add the best baseline that has a file, and the digest of the file."""
+    """The inputs with the best baseline that has a file, and the digest of the file."""
     files = {path.stem: path for path in BASELINES.iterdir()}
     name = next((name for name in inputs.best_baselines() if name in files), None)
     if name is None:

@@ -10,7 +10,7 @@
   let chosen = read();
   let drawing = 0;
 
-  // A page opened from a file may have no storage; the choice then lasts as long as the page.
+  // A page opened from a file may have no storage; the choice is then lost when the page is closed.
   function read() {
     try {
       return localStorage.getItem(STORED);
@@ -31,7 +31,7 @@
     return chosen === null ? systemIsDark.matches : chosen === "dark";
   }
 
-  // What a colour of the style sheet is in the present theme: only a rendered element knows.
+  // Values of colours in the current theme, computed by a rendered element.
   function resolver() {
     const probe = document.body.appendChild(document.createElement("span"));
     const known = new Map();
@@ -49,7 +49,7 @@
     };
   }
 
-  // A specification with its colours put in; the data is left as it is.
+  // A specification with the values of its colours; the data is unchanged.
   function coloured(content, colours) {
     if (typeof content === "string") return COLOUR.test(content) ? colours.of(content) : content;
     if (Array.isArray(content)) return content.map((value) => coloured(value, colours));
@@ -73,7 +73,7 @@
     };
   }
 
-  // Draws what is visible: a chart that is folded has no width to be drawn for.
+  // Draws the visible charts: a folded chart has no width.
   async function draw() {
     const turn = ++drawing;
     root.dataset.charts = "drawing";
@@ -84,7 +84,7 @@
       if (plot.dataset.theme === theme || !plot.checkVisibility()) continue;
       const spec = coloured(JSON.parse(plot.nextElementSibling.textContent), colours);
       plot.view?.finalize();
-      // Vega names the element that it draws into after itself: the name for the reader is on the one around it.
+      // vega-embed labels the element that it draws into; the label for the reader is on its parent.
       const drawn = await vegaEmbed(plot.firstElementChild, spec, {
         mode: "vega-lite",
         renderer: plot.dataset.renderer,
@@ -149,7 +149,7 @@
     return [...users.values(), ...items.values()];
   }
 
-  // 0 for the text itself, 1 for its start, 2 for a part of it, 3 for none.
+  // 0 if the text equals the sought one, 1 if it starts with it, 2 if it contains it, else 3.
   function distance(text, sought) {
     const lower = text.toLowerCase();
     return lower === sought ? 0 : lower.startsWith(sought) ? 1 : lower.includes(sought) ? 2 : 3;
@@ -162,7 +162,7 @@
 
   function search(box) {
     const input = box.querySelector("input");
-    const [status, matches, shown] = ["[role=status]", ".matches", ".shown"].map((part) => box.querySelector(part));
+    const [status, matches, shown] = ["[role=status]", ".matches", ".shown"].map((selector) => box.querySelector(selector));
     let entries = null;
 
     function line({ name, entry, detail, heldOut }) {
@@ -198,14 +198,14 @@
     function find() {
       entries ??= entriesOf(JSON.parse(box.querySelector("script").textContent));
       const sought = input.value.trim().toLowerCase();
-      const found = sought ? matchesOf(entries, sought) : [];
-      const first = found.slice(0, MATCHES);
+      const results = sought ? matchesOf(entries, sought) : [];
+      const first = results.slice(0, MATCHES);
       matches.replaceChildren(...(first.length > 1 ? first.map(button) : []));
       choose(first[0]);
       status.textContent = "";
-      if (sought && !found.length) status.textContent = `No user and no item of this page has “${input.value.trim()}” in its id or title.`;
-      if (found.length) status.textContent = found.length === 1 ? "1 match" : `${found.length.toLocaleString("en")} matches`;
-      if (found.length > MATCHES) status.textContent += `; the first ${MATCHES} are:`;
+      if (sought && !results.length) status.textContent = `No user and no item of this page has “${input.value.trim()}” in its id or title.`;
+      if (results.length) status.textContent = results.length === 1 ? "1 match" : `${results.length.toLocaleString("en")} matches`;
+      if (results.length > MATCHES) status.textContent += `; the first ${MATCHES} are:`;
     }
 
     function open(entry) {
@@ -238,11 +238,11 @@
       choose(choice);
       draw();
     });
-    // A reloaded page keeps what was chosen.
+    // A reloaded page keeps the choice.
     choose(choice);
   }
   document.querySelectorAll(".search").forEach(search);
-  // The event of a <details> does not bubble.
+  // The toggle event of <details> does not bubble.
   document.addEventListener("toggle", draw, { capture: true });
   show();
 })();

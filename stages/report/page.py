@@ -1,7 +1,7 @@
-"""The page: the sections in their order, in page.html with its style, its script and the library of the charts.
+"""The page: all sections in page.html, with its style, its script and the chart library.
 
-The content security policy names the scripts by their hash, so that no other script runs and nothing is fetched even if
-a text of others came through unescaped.
+The content security policy lists the hashes of the scripts: no other script runs and nothing is fetched, even if a text
+from the data were not escaped.
 """
 
 import base64
@@ -37,7 +37,7 @@ from towerline.artifacts.map import CHART_LIBRARY
 FOLDER = Path(__file__).parent
 TEMPLATE, STYLE, SCRIPT = FOLDER / "page.html", FOLDER / "page.css", FOLDER / "page.js"
 MAXIMUM_BYTES = 3_000_000
-# What the search takes beside its index.
+# Room for the HTML of the search without its index.
 SEARCH_FORM_BYTES = 4_000
 
 
@@ -53,7 +53,7 @@ def render(inputs: Inputs) -> str:
 
 
 def sections(inputs: Inputs) -> list[Section]:
-    """The page's sections without the search, those left out for which there is nothing to show."""
+    """The sections of the page without the search; those with nothing to show are left out."""
     modules = (summary, data, split, training, quality, groups, exposure, ratings, item_map, examples, tuning, settings)
     made = [module.section(inputs) for module in modules]
     return [section for section in (*made, terms.section()) if section is not None]
@@ -74,8 +74,8 @@ def _html(sections: Sequence[Section]) -> str:
 
 
 def _inline(script: str) -> Markup:
-    """A script that cannot end its element: these letters stand in strings only, where the escape reads the same."""
-    return Markup(script.strip().replace("</script", r"<\/script").replace("<!--", r"<\!--"))  # noqa: S704 - no text of others
+    """A script that cannot end its element: these texts occur in strings only, where an escape changes nothing."""
+    return Markup(script.strip().replace("</script", r"<\/script").replace("<!--", r"<\!--"))  # noqa: S704 - no text from the data
 
 
 def _hash_source(script: str) -> str:

@@ -28,9 +28,9 @@ def taste(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def trained(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """[ids] whether each of the vectors from taste() was trained."""
-    known: NDArray[np.bool_] = (vectors != 0).any(axis=1)
-    return known
+    """[ids] bool, true for the trained vectors among those of taste()."""
+    nonzero: NDArray[np.bool_] = (vectors != 0).any(axis=1)
+    return nonzero
 
 
 def users_across_activity(activity: NDArray[np.int64], preferred: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
@@ -38,8 +38,8 @@ def users_across_activity(activity: NDArray[np.int64], preferred: NDArray[np.boo
 
     Args:
       activity: [num_users + 1] items seen; a user with none is not chosen.
-      preferred: [num_users + 1] users to choose from; the others only make up the number.
-      count: how many at most.
+      preferred: [num_users + 1] users to choose first; others are chosen if there are fewer than `count` of these.
+      count: maximum number of users.
 
     Returns:
       [at most count] int32 user indices by activity, then index.
@@ -68,16 +68,16 @@ def by_count(counts: NDArray[np.int64], candidates: NDArray[np.bool_]) -> NDArra
 def well_known_items(
     rows: NDArray[np.int64], candidates: NDArray[np.bool_], kind: NDArray[np.int64], count: int
 ) -> NDArray[np.int32]:
-    """The most popular items, each type's in turn, so that no type is left out.
+    """The most popular items of each type in turn, so that no type is left out.
 
     Args:
-      rows: [num_items + 1] train rows of each item.
-      candidates: [num_items + 1] which items to choose from.
-      kind: [num_items + 1] the type's number.
-      count: how many at most.
+      rows: [num_items + 1] training rows of each item.
+      candidates: [num_items + 1] bool, true for the items to choose from.
+      kind: [num_items + 1] number of the type.
+      count: maximum number of items.
 
     Returns:
-      [at most count] int32 item indices: the first of every type, the second of every type, and so on.
+      [at most count] int32 item indices: the most popular item of each type, the second of each type, and so on.
     """
     order = by_count(rows, candidates)
     by_kind = order[np.argsort(kind[order], kind="stable")]
@@ -103,8 +103,8 @@ def nearest(vectors: NDArray[np.float32], ids: NDArray[np.int32], count: int) ->
     return Neighbours(np.where(near, neighbours, 0), np.where(near, similarity, 0).astype(np.float32))
 
 
-def apart(places: NDArray[np.float64], count: int) -> list[int]:
-    """Positions of the first places that keep their distance from one another, for labels that do not overlap."""
+def spread(places: NDArray[np.float64], count: int) -> list[int]:
+    """Indices of the first positions whose labels do not overlap, at most `count`."""
     extent = np.ptp(places, axis=0) + 1e-9
     chosen: list[int] = []
     for position in range(len(places)):

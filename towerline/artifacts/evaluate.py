@@ -1,4 +1,4 @@
-"""Paths and rows of what evaluate writes: the metrics that git holds, the tables, and the plots.
+"""Paths and rows of the outputs of evaluate: the metrics in git, the tables, and the plots.
 
 The columns of a table are the fields of its row.
 """
@@ -75,11 +75,11 @@ class DifferenceRow(NamedTuple):
 
 
 class ExposureRow(NamedTuple):
-    """What a model shows among its first k items, or, with the model CONSUMED and k = 0, the items of the test set.
+    """The exposure of the first k items of a model, or, with the model CONSUMED and k = 0, of the test items.
 
     Attributes:
       model, k: name and cutoff.
-      coverage, gini, mean_popularity, novelty, head, middle, tail: as stages.evaluate.exposure.Exposure has them.
+      coverage, gini, mean_popularity, novelty, head, middle, tail: as in stages.evaluate.exposure.Exposure.
     """
 
     model: str

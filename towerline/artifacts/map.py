@@ -1,4 +1,4 @@
-"""Paths and rows of what map writes for the report: the item map, and the chart library."""
+"""Paths and rows of the outputs of map: the item map and the chart library of the report."""
 
 from pathlib import Path
 from typing import NamedTuple

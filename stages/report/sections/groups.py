@@ -12,7 +12,7 @@ from stages.report.wording import counted, metric_label, model_label
 from towerline.artifacts.evaluate import ACTIVITY, COLD_USERS, EVERYTHING, ITEM_TYPE, ITEMS, WITHIN_TYPE
 from towerline.artifacts.names import MODEL
 
-# More types would make a chart that fills screens.
+# Maximum number of types in a chart.
 MOST_TYPES = 8
 KINDS = {
     "activity": "User activity: items of the user in the training and validation set",

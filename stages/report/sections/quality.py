@@ -1,4 +1,4 @@
-"""The quality of the ranking: models beside one another at the main cutoff and over k, and paired differences."""
+"""The quality of the ranking: all models at the main cutoff and over k, and paired differences."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,9 +18,9 @@ METRIC_HEADER = ["model", "users", "mean", "95% from", "to"]
 
 
 def charted_labels(data: Inputs) -> list[str]:
-    """The labels of the models in charts, in the order of their colours: ours first, then as the tables have them.
+    """The labels of the models in charts, in the order of their colours: the model first, then the baselines.
 
-    A random order is in the tables only: its values near 0 would stretch all axes.
+    The random order is in the tables only: its values near 0 would stretch all axes.
     """
     names = dict.fromkeys([MODEL, *data.metrics["model"]])
     return [model_label(name) for name in names if name != RANDOM]
@@ -49,7 +49,7 @@ def section(data: Inputs) -> Section:
 
 
 def _users(data: Inputs) -> str:
-    """The users behind the means, and the cold ones that are left out."""
+    """The number of users in the means, and the number of cold users, who are not in them."""
     text = (
         f"Means over {counted(test_users(data), 'user')} with test items; every model ranks the whole catalogue "
         "without the user's seen items."
@@ -63,7 +63,7 @@ def _users(data: Inputs) -> str:
 
 
 def chart_values(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of metrics as a chart takes them."""
+    """Rows of metrics as data of a chart."""
     return [
         {"series": model_label(row.model), "value": row.mean, "low": row.low, "high": row.high, "k": int(row.k)}
         for row in rows_of(rows[rows["model"] != RANDOM])

@@ -135,6 +135,11 @@ def _recommended(lists: Lists, users: NDArray[np.int32], numbers: Numbers) -> li
 def _similar(near: selection.Neighbours, numbers: Numbers) -> list[list[int]]:
     """Numbers and hundredths of the similarity in turn, nearest first."""
     return [
-        [value for index, part in zip(ids, parts, strict=True) if index > 0 for value in (numbers[index], part)]
-        for ids, parts in zip(near.ids.tolist(), np.rint(100 * near.similarity).astype(int).tolist(), strict=True)
+        [
+            value
+            for index, hundredth in zip(ids, hundredths, strict=True)
+            if index > 0
+            for value in (numbers[index], hundredth)
+        ]
+        for ids, hundredths in zip(near.ids.tolist(), np.rint(100 * near.similarity).astype(int).tolist(), strict=True)
     ]

@@ -1,4 +1,4 @@
-"""The first section: verdict against the best baseline, cautions, and the origin of the figures."""
+"""The first section: comparison with the best baseline, cautions, and the origin of the figures."""
 
 import math
 
@@ -16,7 +16,7 @@ HEADLINE_METRICS = ("ndcg", "recall")
 
 
 def section(data: Inputs) -> Section:
-    """The verdict as the heading, then what it rests on and what limits it."""
+    """The verdict as the heading, then the figures that support it and the cautions."""
     compared = comparisons(data)
     blocks: list[Block] = [Note(findings.comparison_sentence(comparison)) for comparison in compared]
     urgent = findings.few_users(test_users(data))
@@ -33,7 +33,7 @@ def section(data: Inputs) -> Section:
 def comparisons(data: Inputs) -> list[Comparison]:
     """The model and the best baseline by each headline metric at the main cutoff.
 
-    Of baselines that share the best mean, the one whose difference is the least certain is tested.
+    If several baselines share the best mean, the interval and p value are those of the largest p value.
     """
     k = data.cutoff()
     overall = data.overall()
@@ -59,12 +59,12 @@ def comparisons(data: Inputs) -> list[Comparison]:
 
 
 def test_users(data: Inputs) -> int:
-    """The number of users behind the overall means."""
+    """The number of users in the overall means."""
     return int(data.overall()["users"].max())
 
 
 def cautions(data: Inputs) -> list[str]:
-    """What the page's own figures say against its verdict."""
+    """Limits of the verdict that follow from the figures of the page."""
     k = data.cutoff()
     table = data.exposure.set_index("model")
     shown = table[table["k"] == k]
@@ -117,7 +117,7 @@ def _origin(data: Inputs) -> Terms:
     read = data.ingest
     sizes = f"{counted(read['rows_kept'], 'row')}, {counted(read['users'], 'user')}, {counted(read['items'], 'item')}"
     seed = f"seed {split['seed']}" if split["method"] == "random" else ""
-    parts = ", ".join(f"{name} {count(len(timed.rows.user_index))}" for name, timed in data.sets.items())
+    sizes_of_sets = ", ".join(f"{name} {count(len(timed.rows.user_index))}" for name, timed in data.sets.items())
     model = [
         f"{train['embedding_dimension']} dimensions",
         str(train["loss"]),
@@ -127,7 +127,7 @@ def _origin(data: Inputs) -> Terms:
     return Terms(
         [
             ("Data", f"{ingest['source']}: {sizes}"),
-            ("Split", "; ".join(filter(None, [str(split["method"]), seed, parts]))),
+            ("Split", "; ".join(filter(None, [str(split["method"]), seed, sizes_of_sets]))),
             ("Model", ", ".join(model)),
             ("Inputs", f"digest {data.digest()}, the files under Settings"),
         ]

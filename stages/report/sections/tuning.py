@@ -39,7 +39,7 @@ def section(data: Inputs) -> Section | None:
     name, _, cutoff = metric.partition("@")
     title = f"{metric_label(name)}@{cutoff} on the validation set"
     chosen = [f"{row.label} {decimal(row.validation)}" for row in rows_of(ranking[ranking["chosen"]])]
-    table = Table(["baseline", "trial", "settings", "metric", "", "on validation"], rows, text_columns=5)
+    table = Table(["baseline", "trial", "settings", "metric", "", "on the validation set"], rows, text_columns=5)
     text = (
         f"Settings of the baselines were chosen on the validation set. Those of {model_label(MODEL)} are the ones of "
         "params.yaml; how many others were tried is not recorded."
