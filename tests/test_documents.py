@@ -63,7 +63,7 @@ def test_the_two_commands_give_the_committed_result(project: Path, figures: bool
     for name in ("recall@20", "ndcg@20"):
         assert metrics[name] > 1.15 * popular[name]
     table = pd.read_csv(project / "reports/tables/metrics.csv")
-    chosen = table[(table.candidates == "everything") & (table.group == "all") & (table.k == 20)]
+    chosen = table[(table.candidates == "everything") & (table.by == "all") & (table.k == 20)]
     for name in ("two_tower", "ease", "ials", "item_knn", "most_popular"):
         rows = [chosen[(chosen.model == name) & (chosen.metric == metric)].iloc[0] for metric in ("recall", "ndcg")]
         cells = [f"{row['mean']:.4f} ({row.low:.4f} to {row.high:.4f})" for row in rows]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import ROOT, run
+from tests.conftest import ROOT, blocks, run
 
 STAGES: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 NAMES = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "map", "report", "export"]
@@ -84,6 +84,28 @@ def test_code_dependencies_hold_all_that_the_stage_imports_and_no_more(stage: st
     assert {name for name in modules if not any(within(name, entry) for entry in code)} == set(), "not listed"
     assert {entry for entry in code if not any(within(name, entry) for name in modules)} == set(), "not reached"
     assert all(name.split("/")[1] in (stage, "__init__.py") for name in modules if name.startswith("stages/"))
+
+
+def folder_of(path: Path) -> str:
+    """The folder of a module below stages/ or towerline/; empty for modules that are in none."""
+    parts = path.relative_to(ROOT).parts
+    return parts[1] if len(parts) > 2 else ""
+
+
+def test_the_diagram_of_imports_is_that_of_the_modules() -> None:
+    imports: dict[str, set[str]] = {}
+    for room in ("stages", "towerline"):
+        for path in (ROOT / room).rglob("*.py"):
+            imports.setdefault(folder_of(path), set()).update(map(folder_of, first_party_imports(path)))
+    found = {name: used - {name, "", "pipeline"} for name, used in imports.items() if name}
+    assert all("artifacts" in found[stage] for stage in NAMES)
+    for stage in NAMES:
+        found[stage].discard("artifacts")
+    drawn = blocks("mermaid", "<!-- imports -->")[0].splitlines()[1:]
+    pairs = [line.split(" --> ") for line in drawn]
+    assert {name.strip(): set(used.split(" & ")) for name, used in pairs} == {
+        name: used for name, used in found.items() if used
+    }
 
 
 def test_every_module_of_a_stage_is_reached_by_it() -> None:

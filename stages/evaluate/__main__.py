@@ -1,7 +1,8 @@
 """Model, baselines and test set -> metrics with their intervals, differences and plots.
 
 The whole catalogue is ranked for every user with test items, the user's training and validation items left out; equal
-scores are ordered by index. Averages are over users. Users without training rows are cold: reported apart.
+scores are ordered by index. Means are over users. Users without training rows are cold users and reported
+separately.
 
 Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, models/baselines/*.npz, data/split/*.parquet,
   data/vocabulary/items.parquet.

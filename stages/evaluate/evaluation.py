@@ -1,4 +1,4 @@
-"""The metrics of a scorer, one value per user: over all users, and cut by item type, popularity and activity."""
+"""The metrics of a scorer, a value for each user: of all users, and by item type, popularity and activity."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.evaluate.data import Data
-from towerline.artifacts.evaluate import EVERYTHING, WITHIN_TYPE
+from towerline.artifacts.evaluate import ACTIVITY, ALL, COLD_USERS, EVERYTHING, ITEM_TYPE, ITEMS, WITHIN_TYPE
 from towerline.metrics.ranking import Values, rank_metrics
 from towerline.ranking.scorers import Scorer
 from towerline.ranking.top_k import rank_items
 
-ALL, COLD_USERS = "all", "cold_users"
-ITEM_TYPE, ACTIVITY, ITEMS = "item_type", "activity", "items"
 ACTIVITY_GROUPS = 4
 
 
@@ -21,19 +19,12 @@ class Slice(NamedTuple):
     """Candidates, and a group of users or test items.
 
     Attributes:
-      candidates: EVERYTHING, or WITHIN_TYPE where the items of one type are ranked alone.
-      by: ALL, COLD_USERS, ITEM_TYPE, ACTIVITY or ITEMS (popularity of the test items).
-      value: the item type, the range of activity, or the popularity group; empty for ALL and COLD_USERS.
+      candidates, by, value: as in towerline.artifacts.evaluate.MetricRow.
     """
 
     candidates: str
     by: str
     value: str = ""
-
-    @property
-    def group(self) -> str:
-        """The group as the tables have it: all, cold_users, or for instance item_type=book."""
-        return f"{self.by}={self.value}" if self.value else self.by
 
 
 OVERALL = Slice(EVERYTHING, ALL)
@@ -78,7 +69,7 @@ def evaluated(
     for name, of_item in data.item_groups().items():
         rows, queries = warm.of_items(of_item)
         of_group = rank_metrics(shown[rows], queries.relevant, cutoffs)
-        # A ranking of everything cannot be ideal for the items of one group: recall alone says how many it finds.
+        # Recall only: items of other groups are ranked as well, so that the other metrics cannot reach 1.
         values[Slice(EVERYTHING, ITEMS, name)] = {key: value for key, value in of_group.items() if key[0] == "recall"}
     for kind in data.types():
         of_item = data.item_type == kind
@@ -90,7 +81,7 @@ def evaluated(
             values[Slice(WITHIN_TYPE, ITEM_TYPE, kind)] = rank_metrics(ranked, queries.relevant, cutoffs)
     ranked = rank_items(cold_scorer or scorer, cold.users, cold.excluded, most)
     values[Slice(EVERYTHING, COLD_USERS)] = rank_metrics(ranked, cold.relevant, cutoffs)
-    with_users = {part: of_part for part, of_part in values.items() if len(next(iter(of_part.values())))}
+    with_users = {key: of_slice for key, of_slice in values.items() if len(next(iter(of_slice.values())))}
     return Evaluation(with_users, shown)
 
 

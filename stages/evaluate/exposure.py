@@ -1,4 +1,4 @@
-"""What a ranking shows beside hits: how much of the catalogue, how evenly, and how popular it is."""
+"""The exposure of a ranking: share of the catalogue that is shown, inequality, and popularity of the items."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ GROUPS = ("head", "middle", "tail")
 
 
 class Exposure(NamedTuple):
-    """Of the first k items shown to each query.
+    """The exposure of the catalogue in the first k items shown to each user.
 
     Attributes:
-      coverage: share of the catalogue that is shown to anybody, 0 to 1.
-      gini: Gini index of how often each item of the catalogue is shown, 0 (all alike) to 1.
-      mean_popularity: mean number of training rows of what is shown.
-      novelty: mean self-information of what is shown, in bits.
-      head, middle, tail: shares of what is shown that are of these groups.
+      coverage: share of the catalogue that is shown to at least one user, 0 to 1.
+      gini: Gini index of the numbers of times that items are shown, 0 (all equal) to 1.
+      mean_popularity: mean number of training rows of the items shown.
+      novelty: mean self-information of the items shown, in bits.
+      head, middle, tail: shares of these groups among the items shown.
     """
 
     coverage: float
@@ -36,7 +36,7 @@ def popularity_groups(counts: NDArray[np.int64]) -> NDArray[np.int64]:
       counts: [num_items + 1] training rows of each item.
 
     Returns:
-      [num_items + 1] int64; items without rows are TAIL, equal counts are taken by index.
+      [num_items + 1] int64; items without rows are TAIL, equal counts are ordered by index.
     """
     order = np.argsort(-counts, kind="stable")
     before = np.cumsum(counts[order]) - counts[order]
@@ -47,15 +47,16 @@ def popularity_groups(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def exposure(shown: NDArray[np.int32], counts: NDArray[np.int64], num_users: int) -> Exposure:
-    """Exposure of the catalogue, which is all items but the unknown one.
+    """The exposure of the catalogue, which is all items except the unknown one.
 
-    novelty = mean of -log2 p(i), p(i) the share of users with item i in the train part (Zhou et al. 2010; Vargas and
-    Castells 2011); an item without rows counts as half a row. Gini as Fleder and Hosanagar (2009) use it for sales.
+    novelty = mean of -log2 p(i), with p(i) the share of training users who interacted with item i (Zhou et al. 2010;
+    Vargas and Castells 2011); an item without rows counts as half a row. The Gini index of exposure is that of Fleder
+    and Hosanagar (2009) for sales.
 
     Args:
       shown: [...] int32 items, 0 for none.
-      counts: [num_items + 1] training rows of each item, at most one a user.
-      num_users: in the train part.
+      counts: [num_items + 1] training rows of each item, at most one for each user.
+      num_users: number of users in the training set.
     """
     times = np.bincount(shown.ravel(), minlength=len(counts))[1:]
     total = max(int(times.sum()), 1)
@@ -74,9 +75,9 @@ def exposure(shown: NDArray[np.int32], counts: NDArray[np.int64], num_users: int
 
 
 def gini(times: NDArray[np.int64]) -> float:
-    """Gini index of [items] numbers from 0: half their mean absolute difference over their mean; 0 where all are 0.
+    """Gini index of [items] numbers from 0: half the mean absolute difference, divided by the mean; 0 if all are 0.
 
-    sum over i of (2 i - n - 1) x_i / (n sum x), x ascending, i from 1.
+    gini = sum over i of (2 i - n - 1) x_i / (n sum x), with x ascending and i from 1.
     """
     n, total = len(times), int(times.sum())
     if total == 0:

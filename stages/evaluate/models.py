@@ -1,4 +1,4 @@
-"""The model and the baselines as evaluate ranks them and predicts ratings with them."""
+"""The model and the baselines, their rankings and their predictions of ratings."""
 
 from typing import NamedTuple
 
@@ -21,13 +21,13 @@ from towerline.ranking.scorers import KIND, Chance, Embeddings, Kind, Scorer, mo
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 
-# The tutorial's FactorizedTopK, whose name and cutoff we keep so that figures can be compared.
+# Name and cutoff of FactorizedTopK in the tutorial of TensorFlow Recommenders, for comparison.
 TUTORIAL_METRIC = "top_100_categorical_accuracy"
 TUTORIAL_CUTOFF = 100
 
 
 class Ranker(NamedTuple):
-    """The scorer of a model or baseline, and the one it leaves users without training rows to."""
+    """The scorer of a model or baseline, and the scorer for users without training rows."""
 
     scorer: Scorer
     cold_scorer: Scorer
@@ -37,9 +37,9 @@ class Models(NamedTuple):
     """The model and the baselines, the model first.
 
     Attributes:
-      embeddings: the model's.
-      rankers: name -> ranker, for the model and the baselines that rank.
-      ratings: name -> model of ratings, for those that predict them.
+      embeddings: embeddings of the model.
+      rankers: name -> ranker of the model or of a baseline.
+      ratings: name -> rating model, of the model or of a baseline.
     """
 
     embeddings: Embeddings
@@ -51,13 +51,13 @@ class Models(NamedTuple):
         """Reads the model and the baselines.
 
         The model scores users without training rows by its popularity prior. A baseline has no score for them, so it
-        falls back to the most popular items, as it would have to in use; a random order needs no training rows.
+        falls back to the most popular items, as an application would; a random order needs no training rows.
 
         Args:
           train: the training set.
 
         Raises:
-          StageError: a file is not what train or baselines writes.
+          StageError: a file does not hold the arrays of a scorer or rating model.
         """
         embeddings = Embeddings(
             read_embeddings(USER_EMBEDDINGS, train.num_users),
@@ -114,7 +114,8 @@ class Models(NamedTuple):
 def tutorial_accuracy(embeddings: Embeddings, users: NDArray[np.int32], relevant: UserItems) -> float:
     """Share of test rows whose item is among the first 100 of the whole catalogue, seen items included.
 
-    The tutorial reports it as factorized_top_k/top_100_categorical_accuracy; it counts ties as hits, we do not.
+    The tutorial reports it as factorized_top_k/top_100_categorical_accuracy. It counts ties as hits; here they are
+    ordered by index.
     """
     ranked = rank_items(embeddings, users, UserItems.none(len(users)), TUTORIAL_CUTOFF)
     return float(hits(ranked, relevant).sum() / len(relevant.items))

@@ -1,18 +1,17 @@
-"""The rows of the plots that DVC draws."""
+"""The data of the plots that DVC draws."""
 
-from stages.evaluate.evaluation import ITEM_TYPE, OVERALL, Slice
-from towerline.artifacts.evaluate import METRICS_BY_CUTOFF, NDCG_BY_ITEM_TYPE, MetricRow
+from stages.evaluate.evaluation import OVERALL, Slice
+from towerline.artifacts.evaluate import ITEM_TYPE, METRICS_BY_CUTOFF, NDCG_BY_ITEM_TYPE, MetricRow
 from towerline.artifacts.names import EASE, IALS, MODEL, MOST_POPULAR, main_cutoff
 from towerline.pipeline import formats
 
-# The curves of dvc.yaml's plots. A baseline that was not fitted has no column, of which DVC warns: it would draw empty
-# cells as zeros.
+# The curves of the plots in dvc.yaml. A baseline that was not fitted has no column: DVC draws empty cells as zeros.
 DRAWN = (MODEL, EASE, IALS, MOST_POPULAR)
 DRAWN_METRICS = ("recall", "ndcg")
 
 
 def write_plots(rows: list[MetricRow], types: list[str]) -> None:
-    """Writes the files of reports/plots: one column a curve, one row a bar, which is what DVC draws.
+    """Writes the files of reports/plots, where DVC draws a curve for each column and a bar for each row.
 
     Args:
       rows: the rows of reports/tables/metrics.csv.
@@ -20,18 +19,17 @@ def write_plots(rows: list[MetricRow], types: list[str]) -> None:
     """
     cutoffs = sorted({row.k for row in rows})
     models = [name for name in DRAWN if any(row.model == name for row in rows)]
-    means = {(row.model, row.candidates, row.group, row.metric, row.k): row.mean for row in rows}
+    means = {(row.model, *Slice(row.candidates, row.by, row.value), row.metric, row.k): row.mean for row in rows}
     curves = [(name, metric) for name in models for metric in DRAWN_METRICS]
-    overall = (OVERALL.candidates, OVERALL.group)
-    by_cutoff = [[k, *(means[name, *overall, metric, k] for name, metric in curves)] for k in cutoffs]
+    by_cutoff = [[k, *(means[name, *OVERALL, metric, k] for name, metric in curves)] for k in cutoffs]
     header = ["k", *(f"{name}_{metric}" for name, metric in curves)]
     formats.write_csv(METRICS_BY_CUTOFF, header, by_cutoff, formats.PUBLIC_DECIMALS)
     k = main_cutoff(cutoffs)
     slices = {"all types": OVERALL} | {kind: Slice(OVERALL.candidates, ITEM_TYPE, kind) for kind in types}
     bars: list[list[str | float]] = [
         [f"{kind}, {name}", means[key]]
-        for kind, part in slices.items()
+        for kind, of_kind in slices.items()
         for name in models
-        if (key := (name, part.candidates, part.group, "ndcg", k)) in means
+        if (key := (name, *of_kind, "ndcg", k)) in means
     ]
     formats.write_csv(NDCG_BY_ITEM_TYPE, ["held_out", "ndcg"], bars, formats.PUBLIC_DECIMALS)

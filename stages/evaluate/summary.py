@@ -1,14 +1,14 @@
-"""The few figures that stand for an evaluation: reports/metrics.json, and the table that evaluate prints."""
+"""The main figures of an evaluation: reports/metrics.json, and the table that evaluate prints."""
 
 from typing import NamedTuple
 
-from stages.evaluate.evaluation import OVERALL
+from stages.evaluate.evaluation import OVERALL, Slice
 from stages.evaluate.tables import Tables
 from towerline.artifacts.evaluate import METRICS, DifferenceRow
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.pipeline import formats
 
-# What a metric of DVC may be, in the order that its tables show.
+# Metrics of DVC by name, in the order of its tables.
 Metrics = dict[str, float | int | dict[str, float | int]]
 
 CAUTION = (
@@ -38,7 +38,7 @@ class Summary(NamedTuple):
         k = main_cutoff([row.k for row in tables.metrics])
         figures: dict[str, dict[str, float]] = {}
         for row in tables.metrics:
-            overall = (row.candidates, row.group) == (OVERALL.candidates, OVERALL.group)
+            overall = Slice(row.candidates, row.by, row.value) == OVERALL
             if overall and row.k == k and row.metric in ("recall", "ndcg"):
                 figures.setdefault(row.model, {})[f"{row.metric}@{k}"] = row.mean
         for shown in tables.exposure:
@@ -47,7 +47,7 @@ class Summary(NamedTuple):
         for rating in tables.ratings:
             figures.setdefault(rating.model, {})["rmse"] = rating.rmse
         leads = [row for row in tables.differences if (row.metric, row.k) == ("ndcg", k)]
-        # The same mean of the model is in all of them: the smallest lead is the one on the best baseline.
+        # The mean of the model is the same in all differences: the smallest is that to the best baseline.
         lead = min(leads, key=lambda row: row.difference, default=None)
         counts = {row.name: row.number for row in tables.counts if row.name in ("users_ranked", "cold_users")}
         return cls(k, figures, lead, counts)
@@ -55,8 +55,8 @@ class Summary(NamedTuple):
     def metrics(self) -> Metrics:
         """The content of reports/metrics.json, at most 30 numbers.
 
-        The model's figures come first and have no prefix: `dvc exp show` gives every number a column as wide as its
-        name, and has room for the first ones alone. Of the baselines of ratings the best one is there.
+        The figures of the model come first and have no prefix: `dvc exp show` has a column as wide as the name for each
+        number, and shows only the first ones without scrolling. Of the rating baselines, only the best is included.
         """
         metrics: Metrics = dict(self.figures[MODEL])
         if self.lead is not None:

@@ -48,8 +48,8 @@ class Tables(NamedTuple):
 
         Args:
           models: the model and the baselines.
-          evaluations: name -> metrics of each of them that ranks.
-          data: the data they were measured on.
+          evaluations: name -> metrics of the model or of a baseline.
+          data: the data that they were measured on.
           cutoffs: the k of the metrics, ascending.
           samples, seed: of the bootstrap.
         """
@@ -63,7 +63,7 @@ class Tables(NamedTuple):
         )
 
     def write(self) -> None:
-        """Writes the files of reports/tables that are evaluate's."""
+        """Writes the files in reports/tables."""
         formats.write_csv(METRICS_TABLE, MetricRow._fields, self.metrics)
         formats.write_csv(DIFFERENCES_TABLE, DifferenceRow._fields, self.differences)
         formats.write_csv(EXPOSURE_TABLE, ExposureRow._fields, self.exposure)
@@ -75,20 +75,20 @@ class Tables(NamedTuple):
 def metric_rows(evaluations: dict[str, Evaluation], samples: int, seed: int) -> list[MetricRow]:
     """The mean and interval of each metric in each slice, model by model."""
     rows: dict[str, list[MetricRow]] = {name: [] for name in evaluations}
-    for part, of_model in evaluations[MODEL].values.items():
-        columns = np.concatenate([_matrix(one.values[part]) for one in evaluations.values()], axis=1)
+    for group, of_model in evaluations[MODEL].values.items():
+        columns = np.concatenate([_matrix(evaluation.values[group]) for evaluation in evaluations.values()], axis=1)
         interval = bootstrap_interval(columns, samples, seed)
         names = [(name, metric) for name in evaluations for metric in of_model]
         figures = np.stack([columns.mean(axis=0), *interval], axis=1).tolist()
         for (name, metric), (mean, low, high) in zip(names, figures, strict=True):
-            rows[name].append(MetricRow(name, part.candidates, part.group, *metric, len(columns), mean, low, high))
-    return [row for of_one in rows.values() for row in of_one]
+            rows[name].append(MetricRow(name, *group, *metric, len(columns), mean, low, high))
+    return [row for of_name in rows.values() for row in of_name]
 
 
 def difference_rows(evaluations: dict[str, Evaluation], samples: int, seed: int) -> list[DifferenceRow]:
     """The model's means minus those of each baseline, over all warm users; p values corrected over all rows."""
     model = _matrix(evaluations[MODEL].values[OVERALL])
-    baselines = {name: _matrix(one.values[OVERALL]) for name, one in evaluations.items() if name != MODEL}
+    baselines = {name: _matrix(evaluation.values[OVERALL]) for name, evaluation in evaluations.items() if name != MODEL}
     if not baselines:
         return []
     columns = np.concatenate([model - baseline for baseline in baselines.values()], axis=1)
@@ -108,7 +108,7 @@ def _matrix(values: Values) -> NDArray[np.float64]:
 
 
 def exposure_rows(evaluations: dict[str, Evaluation], data: Data, cutoffs: list[int]) -> list[ExposureRow]:
-    """The exposure of what each model shows up to each cutoff, and that of the warm users' test items."""
+    """The exposure of the items that each model shows up to each cutoff, and of the test items of warm users."""
     counts, num_users = data.item_counts(), data.num_train_users()
     rows = [
         ExposureRow(name, k, *exposure(evaluation.shown[:, :k], counts, num_users))

@@ -25,20 +25,20 @@ class Interval(NamedTuple):
 def bootstrap_interval(values: NDArray[np.float64], samples: int, seed: int) -> Interval:
     """The 95 % percentile interval of each column's mean over users (Efron 1979).
 
-    Users are drawn with replacement, whole rows of them: columns that belong to two models keep their pairs. All
-    columns share the resamples, which cost more to draw than to apply: pass the columns of all models at once.
+    Whole rows are drawn with replacement, so that the values of two models for a user stay together. All columns share
+    the resamples, which take longer to draw than to apply: pass the columns of all models at once.
 
     Args:
       values: [users, columns].
       samples: number of resamples.
-      seed: of the draw.
+      seed: seed of the resamples.
     """
     columns = max(1, BLOCK_MEANS // samples)
-    parts = [
+    blocks = [
         _interval(_resampled_means(values[:, start : start + columns], samples, seed))
         for start in range(0, values.shape[1], columns)
     ]
-    return Interval(*(np.concatenate(ends) for ends in zip(*parts, strict=True)))
+    return Interval(*(np.concatenate(ends) for ends in zip(*blocks, strict=True)))
 
 
 def _interval(means: NDArray[np.float64]) -> Interval:
@@ -64,10 +64,10 @@ def _resampled_means(values: NDArray[np.float64], samples: int, seed: int) -> ND
 def paired_p_values(differences: NDArray[np.float64]) -> NDArray[np.float64]:
     """Two-sided p values of Student's paired t-test for each column of [users, columns] differences.
 
-    For means over users it agrees with randomisation and bootstrap tests (Smucker, Allan and Carterette 2007). 1 where
-    all differences of a column are the same 0, or where there is one user alone.
+    For means over users it agrees with randomisation and bootstrap tests (Smucker, Allan and Carterette 2007). The p
+    value is 1 if all differences of a column are 0, or if there is a single user.
     """
-    # scipy.stats.ttest_1samp gives the same; importing scipy.stats costs more CPU time than all tests and intervals.
+    # Equal to scipy.stats.ttest_1samp; the import of scipy.stats takes longer than all tests and intervals.
     if len(differences) < 2:
         return np.ones(differences.shape[1])
     mean = differences.mean(axis=0)
@@ -78,7 +78,7 @@ def paired_p_values(differences: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[tests] p values corrected for their number: below a, the chance of any false finding is below a (Holm 1979)."""
+    """[tests] p values after the correction of Holm (1979), which bounds the family-wise error rate."""
     order = np.argsort(p_values, kind="stable")
     steps = p_values[order] * np.arange(len(p_values), 0, -1)
     adjusted = np.empty(len(p_values))

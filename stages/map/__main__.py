@@ -1,7 +1,7 @@
-"""Place the most popular items on a plane, similar ones close together, and bundle the chart library.
+"""Computes positions of the most popular items on a plane, and bundles the chart library of the report.
 
-t-SNE and the bundle take longer than the whole report, and no metric changes them. In a separate stage they do not run
-again after a change of evaluation.
+Both take longer than the whole report and do not depend on metrics. In a separate stage they do not run again after a
+change of `evaluate`.
 
 Reads: data/split/train.parquet, models/two_tower/item_embeddings.npy.
 Writes: reports/tables/item_map.csv, reports/vega.js.
@@ -13,7 +13,7 @@ import vl_convert
 from numpy.typing import NDArray
 
 from stages.map.tsne import tsne
-from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP
+from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP, MapRow
 from towerline.artifacts.split import TRAIN, Interactions, read_interactions
 from towerline.artifacts.train import ITEM_EMBEDDINGS, read_embeddings
 from towerline.pipeline import formats
@@ -41,8 +41,9 @@ def main() -> str:
     vectors = read_embeddings(ITEM_EMBEDDINGS, train.num_items)[:, :-1]
     items = popular_items(train, vectors)
     positions = tsne(vectors[items])
-    rows = [[index, x, y] for index, (x, y) in zip(items.tolist(), positions.tolist(), strict=False)]
-    formats.write_csv(ITEM_MAP, ["item_index", "x", "y"], rows)
+    # There are no positions where there are too few items.
+    rows = [MapRow(index, x, y) for index, (x, y) in zip(items.tolist(), positions.tolist(), strict=False)]
+    formats.write_csv(ITEM_MAP, MapRow._fields, rows)
     with formats.replacing(CHART_LIBRARY) as unfinished:
         unfinished.write_text(chart_library(), encoding="utf-8", newline="\n")
     return f"{ITEM_MAP}: {len(rows):,} items"

@@ -6,14 +6,14 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 SEED = 0
-# t-SNE looks at three times as many neighbours as its perplexity.
+# t-SNE uses three times as many neighbours as its perplexity.
 PERPLEXITY = 30
-# Fewer different vectors make no map.
+# Minimum number of different vectors for a map.
 MINIMUM_ITEMS = 5
 
 
 def tsne(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Positions by t-SNE from a PCA start, in one thread, so that all sums have the same order on every machine.
+    """Positions by t-SNE, initialised by PCA, in one thread, so that sums have the same order on every machine.
 
     Args:
       vectors: [items, d].

@@ -1,1 +1,1 @@
-"""Everything that was measured -> one HTML page."""
+"""Data, metrics and embeddings -> one HTML page."""

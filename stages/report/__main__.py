@@ -1,10 +1,9 @@
-"""Draw one page of all results, for readers who did not write the pipeline.
+"""Writes one page of all results, for readers who did not write the pipeline.
 
 The page is self-contained: charts, their script and their data are in it, and it makes no request to the network.
 
 Reads: reports/ingest.json, training.csv, vega.js, tables/*.csv, data/rejected.parquet, data/split/*.parquet,
-  data/vocabulary/*.parquet, models/two_tower/{user,item}_embeddings.npy,
-  the best of models/baselines.
+  data/vocabulary/*.parquet, models/two_tower/{user,item}_embeddings.npy, and the best baseline in models/baselines.
 Writes: reports/report.html.
 Parameters: ingest, split, train, baselines, evaluate, which the page shows.
 """

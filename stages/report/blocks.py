@@ -1,4 +1,4 @@
-"""The blocks of a page: plain text and numbers, which page.html alone turns into HTML."""
+"""The blocks of a page: plain text and numbers. Only page.html turns them into HTML."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ class Table(NamedTuple):
 
     Attributes:
       header: names of the columns.
-      rows: cells as they are to be read.
-      text_columns: how many columns, from the left, hold text; the others hold numbers.
+      rows: cells, formatted for the reader.
+      text_columns: number of columns, from the left, that hold text; the others hold numbers.
     """
 
     header: Sequence[str]
@@ -22,14 +22,14 @@ class Table(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A chart and what it says.
+    """A chart with its description.
 
     Attributes:
       name: the figure's id within the page, ASCII letters and hyphens.
-      title: what is drawn.
-      finding: what there is to see, in a sentence for those who see the chart and for those who do not.
+      title: heading of the chart.
+      finding: a sentence on what the chart shows, also read to those who cannot see it.
       spec: the chart in Vega-Lite.
-      table: the figures behind it.
+      table: the values that are drawn.
       renderer: `svg`, or `canvas` where there are thousands of marks.
     """
 
@@ -43,7 +43,7 @@ class Figure(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Blocks of which the reader sees one at a time; a page without scripts shows them all.
+    """Blocks of which the reader chooses one to see; a page without scripts shows all of them.
 
     Attributes:
       name: the element's id within the page, ASCII letters and hyphens.
@@ -80,14 +80,14 @@ class Legend(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """Figures to take in at a glance: (value, what it is, and anything to add)."""
+    """Main figures: (value, label, additional detail or an empty text)."""
 
     facts: Sequence[tuple[str, str, str]]
     kind: str = "facts"
 
 
 class Entry(NamedTuple):
-    """A line of a list: a name, its detail, and whether it is marked as an item of the test set."""
+    """A line of a list: a name, its detail, and true for an item of the test set, which gets a mark."""
 
     name: str
     detail: str
@@ -103,8 +103,23 @@ class Card(NamedTuple):
     kind: str = "card"
 
 
+class Search(NamedTuple):
+    """A box that finds users and items and shows their lists.
+
+    Attributes:
+      name: the element's id within the page, ASCII letters and hyphens.
+      label: the label of the box.
+      content: names and lists, as stages.report.sections.search.index_of() describes them.
+    """
+
+    name: str
+    label: str
+    content: dict[str, Any]
+    kind: str = "search"
+
+
 class Terms(NamedTuple):
-    """Words and what they mean."""
+    """Terms with their definitions."""
 
     terms: Sequence[tuple[str, str]]
     kind: str = "terms"
@@ -118,14 +133,14 @@ class Note(NamedTuple):
 
 
 class Caution(NamedTuple):
-    """Cautions about the figures, each a paragraph; an urgent one is a banner."""
+    """Cautions about the figures, each a paragraph; urgent ones are shown as a banner."""
 
     texts: Sequence[str]
     urgent: bool = False
     kind: str = "caution"
 
 
-Block = Table | Figure | Choice | Grid | Details | Legend | Facts | Card | Terms | Note | Caution
+Block = Table | Figure | Choice | Grid | Details | Legend | Facts | Card | Search | Terms | Note | Caution
 
 
 class Section(NamedTuple):
@@ -133,9 +148,9 @@ class Section(NamedTuple):
 
     Attributes:
       anchor: the section's id, ASCII letters and hyphens.
-      title: its name in the list of contents.
-      blocks: its content, from top to bottom.
-      heading: its heading, where that is not the title.
+      title: name in the list of contents.
+      blocks: content, from top to bottom.
+      heading: heading of the section; empty for the title.
     """
 
     anchor: str

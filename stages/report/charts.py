@@ -1,6 +1,6 @@
 """Vega-Lite specifications of the report's charts, as plain data.
 
-A colour is written `var(--name)` after the page's style sheet, and page.js puts in what it is in the light or the dark.
+A colour is a variable `var(--name)` of page.css; page.js replaces it by its value in the light or dark theme.
 """
 
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ from stages.report.blocks import Spec
 
 SERIES_COLOURS = [f"var(--series-{number})" for number in range(8)]
 SERIES_DASHES = [[1, 0], [7, 3], [2, 3], [9, 3, 2, 3], [5, 2], [12, 4], [1, 2], [4, 4]]
-PART_COLOURS = [f"var(--part-{number})" for number in range(3)]
+SHARE_COLOURS = [f"var(--share-{number})" for number in range(3)]
 ACCENT = SERIES_COLOURS[0]
-# Heights are numbers: Vega-Lite fits a chart to its place only where it need not count steps.
+# Heights are in pixels: Vega-Lite cannot fit a chart with steps to the width of its container.
 ROW_HEIGHT = 29
 OFFSET_HEIGHT = 11
 
 VALUE_AXIS = {"tickCount": 4}
-# The least extent of a curve's axis, as a share of the values.
+# Minimum length of the axis of a curve, as a share of the values.
 LEAST_SPAN = 0.1
 
 Values = Sequence[dict[str, Any]]
 
 
-def _chart(values: Values, **parts: Any) -> Spec:
-    """A chart as wide as its place on the page."""
+def _chart(values: Values, **properties: Any) -> Spec:
+    """A chart as wide as its container."""
     fit = {"type": "fit-x", "contains": "padding"}
-    return {"width": "container", "autosize": fit, "data": {"values": list(values)}, **parts}
+    return {"width": "container", "autosize": fit, "data": {"values": list(values)}, **properties}
 
 
 def _axis(field: str, title: str | None, **others: Any) -> Spec:
@@ -58,7 +58,7 @@ def _dash(domain: Sequence[str]) -> Spec:
 
 
 def _tooltip(**titles: str) -> list[Spec]:
-    """What is shown over a mark: field -> title, numbers with four digits but where the field counts something."""
+    """The tooltip of a mark: field -> title; values and their intervals have four digits."""
     return [
         {"field": field, "title": title} | ({"format": ".4f"} if field in ("value", "low", "high") else {})
         for field, title in titles.items()
@@ -78,19 +78,19 @@ def blocks_over_time(values: Values, domain: Sequence[str]) -> Spec:
             "x2": {"field": "stop"},
             "y": _axis("low", "rows"),
             "y2": {"field": "high"},
-            "color": _colour(domain, PART_COLOURS, legend=True),
+            "color": _colour(domain, SHARE_COLOURS, legend=True),
             "tooltip": [{"field": name, "title": name} for name in ("period", "set", "rows")],
         },
     )
 
 
 def bars(values: Values, names: Sequence[str], number_format: str, highlight: str | None = None) -> Spec:
-    """Horizontal bars of `value`, one a `name`, with the number at their end.
+    """Horizontal bars of `value`, one for each `name`, with the number at their end.
 
-    Where a name is to be highlighted, the other bars step back.
+    If a name is highlighted, the other bars are muted.
     """
     text = {"field": "value", "type": "quantitative", "format": number_format}
-    # Room for the number behind the longest bar.
+    # Room for the number after the longest bar.
     longest = max((value["value"] for value in values), default=0)
     scale = {"domain": [0, 1.25 * longest or 1]}
     chosen = {"test": {"field": "name", "equal": highlight}, "value": ACCENT}
@@ -107,7 +107,7 @@ def bars(values: Values, names: Sequence[str], number_format: str, highlight: st
 
 
 def curve(values: Values, title: str) -> Spec:
-    """One line over the epochs, with a point an epoch."""
+    """A line over the epochs, with a point for each epoch."""
     epochs, heights = [value["epoch"] for value in values], [value["value"] for value in values]
     ticks = {"values": epochs, "grid": False, "labelOverlap": True}
     scale: Spec = {"zero": False, "nice": True}
@@ -129,7 +129,7 @@ def curve(values: Values, title: str) -> Spec:
 
 
 def intervals(values: Values, names: Sequence[str], domain: Sequence[str], title: str) -> Spec:
-    """A point with its interval for each of the names, which are models, coloured as everywhere."""
+    """A point with its interval for each model, in the model's colour."""
     return _chart(
         values,
         height=ROW_HEIGHT * len(names),
@@ -153,7 +153,7 @@ def _span(title: str) -> Spec:
 
 
 def over_cutoffs(values: Values, domain: Sequence[str], title: str) -> Spec:
-    """A line a model over the cutoffs `k`, with its interval as a band."""
+    """A line for each model over the cutoffs `k`, with its interval as a band."""
     cutoffs = sorted({value["k"] for value in values})
     axis = {"values": cutoffs, "grid": False, "labelOverlap": True}
     scale = {"type": "log", "nice": False}
@@ -185,7 +185,7 @@ def over_cutoffs(values: Values, domain: Sequence[str], title: str) -> Spec:
 
 
 def groups(values: Values, names: Sequence[str], domain: Sequence[str], title: str) -> Spec:
-    """Points with intervals: the groups one below the other, and the models within each."""
+    """Points with intervals: groups from top to bottom, and the models within each group."""
     place = {"field": "series", "type": "nominal", "sort": list(domain)}
     return _chart(
         values,
@@ -207,7 +207,7 @@ def groups(values: Values, names: Sequence[str], domain: Sequence[str], title: s
 
 
 def shares(values: Values, names: Sequence[str], domain: Sequence[str]) -> Spec:
-    """Horizontal bars from 0 to 1, each parted into `series` from `low` to `high`."""
+    """Stacked horizontal bars from 0 to 1, each `series` from `low` to `high`."""
     percent = {"format": "%", **VALUE_AXIS}
     return _chart(
         values,
@@ -217,10 +217,10 @@ def shares(values: Values, names: Sequence[str], domain: Sequence[str]) -> Spec:
             "y": _names("name", names),
             "x": _axis("low", "share of the items shown", axis=percent, scale={"domain": [0, 1]}),
             "x2": {"field": "high"},
-            "color": _colour(domain, PART_COLOURS, legend=True),
+            "color": _colour(domain, SHARE_COLOURS, legend=True),
             "tooltip": [
                 {"field": "name", "title": "model"},
-                {"field": "series", "title": "part of the catalogue"},
+                {"field": "series", "title": "popularity group"},
                 {"field": "share", "title": "share", "format": ".1%"},
             ],
         },
@@ -228,7 +228,7 @@ def shares(values: Values, names: Sequence[str], domain: Sequence[str]) -> Spec:
 
 
 def trials(values: Values, names: Sequence[str], title: str) -> Spec:
-    """A ring for each setting tried, filled for the one chosen."""
+    """A ring for each setting tried, filled if it was chosen."""
     fill = {"condition": {"test": "datum.chosen", "value": ACCENT}, "value": "transparent"}
     return _chart(
         values,

@@ -1,23 +1,23 @@
-"""Sentences that compare: each is derived from the figures, so that none can contradict them.
+"""Sentences that compare figures. Each is derived from the figures, so that none can contradict them.
 
-Two values are equal here where they read the same on the page, with four digits.
+Two values count as equal if the page shows the same four digits for both.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from stages.report.wording import by_value, counted, decimal, interval, listed, p_value, percent
 
 SIGNIFICANCE = 0.05
-# With fewer test users, means vary too much to tell models apart.
+# With fewer test users, means vary too much to distinguish models.
 FEW_USERS = 200
 
 Outcome = Literal["better", "worse", "unclear"]
 
 
 class Comparison(NamedTuple):
-    """The model and the best baseline by one metric.
+    """The model and the best baseline by a metric.
 
     Attributes:
       metric: the metric's name with its cutoff, as shown.
@@ -55,15 +55,15 @@ def verdict(comparisons: Sequence[Comparison]) -> str:
     by_outcome = {
         outcome: [comparison.metric for comparison in comparisons if comparison.outcome == outcome] for outcome in words
     }
-    parts = [f"{words[outcome]} by {listed(metrics)}" for outcome, metrics in by_outcome.items() if metrics]
-    if len(parts) > 1:
-        parts[1:] = [part.replace("the best baseline", "it") for part in parts[1:]]
-    text = ", ".join(parts)
+    clauses = [f"{words[outcome]} by {listed(metrics)}" for outcome, metrics in by_outcome.items() if metrics]
+    if len(clauses) > 1:
+        clauses[1:] = [clause.replace("the best baseline", "it") for clause in clauses[1:]]
+    text = ", ".join(clauses)
     return text[0].upper() + text[1:]
 
 
 def comparison_sentence(comparison: Comparison) -> str:
-    """The difference from the best baseline, its interval and p value, and what they allow to conclude."""
+    """The difference from the best baseline with its interval and p value, and the conclusion from them."""
     kind = "best baseline" if len(comparison.baselines) == 1 else "best baselines"
     own, best = decimal(comparison.own), decimal(comparison.best)
     gap = comparison.own - comparison.best
@@ -85,6 +85,22 @@ def comparison_sentence(comparison: Comparison) -> str:
     if excluded != (comparison.p_adjusted < SIGNIFICANCE):
         return f"{start} ({test}). The interval and the test disagree, so the difference is not established."
     return f"{start} ({test}). Chance may explain the difference."
+
+
+def grid_edges(edges: Mapping[str, Sequence[str]]) -> str | None:
+    """The sentence about best settings at an end of the values tried; None where no parameter has several values.
+
+    Args:
+      edges: label of a baseline -> those of its best settings that are the smallest or the largest value tried.
+    """
+    if not edges:
+        return None
+    at_edge = [f"{label} ({listed(settings)})" for label, settings in edges.items() if settings]
+    if not at_edge:
+        return f"No best setting of {listed(list(edges))} is the smallest or largest value tried."
+    return (
+        f"The best setting is the smallest or largest value tried for {listed(at_edge)}; better ones may lie outside."
+    )
 
 
 def few_users(users: int) -> str | None:
@@ -134,7 +150,7 @@ def coverage_caution(own: float, best: float, baseline: str) -> str | None:
 
 
 def best(values: Iterable[tuple[str, float]], *, lowest: bool = False) -> str:
-    """`Best is A with 1.5000`, or who shares the best value."""
+    """`Best is A with 1.5000`, or all labels that share the best value."""
     groups = by_value(values, lowest_first=lowest)
     if not groups:
         return "No values"
@@ -151,7 +167,7 @@ def ranked(values: Iterable[tuple[str, float]]) -> str:
 
 
 def extremes(subject: str, values: Sequence[tuple[str, float]]) -> str:
-    """Where a value is highest and lowest among groups: `... is highest for A (0.3000) and lowest for B (0.1000)`."""
+    """The groups with the highest and lowest value: `... is highest for A (0.3000) and lowest for B (0.1000)`."""
     groups = by_value(values)
     if not groups:
         return f"{subject} was not measured."
@@ -164,7 +180,7 @@ def extremes(subject: str, values: Sequence[tuple[str, float]]) -> str:
 
 
 def change(values: Sequence[tuple[int, float]], *, lower_is_better: bool | None) -> str:
-    """How a training curve moved from its first to its last epoch, and its best epoch where one end is better."""
+    """The first and last value of a training curve, and the best epoch where low or high values are better."""
     (first, start), (last, end) = values[0], values[-1]
     if len({decimal(value) for _, value in values}) == 1:
         return f"{decimal(start)} in every epoch."

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -14,32 +14,59 @@ from ruamel.yaml import YAML
 
 from stages.report.wording import shortened
 from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE
-from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EVERYTHING, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
+from towerline.artifacts.evaluate import (
+    ALL,
+    DIFFERENCES_TABLE,
+    EVERYTHING,
+    EXPOSURE_TABLE,
+    METRICS_TABLE,
+    RATINGS_TABLE,
+    DifferenceRow,
+    ExposureRow,
+    MetricRow,
+    RatingRow,
+)
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
-from towerline.artifacts.map import ITEM_MAP
+from towerline.artifacts.map import ITEM_MAP, MapRow
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import ITEM_EMBEDDINGS, TRAINING_REPORT, USER_EMBEDDINGS, read_embeddings
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
+from towerline.ranking.user_items import UserItems
 
 REFUSED_ROWS_SHOWN = 10
 PARAMETERS = Path("params.yaml")
 SECTIONS = ("ingest", "split", "train", "baselines", "evaluate")
 
-# The columns of the tables that the page shows: those of text, then those of numbers.
-TABLES: Mapping[Path, tuple[Sequence[str], Sequence[str]]] = {
-    METRICS_TABLE: (("model", "candidates", "group", "metric"), ("k", "users", "mean", "low", "high")),
-    DIFFERENCES_TABLE: (
-        ("baseline", "metric"),
-        ("k", "users", "difference", "low", "high", "p_value", "p_adjusted"),
-    ),
-    EXPOSURE_TABLE: (("model",), ("k", "coverage", "gini", "mean_popularity", "novelty", "head", "middle", "tail")),
-    RATINGS_TABLE: (("model",), ("rmse", "mae")),
-    BASELINES_TABLE: (("baseline", "trial", "settings", "metric", "chosen"), ("validation",)),
-    ITEM_MAP: ((), ("item_index", "x", "y")),
-    TRAINING_REPORT: ((), ("epoch",)),
+
+class Columns(NamedTuple):
+    """The columns of a table that the page shows.
+
+    Attributes:
+      texts, numbers: names of the columns of text, and of those of numbers.
+    """
+
+    texts: Sequence[str]
+    numbers: Sequence[str]
+
+    @classmethod
+    def of(cls, row: type) -> "Columns":
+        """The fields of a named tuple, which are texts or numbers by their type."""
+        types = get_type_hints(row)
+        texts = [name for name, kind in types.items() if kind is str]
+        return cls(texts, [name for name in types if name not in texts])
+
+
+TABLES: Mapping[Path, Columns] = {
+    METRICS_TABLE: Columns.of(MetricRow),
+    DIFFERENCES_TABLE: Columns.of(DifferenceRow),
+    EXPOSURE_TABLE: Columns.of(ExposureRow),
+    RATINGS_TABLE: Columns.of(RatingRow),
+    BASELINES_TABLE: Columns(("baseline", "trial", "settings", "metric", "chosen"), ("validation",)),
+    ITEM_MAP: Columns.of(MapRow),
+    TRAINING_REPORT: Columns((), ("epoch",)),
 }
 OTHER_FILES = (
     INGEST_REPORT,
@@ -69,12 +96,20 @@ class Items(NamedTuple):
 
     def labels(self, index: NDArray[np.integer[Any]]) -> list[str]:
         """The items' titles, or their ids where they have none."""
-        ids = self._texts("item_id", index)
-        titles = self._texts("title", index) if "title" in self.table.column_names else ids
-        return [shortened(title or "") or shortened(name) for title, name in zip(titles, ids, strict=True)]
+        ids = self.ids(index)
+        if "title" not in self.table.column_names:
+            return ids
+        return [shortened(title or "") or name for title, name in zip(self._texts("title", index), ids, strict=True)]
+
+    def ids(self, index: NDArray[np.integer[Any]]) -> list[str]:
+        return [shortened(name) for name in self._texts("item_id", index)]
 
     def types(self, index: NDArray[np.integer[Any]]) -> list[str]:
         return [shortened(kind) for kind in self._texts("item_type", index)]
+
+    def details(self, index: NDArray[np.integer[Any]]) -> list[str]:
+        """The items' types where there are several, else empty texts."""
+        return self.types(index) if self.num_types() > 1 else [""] * len(index)
 
     def features(self, index: NDArray[np.integer[Any]]) -> dict[str, list[str]]:
         """The features: name -> the first of the values that `|` separates, empty where an item has none."""
@@ -84,8 +119,12 @@ class Items(NamedTuple):
         names = sorted({name for values in features for name in values})
         return {name: [shortened((values.get(name) or "").partition("|")[0]) for values in features] for name in names}
 
+    def type_names(self) -> list[str]:
+        """The item types in the order of their first items."""
+        return [shortened(kind) for kind in self.table["item_type"].unique().to_pylist()]
+
     def type_numbers(self) -> NDArray[np.int64]:
-        """[num_items + 1] a number for each type, from 0 in the order of their first items; the unknown item has 0."""
+        """[num_items + 1] the position of each item's type among type_names(); the unknown item has 0."""
         codes = self.table["item_type"].combine_chunks().dictionary_encode().indices.to_numpy()
         return np.concatenate([[0], codes]).astype(np.int64)
 
@@ -106,24 +145,22 @@ class Timed(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """All that the page shows.
+    """All data that the page shows.
 
     Attributes:
       settings: the sections of params.yaml that the page shows.
       digests: path -> MD5 of each file that was read, as in dvc.lock.
-      ingest: counts of what was read, by name.
+      ingest: counts of rows, users and items, by name.
       refused: the first refused rows: source, line, reason, raw.
       sets: train, validation, test, in this order.
       users: [num_users] user ids; row r belongs to index r + 1.
       items: the item vocabulary.
       user_embeddings, item_embeddings: [num_ids + 1, d + 1], the popularity prior last.
-      training: one row an epoch, NaN where a cell is empty.
-      metrics: mean of a metric over a group of users with its 95% interval: model, candidates, group, metric, k, ...
-      differences: the model's mean minus a baseline's over the same users: baseline, metric, k, ...
-      exposure: what a model shows, or, under the name CONSUMED and with k = 0, what users interacted with.
-      ratings: errors of predicted ratings, in the unit of the ratings: model, rmse, mae.
+      training: a row for each epoch, NaN where a cell is empty.
+      metrics, differences, exposure, ratings: tables of evaluate; a row is a MetricRow, DifferenceRow, ExposureRow or
+        RatingRow.
       trials: settings of the baselines and their metric on the validation set.
-      item_map: positions of items on a plane: item_index, x, y.
+      item_map: positions of items on a plane; a row is a MapRow.
       baseline: name and arrays of the best baseline by NDCG at the main cutoff; None where there is none.
     """
 
@@ -148,9 +185,18 @@ class Inputs(NamedTuple):
     def user_labels(self, index: NDArray[np.integer[Any]]) -> list[str]:
         return [shortened(name) for name in self.users.take(pa.array(index - 1)).to_pylist()]
 
+    def items_by_user(self, *sets: str) -> UserItems:
+        """The items of each user in the given sets; row u is that of user u."""
+        rows = [self.sets[name].rows for name in sets]
+        return UserItems.of_pairs(
+            np.concatenate([of_set.user_index for of_set in rows]),
+            np.concatenate([of_set.item_index for of_set in rows]),
+            num_rows=rows[0].num_users + 1,
+        )
+
     def overall(self) -> pd.DataFrame:
         """Metrics over the whole catalogue and all users."""
-        return self.metrics[(self.metrics["candidates"] == EVERYTHING) & (self.metrics["group"] == "all")]
+        return self.metrics[(self.metrics["candidates"] == EVERYTHING) & (self.metrics["by"] == ALL)]
 
     def cutoff(self) -> int:
         """MAIN_CUTOFF where it was measured, else the next smaller cutoff, else the smallest.
@@ -207,7 +253,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[Any]:
-    """The rows of a table as named tuples, whose attributes no type checker knows."""
+    """The rows of a table as named tuples, whose attributes are unknown to type checkers."""
     return iter(table.itertuples(index=False))
 
 
@@ -230,7 +276,7 @@ def read_settings() -> dict[str, dict[str, Any]]:
 
 
 def read_inputs() -> Inputs:
-    """Read all that the page shows."""
+    """Reads all data that the page shows."""
     sets = {path.stem: read_set(path) for path in (TRAIN, VALIDATION, TEST)}
     num_users, num_items = sets["train"].rows.num_users, sets["train"].rows.num_items
     files = sorted(path.as_posix() for path in (*OTHER_FILES, *TABLES))
@@ -257,7 +303,7 @@ def read_inputs() -> Inputs:
 
 
 def _with_baseline(inputs: Inputs) -> Inputs:
-    """Add the best baseline that has a file, and the digest of the file."""
+    """The inputs with the best baseline that has a file, and the digest of the file."""
     files = {path.stem: path for path in BASELINES.iterdir()}
     name = next((name for name in inputs.best_baselines() if name in files), None)
     if name is None:

@@ -1,22 +1,20 @@
-"""The page: the sections in their order, in page.html with its style, its script and the library of the charts.
+"""The page: all sections in page.html, with its style, its script and the chart library.
 
-The content security policy names the scripts by their hash, so that no other script runs and nothing is fetched even if
-a text of others came through unescaped.
+The content security policy lists the hashes of the scripts: no other script runs and nothing is fetched, even if a text
+from the data were not escaped.
 """
 
 import base64
 import hashlib
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from stages.report import charts
-from stages.report.blocks import Section, Spec
+from stages.report.blocks import Section
+from stages.report.embedded import embedded_json
 from stages.report.inputs import Inputs
 from stages.report.sections import (
     data,
@@ -26,6 +24,7 @@ from stages.report.sections import (
     item_map,
     quality,
     ratings,
+    search,
     settings,
     split,
     summary,
@@ -37,22 +36,35 @@ from towerline.artifacts.map import CHART_LIBRARY
 
 FOLDER = Path(__file__).parent
 TEMPLATE, STYLE, SCRIPT = FOLDER / "page.html", FOLDER / "page.css", FOLDER / "page.js"
+MAXIMUM_BYTES = 3_000_000
+# Room for the HTML of the search without its index.
+SEARCH_FORM_BYTES = 4_000
+
+
+def render(inputs: Inputs) -> str:
+    """The whole page as HTML; the search has the room that the other sections leave."""
+    made = sections(inputs)
+    room = MAXIMUM_BYTES - SEARCH_FORM_BYTES - len(_html(made).encode())
+    finder = search.section(inputs, room)
+    if finder is None:
+        return _html(made)
+    place = [section.anchor for section in made].index("examples")
+    return _html([*made[:place], finder, *made[place:]])
 
 
 def sections(inputs: Inputs) -> list[Section]:
-    """The page's sections, those left out for which there is nothing to show."""
+    """The sections of the page without the search; those with nothing to show are left out."""
     modules = (summary, data, split, training, quality, groups, exposure, ratings, item_map, examples, tuning, settings)
     made = [module.section(inputs) for module in modules]
     return [section for section in (*made, terms.section()) if section is not None]
 
 
-def render(inputs: Inputs) -> str:
-    """The whole page as HTML."""
+def _html(sections: Sequence[Section]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["spec"] = embedded_spec
+    environment.filters["json"] = embedded_json
     scripts = [_inline(path.read_text(encoding="utf-8")) for path in (CHART_LIBRARY, SCRIPT)]
     html = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        sections=sections(inputs),
+        sections=sections,
         style=Markup(STYLE.read_text(encoding="utf-8")),  # noqa: S704 - our own file
         scripts=scripts,
         script_hashes=" ".join(map(_hash_source, scripts)),
@@ -61,26 +73,9 @@ def render(inputs: Inputs) -> str:
     return html.rstrip() + "\n"
 
 
-def embedded_spec(spec: Spec) -> Markup:
-    """A chart's JSON for a script element of the page: nothing in it can end the element."""
-    text = json.dumps(_finite(spec), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - what could be markup is written as \u escapes
-
-
-def _finite(content: Any) -> Any:
-    """The same with null for NaN and infinity, which JSON does not know."""
-    if isinstance(content, Mapping):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, Sequence) and not isinstance(content, str):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
 def _inline(script: str) -> Markup:
-    """A script that cannot end its element: these letters stand in strings only, where the escape reads the same."""
-    return Markup(script.strip().replace("</script", r"<\/script").replace("<!--", r"<\!--"))  # noqa: S704 - no text of others
+    """A script that cannot end its element: these texts occur in strings only, where an escape changes nothing."""
+    return Markup(script.strip().replace("</script", r"<\/script").replace("<!--", r"<\!--"))  # noqa: S704 - no text from the data
 
 
 def _hash_source(script: str) -> str:

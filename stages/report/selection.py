@@ -11,10 +11,10 @@ from towerline.ranking.user_items import UserItems
 
 
 class Neighbours(NamedTuple):
-    """The nearest of some ids, by inner product.
+    """The nearest ids of some ids, by inner product.
 
     Attributes:
-      ids: [queries, count] int32, nearest first, 0 where there are no more.
+      ids: [queries, count] int32, nearest first; 0 where there are no more with an inner product above 0.
       similarity: [queries, count] float32 inner products; 0 where ids is 0.
     """
 
@@ -28,9 +28,9 @@ def taste(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def trained(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """[ids] whether each of the vectors from taste() was trained."""
-    known: NDArray[np.bool_] = (vectors != 0).any(axis=1)
-    return known
+    """[ids] bool, true for the trained vectors among those of taste()."""
+    nonzero: NDArray[np.bool_] = (vectors != 0).any(axis=1)
+    return nonzero
 
 
 def users_across_activity(activity: NDArray[np.int64], preferred: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
@@ -38,8 +38,8 @@ def users_across_activity(activity: NDArray[np.int64], preferred: NDArray[np.boo
 
     Args:
       activity: [num_users + 1] items seen; a user with none is not chosen.
-      preferred: [num_users + 1] users to choose from; the others only make up the number.
-      count: how many at most.
+      preferred: [num_users + 1] users to choose first; others are chosen if there are fewer than `count` of these.
+      count: maximum number of users.
 
     Returns:
       [at most count] int32 user indices by activity, then index.
@@ -59,27 +59,27 @@ def users_across_activity(activity: NDArray[np.int64], preferred: NDArray[np.boo
     return users[np.lexsort((users, activity[users]))]
 
 
-def most_popular_items(rows: NDArray[np.int64], candidates: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
-    """[at most count] int32 candidates by number of train rows, equal ones by index."""
-    order = np.argsort(-rows, kind="stable")
-    return order[candidates[order]][:count].astype(np.int32)
+def by_count(counts: NDArray[np.int64], candidates: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """[candidates] int32 candidates from the largest count to the smallest, equal ones by index."""
+    order = np.argsort(-counts, kind="stable")
+    return order[candidates[order]].astype(np.int32)
 
 
 def well_known_items(
     rows: NDArray[np.int64], candidates: NDArray[np.bool_], kind: NDArray[np.int64], count: int
 ) -> NDArray[np.int32]:
-    """The most popular items, each type's in turn, so that no type is left out.
+    """The most popular items of each type in turn, so that no type is left out.
 
     Args:
-      rows: [num_items + 1] train rows of each item.
-      candidates: [num_items + 1] which items to choose from.
-      kind: [num_items + 1] the type's number.
-      count: how many at most.
+      rows: [num_items + 1] training rows of each item.
+      candidates: [num_items + 1] bool, true for the items to choose from.
+      kind: [num_items + 1] number of the type.
+      count: maximum number of items.
 
     Returns:
-      [at most count] int32 item indices: the first of every type, the second of every type, and so on.
+      [at most count] int32 item indices: the most popular item of each type, the second of each type, and so on.
     """
-    order = most_popular_items(rows, candidates, len(rows))
+    order = by_count(rows, candidates)
     by_kind = order[np.argsort(kind[order], kind="stable")]
     starts = np.flatnonzero(np.diff(kind[by_kind], prepend=-1))
     sizes = np.diff(starts, append=len(by_kind))
@@ -88,22 +88,23 @@ def well_known_items(
 
 
 def nearest(vectors: NDArray[np.float32], ids: NDArray[np.int32], count: int) -> Neighbours:
-    """The nearest trained ids of some, themselves left out.
+    """The nearest trained ids of each of some ids, without itself.
 
     Args:
       vectors: [num_ids + 1, d], unit vectors from taste() or shrunk ones.
       ids: [ids] int32.
-      count: how many neighbours each.
+      count: number of neighbours of each id.
     """
-    known = np.flatnonzero(trained(vectors)).astype(np.int32)
+    candidates = np.flatnonzero(trained(vectors)).astype(np.int32)
     itself = UserItems.of_pairs(np.arange(len(ids), dtype=np.int32), ids, num_rows=len(ids))
-    index = rank_items(Embeddings(vectors, vectors), ids, itself, count, known)
-    similarity = np.einsum("id,ind->in", vectors[ids], vectors[index])
-    return Neighbours(index, np.where(index > 0, similarity, 0).astype(np.float32))
+    neighbours = rank_items(Embeddings(vectors, vectors), ids, itself, count, candidates)
+    similarity = np.einsum("id,ind->in", vectors[ids], vectors[neighbours])
+    near = (neighbours > 0) & (similarity > 0)
+    return Neighbours(np.where(near, neighbours, 0), np.where(near, similarity, 0).astype(np.float32))
 
 
-def apart(places: NDArray[np.float64], count: int) -> list[int]:
-    """Positions of the first places that keep their distance from one another, for labels that do not overlap."""
+def spread(places: NDArray[np.float64], count: int) -> list[int]:
+    """Indices of the first positions whose labels do not overlap, at most `count`."""
     extent = np.ptp(places, axis=0) + 1e-9
     chosen: list[int] = []
     for position in range(len(places)):

@@ -1,22 +1,32 @@
-"""Names, numbers and foreign texts in the form that the page shows."""
+"""Names, numbers and texts from the data as the page shows them."""
 
 import math
 from collections.abc import Iterable, Sequence
 
 from towerline.artifacts.evaluate import CONSUMED
-from towerline.artifacts.names import MODEL, RANDOM
+from towerline.artifacts.names import (
+    EASE,
+    GLOBAL_MEAN,
+    IALS,
+    ITEM_KNN,
+    MODEL,
+    MOST_POPULAR,
+    MOST_POPULAR_OF_TYPE,
+    RANDOM,
+    USER_ITEM_BIAS,
+)
 
 MODEL_LABELS = {
     MODEL: "Two towers",
-    "most_popular": "Most popular",
-    "most_popular_of_type": "Most popular of its type",
+    MOST_POPULAR: "Most popular",
+    MOST_POPULAR_OF_TYPE: "Most popular of its type",
     RANDOM: "Random",
-    "item_knn": "Similar items (kNN)",
-    "ease": "EASE",
-    "ials": "iALS",
+    ITEM_KNN: "Similar items (kNN)",
+    EASE: "EASE",
+    IALS: "iALS",
     CONSUMED: "Interactions of users",
-    "global_mean": "Mean rating",
-    "user_item_bias": "User and item biases",
+    GLOBAL_MEAN: "Mean rating",
+    USER_ITEM_BIAS: "User and item biases",
 }
 
 METRIC_LABELS = {
@@ -32,14 +42,14 @@ TEXT_LIMIT = 80
 MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
-# What would break a line, hide itself, or turn the text around it: control characters and bidirectional overrides.
+# Control characters and bidirectional overrides: they break a line, are invisible, or reverse the text around them.
 _CONTROLS = [*range(32), *range(127, 160)]
 _OVERRIDES = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _UNPRINTABLE = dict.fromkeys([*_CONTROLS, *_OVERRIDES], "\N{REPLACEMENT CHARACTER}")
 
 
 def shortened(text: str, limit: int = TEXT_LIMIT) -> str:
-    """A text of others on one line of at most `limit` characters."""
+    """A text from the data on a single line of at most `limit` characters."""
     line = " ".join(text[: 2 * limit].split()).translate(_UNPRINTABLE)
     return line if len(line) <= limit and len(text) <= 2 * limit else line[: limit - 1].rstrip() + "…"
 
@@ -53,7 +63,7 @@ def metric_label(name: str) -> str:
 
 
 def decimal(value: float, digits: int = 4) -> str:
-    """A number with a fixed number of digits behind the point."""
+    """A number with a fixed number of decimals."""
     return MISSING if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)
 
 
@@ -66,7 +76,7 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def exact_percent(value: float) -> str:
-    """`20%`, `0.0575%`: four digits at most, and none that says nothing."""
+    """`20%`, `0.0575%`: at most four decimals, without trailing zeros."""
     return f"{100 * value:.4f}".rstrip("0").rstrip(".") + "%"
 
 
@@ -90,19 +100,19 @@ def p_value(value: float) -> str:
 
 
 def p_cell(value: float) -> str:
-    """The same for a column of p values: `<0.0001` or `0.0420`."""
+    """A p value in a table: `<0.0001` or `0.0420`."""
     return "<0.0001" if value < 0.0001 else decimal(value)
 
 
-def listed(parts: Sequence[str]) -> str:
+def listed(texts: Sequence[str]) -> str:
     """`a, b and c`."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def by_value(values: Iterable[tuple[str, float]], *, lowest_first: bool = False) -> list[tuple[str, list[str]]]:
-    """Group labels by their value as shown (four digits), from the largest value down or from the smallest up.
+    """Groups labels by their value as shown, with four digits, in descending or ascending order.
 
-    Values that read the same are equal to the reader, so that no sentence may put one before the other.
+    A reader takes values with the same digits as equal, so that sentences must not order them.
 
     Returns:
       (value as shown, labels that share it); values that are NaN are left out.

@@ -1,6 +1,6 @@
-"""Interactions -> the user and item vocabularies: every id and its index, sorted byte-wise, from 1.
+"""Interactions -> the user and item vocabularies: all ids in byte order, with their index from 1.
 
-Index 0 is the unknown id, the convention of Keras' StringLookup with one out-of-vocabulary bucket.
+Index 0 is the unknown id, as in Keras' StringLookup with one out-of-vocabulary bucket.
 
 Reads: data/interactions.parquet, data/items.parquet.
 Writes: data/vocabulary/users.parquet, data/vocabulary/items.parquet.
@@ -17,14 +17,14 @@ from towerline.tables import engine
 
 
 def numbered(ids: ir.Table) -> ir.Table:
-    """The distinct rows of `ids` with their int32 index in front, in the byte order of their columns."""
+    """The distinct rows of `ids` in byte order, with their int32 index as the first column."""
     key = list(ids.columns)
     position = ibis.row_number().over(ibis.window(order_by=key)).cast("int32")
     return ids.distinct().select((position + 1).cast("int32").name("index"), *key)
 
 
 def described(vocabulary: ir.Table, items: ir.Table) -> ir.Table:
-    """The item vocabulary with the titles and features of the items that have any, null for the others."""
+    """The item vocabulary with titles and features, null for items without them."""
     key = ["item_type", "item_id"]
     features = [name for name in items.columns if name not in key]
     return vocabulary.left_join(items, key).select(*vocabulary.columns, *(items[name] for name in features))

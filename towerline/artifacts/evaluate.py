@@ -1,4 +1,4 @@
-"""Paths and rows of what evaluate writes: the metrics that git holds, the tables, and the plots.
+"""Paths and rows of the outputs of evaluate: the metrics in git, the tables, and the plots.
 
 The columns of a table are the fields of its row.
 """
@@ -18,7 +18,11 @@ NDCG_BY_ITEM_TYPE = Path("reports/plots/ndcg_by_item_type.csv")
 
 # The candidates of a ranking: all items, or the items of one type alone.
 EVERYTHING, WITHIN_TYPE = "everything", "within_type"
-# The model of ExposureRow that stands for the test set: what users interacted with, of no cutoff.
+# The groups of a metric: all users with training rows, those without, and the users or test items of one value of a
+# type, of activity (number of seen items), or of popularity.
+ALL, COLD_USERS = "all", "cold_users"
+ITEM_TYPE, ACTIVITY, ITEMS = "item_type", "activity", "items"
+# The model of the ExposureRow of the test set: the items that users interacted with, without a cutoff.
 CONSUMED = "consumed"
 
 
@@ -28,7 +32,8 @@ class MetricRow(NamedTuple):
     Attributes:
       model: name of the model or baseline.
       candidates: EVERYTHING or WITHIN_TYPE.
-      group: all, cold_users, or item_type=..., activity=..., items=...
+      by: ALL, COLD_USERS, ITEM_TYPE, ACTIVITY or ITEMS (popularity of the test items).
+      value: the item type, the range of activity, or the popularity group; empty for ALL and COLD_USERS.
       metric, k: for instance recall, at the cutoff k.
       users: number of users in the group.
       mean, low, high: the mean and its 95 % bootstrap interval.
@@ -36,7 +41,8 @@ class MetricRow(NamedTuple):
 
     model: str
     candidates: str
-    group: str
+    by: str
+    value: str
     metric: str
     k: int
     users: int
@@ -69,11 +75,11 @@ class DifferenceRow(NamedTuple):
 
 
 class ExposureRow(NamedTuple):
-    """What a model shows among its first k items, or, with the model CONSUMED and k = 0, the items of the test set.
+    """The exposure of the first k items of a model, or, with the model CONSUMED and k = 0, of the test items.
 
     Attributes:
       model, k: name and cutoff.
-      coverage, gini, mean_popularity, novelty, head, middle, tail: as stages.evaluate.exposure.Exposure has them.
+      coverage, gini, mean_popularity, novelty, head, middle, tail: as in stages.evaluate.exposure.Exposure.
     """
 
     model: str

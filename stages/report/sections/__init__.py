@@ -1,1 +1,1 @@
-"""The sections of the page, one module each, named by its anchor."""
+"""The sections of the page: a module for each, named after its anchor."""

@@ -1,4 +1,4 @@
-"""The exposure: popularity of the items shown, and share of the catalogue that is shown at all."""
+"""The exposure: popularity of the items shown, and the share of the catalogue that is shown."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from stages.report.wording import decimal, model_label, percent
 from towerline.artifacts.evaluate import CONSUMED
 from towerline.artifacts.names import MODEL
 
-PARTS = ("head", "middle", "tail")
+GROUPS = ("head", "middle", "tail")
 
 
 class Measure(NamedTuple):
@@ -31,7 +31,7 @@ MEASURES = (
 
 
 def section(data: Inputs) -> Section | None:
-    """What is shown beside what users interact with; None where it was not measured."""
+    """The items shown, compared with the items that users interact with; None where this was not measured."""
     k = data.cutoff()
     rows = data.exposure[(data.exposure["k"] == k) | (data.exposure["model"] == CONSUMED)]
     if not len(rows):
@@ -45,14 +45,14 @@ def _shares(rows: pd.DataFrame) -> Figure:
     values = []
     for row in rows_of(rows):
         low = 0.0
-        for part in PARTS:
-            share = float(getattr(row, part))
+        for group in GROUPS:
+            share = float(getattr(row, group))
             values.append(
-                {"name": model_label(row.model), "series": part, "share": share, "low": low, "high": low + share}
+                {"name": model_label(row.model), "series": group, "share": share, "low": low, "high": low + share}
             )
             low += share
     heads = [f"{model_label(row.model)} {percent(row.head)}" for row in rows_of(rows) if row.model in (MODEL, CONSUMED)]
-    header = ["model", "coverage", "Gini", "training rows an item", "novelty (bits)", *PARTS]
+    header = ["model", "coverage", "Gini", "training rows per item", "novelty (bits)", *GROUPS]
     cells = [
         [
             model_label(row.model),
@@ -60,7 +60,7 @@ def _shares(rows: pd.DataFrame) -> Figure:
             decimal(row.gini, 3),
             decimal(row.mean_popularity, 1),
             decimal(row.novelty, 2),
-            *(percent(getattr(row, part)) for part in PARTS),
+            *(percent(getattr(row, group)) for group in GROUPS),
         ]
         for row in rows_of(rows)
     ]
@@ -68,7 +68,7 @@ def _shares(rows: pd.DataFrame) -> Figure:
         "exposure-shares",
         "Head, middle and tail of the items shown",
         f"Share of head items: {wording.listed(heads) if heads else 'not measured'}.",
-        charts.shares(values, [model_label(name) for name in rows["model"]], PARTS),
+        charts.shares(values, [model_label(name) for name in rows["model"]], GROUPS),
         Table(header, cells),
     )
 

@@ -1,7 +1,5 @@
 """The quality by group: user activity, popularity of the test items, item type."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from stages.report import charts, findings, wording
@@ -11,10 +9,10 @@ from stages.report.inputs import Inputs, rows_of
 from stages.report.sections.quality import METRIC_HEADER, chart_values, charted_labels, metric_cells
 from stages.report.sections.summary import HEADLINE_METRICS
 from stages.report.wording import counted, metric_label, model_label
-from towerline.artifacts.evaluate import EVERYTHING, WITHIN_TYPE
+from towerline.artifacts.evaluate import ACTIVITY, COLD_USERS, EVERYTHING, ITEM_TYPE, ITEMS, WITHIN_TYPE
 from towerline.artifacts.names import MODEL
 
-# More types would make a chart that fills screens.
+# Maximum number of types in a chart.
 MOST_TYPES = 8
 KINDS = {
     "activity": "User activity: items of the user in the training and validation set",
@@ -27,21 +25,19 @@ KINDS = {
 def section(data: Inputs) -> Section | None:
     """All groups at the main cutoff; None where the metrics have no groups."""
     rows = data.metrics[(data.metrics["k"] == data.cutoff()) & data.metrics["metric"].isin(HEADLINE_METRICS)]
-    group, everything = rows["group"], rows["candidates"] == EVERYTHING
-    types = rows[group.str.startswith("item_type=")] if data.items.num_types() > 1 else rows[:0]
+    everything = rows[rows["candidates"] == EVERYTHING]
+    types = rows[rows["by"] == ITEM_TYPE] if data.items.num_types() > 1 else rows[:0]
     kinds = {
         # Cold users first: they have the least activity.
-        "activity": rows[everything & (group.str.startswith("activity=") | (group == "cold_users"))].sort_values(
-            "group", key=lambda names: names != "cold_users", kind="stable"
-        ),
-        "popularity": rows[everything & group.str.startswith("items=")],
+        "activity": pd.concat([everything[everything["by"] == by] for by in (COLD_USERS, ACTIVITY)]),
+        "popularity": everything[everything["by"] == ITEMS],
         **{name: _by_users(types[types["candidates"] == name]) for name in (EVERYTHING, WITHIN_TYPE)},
     }
     choices, folded = [], []
     for name, of_kind in kinds.items():
         small = _small_types(of_kind) if name in (EVERYTHING, WITHIN_TYPE) else set()
-        choices += _choice(data, name, of_kind[~of_kind["group"].isin(small)])
-        folded += _choice(data, f"{name}-small", of_kind[of_kind["group"].isin(small)])
+        choices += _choice(data, name, of_kind[~of_kind["value"].isin(small)])
+        folded += _choice(data, f"{name}-small", of_kind[of_kind["value"].isin(small)])
     if not choices:
         return None
     blocks: list[Block] = [Legend(charted_labels(data)), Grid(choices)]
@@ -54,14 +50,14 @@ def section(data: Inputs) -> Section | None:
 
 def _by_users(rows: pd.DataFrame) -> pd.DataFrame:
     """The groups with the most users first."""
-    users = rows.groupby("group")["users"].max()
-    order = {group: (-users[group], group) for group in users.index}
-    return rows.sort_values("group", key=lambda names: names.map(order), kind="stable")
+    users = rows.groupby("value")["users"].max()
+    order = {value: (-users[value], value) for value in users.index}
+    return rows.sort_values("value", key=lambda values: values.map(order), kind="stable")
 
 
 def _small_types(rows: pd.DataFrame) -> set[str]:
-    """The types with few users and those behind the largest ones, but never all."""
-    users = rows.drop_duplicates("group").set_index("group")["users"]
+    """The types with few users and those after the largest ones, but never all."""
+    users = rows.drop_duplicates("value").set_index("value")["users"]
     large = [str(name) for name in users.index[users >= FEW_USERS]] or [str(name) for name in users.index]
     return {str(name) for name in users.index} - set(large[:MOST_TYPES])
 
@@ -78,7 +74,7 @@ def _choice(data: Inputs, name: str, rows: pd.DataFrame) -> list[Choice]:
 
 def _figure(name: str, metric: str, rows: pd.DataFrame, data: Inputs) -> Figure:
     title = f"{metric_label(metric)}@{data.cutoff()}"
-    labels = rows["group"].map(_label)
+    labels = [_label(row.by, row.value) for row in rows_of(rows)]
     shown = rows.assign(label=labels)
     own = [(row.label, row.mean) for row in rows_of(shown[shown["model"] == MODEL])]
     charted = shown[shown["model"].map(model_label).isin(charted_labels(data))]
@@ -91,17 +87,12 @@ def _figure(name: str, metric: str, rows: pd.DataFrame, data: Inputs) -> Figure:
         f"{name.replace('_', '-')}-{metric}",
         title,
         findings.extremes(f"{title} of {model_label(MODEL)}", own),
-        charts.groups(values, _distinct(labels), charted_labels(data), title),
+        charts.groups(values, list(dict.fromkeys(labels)), charted_labels(data), title),
         Table(["group", *METRIC_HEADER], cells, text_columns=2),
     )
 
 
-def _distinct(labels: "pd.Series[str]") -> Sequence[str]:
-    return [str(label) for label in labels.unique()]
-
-
-def _label(group: str) -> str:
-    if group == "cold_users":
+def _label(by: str, value: str) -> str:
+    if by == COLD_USERS:
         return "no training row"
-    kind, _, name = group.partition("=")
-    return f"{name.replace('-', wording.MISSING)} items" if kind == "activity" else wording.shortened(name, 40)
+    return f"{value.replace('-', wording.MISSING)} items" if by == ACTIVITY else wording.shortened(value, 40)

@@ -1,4 +1,4 @@
-"""The map: the most popular items on a plane, coloured by type, or by a feature where all are of one type."""
+"""The map: the most popular items on a plane, coloured by type, or by a feature if all have the same type."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from stages.report.inputs import Inputs
 from stages.report.wording import count, counted, decimal
 
 LABELS = 24
-# Groups with a colour of their own; the others share one.
+# Groups with a separate colour; the others share a colour.
 MOST_GROUPS = 7
 OTHERS = "other"
 # A feature colours the map where its most frequent values cover this share of the items.
@@ -31,9 +31,9 @@ def section(data: Inputs) -> Section:
         {"x": x, "y": y, "rows": number, "label": label, "series": group if group in domain else OTHERS}
         for (x, y), number, label, group in zip(places.tolist(), rows, labels, groups, strict=True)
     ]
-    named = [values[position] for position in selection.apart(places, LABELS)]
+    named = [values[position] for position in selection.spread(places, LABELS)]
     text = (
-        "t-SNE of the item embeddings: items near one another have similar users. Directions and large distances have "
+        "t-SNE of the item embeddings: items near each other have similar users. Directions and large distances have "
         "no meaning. The area of a point grows with the item's training rows."
     )
     cells = [
@@ -43,7 +43,7 @@ def section(data: Inputs) -> Section:
     figure = Figure(
         "positions",
         f"The {counted(len(items), 'most popular item')}",
-        f"{counted(len(items), 'item')} coloured by {name}; point at one to read its name.",
+        f"{counted(len(items), 'item')} coloured by {name}; point at an item to read its name.",
         charts.scatter(values, domain, named, name),
         Table(["item", name, "training rows", "x", "y"], cells, text_columns=2),
         renderer="canvas",
@@ -52,7 +52,7 @@ def section(data: Inputs) -> Section:
 
 
 def _grouping(data: Inputs, items: NDArray[np.integer[Any]]) -> tuple[str, list[str]]:
-    """The name and values of what colours the items: their types, or the feature that few values cover best."""
+    """The name and values of the grouping: the item types, or the feature whose frequent values cover most items."""
     if data.items.num_types() > 1:
         return "type", data.items.types(items)
     features = {name: [value or OTHERS for value in values] for name, values in data.items.features(items).items()}
@@ -64,13 +64,13 @@ def _grouping(data: Inputs, items: NDArray[np.integer[Any]]) -> tuple[str, list[
 
 
 def _covered(values: list[str]) -> float:
-    """The share of items that have one of the values with a colour of their own."""
+    """The share of items whose value has a separate colour."""
     domain = {value for value in _domain(values) if value != OTHERS}
     return sum(value in domain for value in values) / len(values)
 
 
 def _domain(groups: list[str]) -> list[str]:
-    """The groups with a colour of their own, the most frequent first; then one for the others, where there are any."""
+    """The groups with a separate colour, the most frequent first, then OTHERS where there are more groups."""
     names, counts = np.unique([group for group in groups if group != OTHERS], return_counts=True)
     order: list[str] = names[np.argsort(-counts, kind="stable")].tolist()
     if len(order) <= MOST_GROUPS and OTHERS not in groups:

@@ -1,4 +1,4 @@
-"""The quality of the ranking: models beside one another at the main cutoff and over k, and paired differences."""
+"""The quality of the ranking: all models at the main cutoff and over k, and paired differences."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,15 +11,16 @@ from stages.report.findings import SIGNIFICANCE
 from stages.report.inputs import Inputs, rows_of
 from stages.report.sections.summary import HEADLINE_METRICS, test_users
 from stages.report.wording import count, counted, decimal, metric_label, model_label
+from towerline.artifacts.evaluate import COLD_USERS
 from towerline.artifacts.names import MODEL, RANDOM
 
 METRIC_HEADER = ["model", "users", "mean", "95% from", "to"]
 
 
 def charted_labels(data: Inputs) -> list[str]:
-    """The labels of the models in charts, in the order of their colours: ours first, then as the tables have them.
+    """The labels of the models in charts, in the order of their colours: the model first, then the baselines.
 
-    A random order is in the tables only: its values near 0 would stretch all axes.
+    The random order is in the tables only: its values near 0 would stretch all axes.
     """
     names = dict.fromkeys([MODEL, *data.metrics["model"]])
     return [model_label(name) for name in names if name != RANDOM]
@@ -48,21 +49,21 @@ def section(data: Inputs) -> Section:
 
 
 def _users(data: Inputs) -> str:
-    """The users behind the means, and the cold ones that are left out."""
+    """The number of users in the means, and the number of cold users, who are not in them."""
     text = (
         f"Means over {counted(test_users(data), 'user')} with test items; every model ranks the whole catalogue "
         "without the user's seen items."
     )
     if data.settings["evaluate"]["repeat_consumption"]:
         text = f"Means over {counted(test_users(data), 'user')} with test items; every model ranks the whole catalogue."
-    cold = data.metrics.loc[data.metrics["group"] == "cold_users", "users"]
+    cold = data.metrics.loc[data.metrics["by"] == COLD_USERS, "users"]
     if not len(cold):
         return text
     return f"{text} {counted(int(cold.max()), 'cold user')} without a training row are left out here; see Groups."
 
 
 def chart_values(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of metrics as a chart takes them."""
+    """Rows of metrics as data of a chart."""
     return [
         {"series": model_label(row.model), "value": row.mean, "low": row.low, "high": row.high, "k": int(row.k)}
         for row in rows_of(rows[rows["model"] != RANDOM])

@@ -29,7 +29,7 @@ def section(data: Inputs) -> Section:
 
 
 def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Names like `split.seed` with their values; sorted, since DVC sees no change in another order of params.yaml."""
+    """Names like `split.seed` with their values, sorted, since DVC ignores the order of params.yaml."""
     for name, value in sorted(content.items()):
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{name}.")

@@ -13,7 +13,7 @@ from stages.report.sections.data import counts_figure
 from stages.report.sections.summary import older_test_rows
 from stages.report.wording import count, percent
 
-# At most so many bars over time: the finest period with no more is taken.
+# Maximum number of bars over time: the shortest period with no more bars is used.
 MOST_PERIODS = 90
 SECONDS_A_DAY = 86_400
 # Weeks start on Mondays, and the first of January 1970 was a Thursday.
@@ -23,15 +23,17 @@ MONDAY_SHIFT = 3 * SECONDS_A_DAY
 def section(data: Inputs) -> Section:
     sizes = {name: len(timed.rows.user_index) for name, timed in data.sets.items()}
     total = max(sum(sizes.values()), 1)
-    uses = {"train": "fit the model", "validation": "choose settings", "test": "measure, used for nothing else"}
+    uses = {"train": "fit the model", "validation": "choose settings", "test": "compute the metrics only"}
     facts = [(count(rows), f"{name} rows", f"{percent(rows / total)}: {uses[name]}") for name, rows in sizes.items()]
-    timed = {name: one for name, one in data.sets.items() if one.timestamp is not None and len(one.timestamp)}
+    timed = {
+        name: of_set for name, of_set in data.sets.items() if of_set.timestamp is not None and len(of_set.timestamp)
+    }
     figure = _over_time(timed, older_test_rows(data)) if timed else counts_figure("sets", "Rows by set", "rows", sizes)
     return Section("split", "Split", [Facts(facts), figure])
 
 
 def _floor(unit: str) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
-    """Seconds to the first second of their day, month or year."""
+    """A function from seconds to the first second of their hour, day, month or year."""
     return lambda seconds: (
         seconds.astype("datetime64[s]").astype(f"datetime64[{unit}]").astype("datetime64[s]").astype(int)
     )
@@ -61,7 +63,7 @@ def _over_time(sets: dict[str, Timed], older: float) -> Figure:
     )
     tops = np.cumsum(counts, axis=0)
     labels = [str(start)[: 13 if period == "hour" else 10] for start in starts.astype("datetime64[s]")]
-    # A gap of a tenth between two bars; the last day of a long month is not worth more code.
+    # The gap between two bars is a tenth of the period; a month counts as 30 days.
     values: list[dict[str, Any]] = [
         {
             "series": name,

@@ -1,4 +1,4 @@
-"""The first section: verdict against the best baseline, cautions, and the origin of the figures."""
+"""The first section: comparison with the best baseline, cautions, and the origin of the figures."""
 
 import math
 
@@ -9,14 +9,14 @@ from stages.report.blocks import Block, Caution, Facts, Note, Section, Terms
 from stages.report.findings import Comparison
 from stages.report.inputs import Inputs, rows_of
 from stages.report.wording import count, counted, decimal, interval, metric_label, model_label, percent
-from towerline.artifacts.evaluate import CONSUMED, EVERYTHING
+from towerline.artifacts.evaluate import CONSUMED, EVERYTHING, ITEMS
 from towerline.artifacts.names import MODEL
 
 HEADLINE_METRICS = ("ndcg", "recall")
 
 
 def section(data: Inputs) -> Section:
-    """The verdict as the heading, then what it rests on and what limits it."""
+    """The verdict as the heading, then the figures that support it and the cautions."""
     compared = comparisons(data)
     blocks: list[Block] = [Note(findings.comparison_sentence(comparison)) for comparison in compared]
     urgent = findings.few_users(test_users(data))
@@ -33,7 +33,7 @@ def section(data: Inputs) -> Section:
 def comparisons(data: Inputs) -> list[Comparison]:
     """The model and the best baseline by each headline metric at the main cutoff.
 
-    Of baselines that share the best mean, the one whose difference is the least certain is tested.
+    If several baselines share the best mean, the interval and p value are those of the largest p value.
     """
     k = data.cutoff()
     overall = data.overall()
@@ -59,12 +59,12 @@ def comparisons(data: Inputs) -> list[Comparison]:
 
 
 def test_users(data: Inputs) -> int:
-    """The number of users behind the overall means."""
+    """The number of users in the overall means."""
     return int(data.overall()["users"].max())
 
 
 def cautions(data: Inputs) -> list[str]:
-    """What the page's own figures say against its verdict."""
+    """Limits of the verdict that follow from the figures of the page."""
     k = data.cutoff()
     table = data.exposure.set_index("model")
     shown = table[table["k"] == k]
@@ -73,15 +73,16 @@ def cautions(data: Inputs) -> list[str]:
     recall = data.metrics[
         (data.metrics["model"] == MODEL)
         & (data.metrics["candidates"] == EVERYTHING)
+        & (data.metrics["by"] == ITEMS)
         & (data.metrics["metric"] == "recall")
         & (data.metrics["k"] == k)
     ]
-    by_group = dict(zip(recall["group"], recall["mean"], strict=True))
+    by_popularity = recall.set_index("value")["mean"].to_dict()
     texts = [findings.split_caution(str(data.settings["split"]["method"]), older_test_rows(data))]
     if MODEL in head and consumed is not None:
         texts.append(findings.head_caution(head[MODEL], consumed))
-    if {"items=head", "items=tail"} <= set(by_group):
-        texts.append(findings.tail_caution(f"Recall@{k}", by_group["items=head"], by_group["items=tail"]))
+    if {"head", "tail"} <= set(by_popularity):
+        texts.append(findings.tail_caution(f"Recall@{k}", by_popularity["head"], by_popularity["tail"]))
     baseline = next((name for name in data.best_baselines() if name in coverage), None)
     if MODEL in coverage and baseline is not None:
         texts.append(findings.coverage_caution(coverage[MODEL], coverage[baseline], model_label(baseline)))
@@ -116,7 +117,7 @@ def _origin(data: Inputs) -> Terms:
     read = data.ingest
     sizes = f"{counted(read['rows_kept'], 'row')}, {counted(read['users'], 'user')}, {counted(read['items'], 'item')}"
     seed = f"seed {split['seed']}" if split["method"] == "random" else ""
-    parts = ", ".join(f"{name} {count(len(timed.rows.user_index))}" for name, timed in data.sets.items())
+    sizes_of_sets = ", ".join(f"{name} {count(len(timed.rows.user_index))}" for name, timed in data.sets.items())
     model = [
         f"{train['embedding_dimension']} dimensions",
         str(train["loss"]),
@@ -126,7 +127,7 @@ def _origin(data: Inputs) -> Terms:
     return Terms(
         [
             ("Data", f"{ingest['source']}: {sizes}"),
-            ("Split", "; ".join(filter(None, [str(split["method"]), seed, parts]))),
+            ("Split", "; ".join(filter(None, [str(split["method"]), seed, sizes_of_sets]))),
             ("Model", ", ".join(model)),
             ("Inputs", f"digest {data.digest()}, the files under Settings"),
         ]

@@ -1,4 +1,4 @@
-"""The training: one curve at a time over the epochs."""
+"""The training: curves over the epochs, of which the reader chooses one."""
 
 import pandas as pd
 
@@ -7,13 +7,13 @@ from stages.report.blocks import Choice, Figure, Note, Section, Table
 from stages.report.inputs import Inputs
 from stages.report.wording import counted
 
-# Column -> title, meaning, and whether lower values are better; None where neither end is better.
+# Column -> title, meaning, and true if lower values are better; None if neither low nor high values are better.
 CURVES: dict[str, tuple[str, str, bool | None]] = {
-    "validation_ndcg": ("NDCG on the validation set", "Ranking of rows that were not trained on.", False),
-    "validation_rmse": ("RMSE on the validation set", "Error of predicted ratings of rows not trained on.", True),
+    "validation_ndcg": ("NDCG on the validation set", "Quality of the ranking on the validation set.", False),
+    "validation_rmse": ("RMSE on the validation set", "Error of predicted ratings on the validation set.", True),
     "retrieval_loss": (
         "Retrieval loss",
-        "Mean loss of the retrieval task on the same batches, at one temperature.",
+        "Mean loss of the retrieval task on the same batches in each epoch, at a fixed temperature.",
         True,
     ),
     "rating_loss": ("Rating loss", "Mean loss of the rating task on the training set.", True),
@@ -23,7 +23,7 @@ CURVES: dict[str, tuple[str, str, bool | None]] = {
 
 
 def section(data: Inputs) -> Section:
-    """A curve for each column of the training report that holds anything, the validation metric first."""
+    """A curve for each column of the training report that has values, the validation metric first."""
     columns = [name for name in data.training.columns if name != "epoch" and data.training[name].notna().any()]
     columns.sort(key=lambda name: list(CURVES).index(name) if name in CURVES else len(CURVES))
     if not columns:

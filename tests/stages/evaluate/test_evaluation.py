@@ -15,26 +15,17 @@ from stages.baselines import models as baselines
 from stages.baselines.ease import ItemClasses, ease
 from stages.evaluate import uncertainty
 from stages.evaluate.data import Data
-from stages.evaluate.evaluation import (
-    ALL,
-    COLD_USERS,
-    ITEM_TYPE,
-    OVERALL,
-    Evaluation,
-    Slice,
-    activity_groups,
-    evaluated,
-)
-from stages.evaluate.evaluation import (
-    ITEMS as TEST_ITEMS,
-)
+from stages.evaluate.evaluation import OVERALL, Evaluation, Slice, activity_groups, evaluated
 from stages.evaluate.exposure import exposure, gini, popularity_groups
 from stages.evaluate.summary import Summary
 from stages.evaluate.tables import Tables
 from stages.evaluate.uncertainty import bootstrap_interval, holm, paired_p_values
 from tests.conftest import dataset
 from towerline.artifacts.evaluate import (
+    ALL,
+    COLD_USERS,
     EVERYTHING,
+    ITEM_TYPE,
     WITHIN_TYPE,
     CountRow,
     DifferenceRow,
@@ -42,6 +33,9 @@ from towerline.artifacts.evaluate import (
     MetricRow,
     RatingRow,
     TutorialRow,
+)
+from towerline.artifacts.evaluate import (
+    ITEMS as TEST_ITEMS,
 )
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.artifacts.split import Interactions
@@ -372,9 +366,9 @@ def tables_of(means: dict[str, float], rmse: dict[str, float]) -> Tables:
     cutoffs = (10, 100)
     return Tables(
         [
-            MetricRow(name, EVERYTHING, group, metric, k, 9, mean + (k > 10) + (group != ALL), 0.0, 1.0)
+            MetricRow(name, EVERYTHING, by, "", metric, k, 9, mean + (k > 10) + (by != ALL), 0.0, 1.0)
             for name, mean in means.items()
-            for group in (ALL, COLD_USERS)
+            for by in (ALL, COLD_USERS)
             for metric in ("recall", "ndcg", "mrr")
             for k in cutoffs
         ],

@@ -16,13 +16,16 @@ import pyarrow as pa
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+import towerline
 from stages.map.__main__ import chart_library
 from stages.report import __main__ as report
-from stages.report import charts, findings, selection, wording
+from stages.report import charts, findings, page, selection, wording
 from stages.report.__main__ import REPORT
+from stages.report.embedded import embedded_json
 from stages.report.findings import Comparison
-from stages.report.page import embedded_spec
-from stages.report.sections import groups
+from stages.report.inputs import read_inputs
+from stages.report.lists import Lists, items_of
+from stages.report.sections import groups, search, tuning
 from tests.conftest import ROOT, run, write_rows
 from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE
 from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
@@ -50,7 +53,7 @@ SIZES = [(1400, 900), (390, 844)]
 
 
 def write_parts(folder: Path, num_users: int, num_items: int, ratings: bool, timestamps: bool) -> None:
-    """User u took the items of equal parity below u + 3; every fifth row is the test's, every fifth validation's."""
+    """User u has the items of equal parity below u + 4; a fifth of the rows is the test set, another is validation."""
     pairs = [(u, i) for u in range(1, num_users + 1) for i in range(1, num_items + 1) if (u + i) % 2 == 0 and i < u + 4]
     for offset, path in ((2, TRAIN), (1, VALIDATION), (0, TEST)):
         chosen = [pair for row, pair in enumerate(pairs) if min(row % 5, 2) == offset]
@@ -97,16 +100,17 @@ def write_embeddings(folder: Path, num_users: int, num_items: int) -> None:
 
 
 def metric_rows(models: list[str], types: list[str], cutoffs: list[int]) -> list[list[str]]:
-    groups = [("everything", group) for group in ("all", "activity=1-5", "activity=6+", "cold_users")]
-    groups += [("everything", f"items={part}") for part in ("head", "middle", "tail")]
+    groups = [("everything", "all", ""), ("everything", "cold_users", "")]
+    groups += [("everything", "activity", value) for value in ("1-5", "6-9")]
+    groups += [("everything", "items", part) for part in ("head", "middle", "tail")]
     if len(types) > 1:
-        groups += [(mode, f"item_type={kind}") for mode in ("everything", "within_type") for kind in types]
+        groups += [(mode, "item_type", kind) for mode in ("everything", "within_type") for kind in types]
     return [
-        [model, mode, group, metric, str(k), "9", f"{mean}", f"{0.9 * mean}", f"{1.1 * mean}"]
+        [model, *group, metric, str(k), "9", f"{mean}", f"{0.9 * mean}", f"{1.1 * mean}"]
         for place, model in enumerate(models)
-        for mode, group in groups
+        for group in groups
         for metric in ("recall", "precision", "ndcg", "mrr", "map", "hit_rate")
-        if metric == "recall" or not group.startswith("items=")
+        if metric == "recall" or group[1] != "items"
         for k in cutoffs
         for mean in [round(k / 40 / (place + 1), 6)]
     ]
@@ -118,7 +122,7 @@ def write_tables(folder: Path, models: list[str], types: list[str], cutoffs: lis
 
     write(
         METRICS_TABLE,
-        "model,candidates,group,metric,k,users,mean,low,high",
+        "model,candidates,by,value,metric,k,users,mean,low,high",
         metric_rows(models, types, cutoffs),
     )
     differences = [
@@ -249,8 +253,9 @@ class Elements(HTMLParser):
 def test_texts_of_others_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = Elements(made(tmp_path, monkeypatch))
     assert "img" not in page.counts
-    assert page.counts["script"] == page.counts["figure"] + 2
-    assert len(page.specs) == page.counts["figure"]
+    # The JSON of each figure and of the search, and two scripts that run.
+    assert page.counts["script"] == page.counts["figure"] + 3
+    assert len(page.specs) == page.counts["figure"] + 1
     texts = "\n".join(page.texts)
     for text in (HOSTILE[0], HOSTILE[1], HOSTILE[2]):
         assert text in texts
@@ -261,7 +266,7 @@ def test_texts_of_others_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_specification_cannot_end_its_element_and_keeps_its_texts() -> None:
     spec = {"data": {"values": [{"label": text, "value": float("nan")} for text in HOSTILE]}}
-    text = str(embedded_spec(spec))
+    text = str(embedded_json(spec))
     assert "<" not in text
     assert [value["label"] for value in json.loads(text)["data"]["values"]] == HOSTILE
     assert json.loads(text)["data"]["values"][0]["value"] is None
@@ -364,11 +369,26 @@ def test_well_known_items_take_turns_by_type() -> None:
     assert selection.well_known_items(rows, candidates, kind, 4).tolist() == [1, 4, 2, 5]
 
 
-def test_neighbours_are_others_that_were_trained() -> None:
+def test_neighbours_are_others_that_were_trained_and_are_not_opposed() -> None:
     vectors = np.array([[0, 0], [1, 0], [0.8, 0.6], [0, 0], [-1, 0]], np.float32)
     near = selection.nearest(vectors, np.array([1, 4], np.int32), 3)
-    assert near.ids.tolist() == [[2, 4, 0], [2, 1, 0]]
-    np.testing.assert_allclose(near.similarity, [[0.8, -1, 0], [-0.8, -1, 0]], rtol=1e-6)
+    assert near.ids.tolist() == [[2, 0, 0], [0, 0, 0]]
+    assert near.similarity.tolist() == [pytest.approx([0.8, 0, 0]), [0, 0, 0]]
+
+
+def test_similar_users_are_those_of_serving(small_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small_project)
+    lists = Lists(read_inputs())
+    recommender = towerline.open("exports")
+    users = np.flatnonzero(lists.activity() > 0).astype(np.int32)
+    ids = [str(lists.data.users[user - 1]) for user in users]
+    near = lists.similar_users(users, 10)
+    served = recommender.similar_users_batch(ids, 10)
+    assert sum(map(len, served)) > 100
+    for row, answer in enumerate(served):
+        shown = near.ids[row][near.ids[row] > 0]
+        assert [str(lists.data.users[user - 1]) for user in shown] == [user.user_id for user in answer]
+        assert near.similarity[row][: len(shown)].tolist() == pytest.approx([user.similarity for user in answer])
 
 
 NAN = float("nan")
@@ -430,6 +450,24 @@ def test_a_curve_is_described_by_its_ends_and_its_best_epoch() -> None:
     assert findings.change([(1, 0.44660), (2, 0.44661)], lower_is_better=True) == "0.4466 in every epoch."
 
 
+def test_best_settings_at_an_end_of_the_values_tried_are_named() -> None:
+    def sentence(*chosen: int) -> str | None:
+        settings = ["k 5, a 0.5", "k 20, a 1", "k 10, a 2", "c 1e-05", "c 1", "c 3", "fixed 7"]
+        trials = pd.DataFrame({"label": [*"AAABBBC"], "settings": settings})
+        return findings.grid_edges(tuning.edge_settings(trials.assign(chosen=trials.index.isin(chosen))))
+
+    assert sentence(1, 4, 6) == (
+        "The best setting is the smallest or largest value tried for A (k 20); better ones may lie outside."
+    )
+    assert "tried for A (k 5 and a 0.5) and B (c 1e-05); " in str(sentence(0, 3, 6))
+    assert "tried for A (a 2); " in str(sentence(2, 4, 6))
+    assert (
+        findings.grid_edges({"A": [], "B": []}) == "No best setting of A and B is the smallest or largest value tried."
+    )
+    assert findings.grid_edges({}) is None
+    assert tuning.edge_settings(pd.DataFrame({"label": ["A"], "settings": [HOSTILE[0]], "chosen": [True]})) == {}
+
+
 def test_cautions_hold_only_where_the_figures_give_them() -> None:
     assert findings.few_users(200) is None
     assert str(findings.few_users(69)).startswith("Only 69 test users, fewer than 200")
@@ -463,10 +501,58 @@ def test_the_page_opens_with_verdict_cautions_and_origin(tmp_path: Path, monkeyp
 
 
 def test_small_types_are_folded_and_types_ordered_by_users() -> None:
-    rows = pd.DataFrame({"group": ["10", "2", "3"], "users": [500.0, 4.0, 900.0]})
-    assert groups._by_users(rows)["group"].tolist() == ["3", "10", "2"]
+    rows = pd.DataFrame({"value": ["10", "2", "3"], "users": [500.0, 4.0, 900.0]})
+    assert groups._by_users(rows)["value"].tolist() == ["3", "10", "2"]
     assert groups._small_types(rows) == {"2"}
     assert groups._small_types(rows[1:2]) == set(), "not all"
+
+
+def index_in(html: str) -> Any:
+    """The index of the page's search."""
+    return next(content for content in Elements(html).specs if "user_names" in content)
+
+
+def test_the_search_holds_the_lists_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = index_in(made(tmp_path, monkeypatch))
+    lists = Lists(read_inputs())
+    assert len(index["users"]) == np.count_nonzero(lists.activity())
+    user_ids, items = lists.data.users.to_pylist(), lists.data.items
+    number, recommended, similar = index["users"][-1]
+    user = np.array([user_ids.index(index["user_names"][number]) + 1], np.int32)
+    expected = lists.recommended(user, search.RECOMMENDED)[0]
+    expected = expected[expected > 0]
+    assert [index["item_names"][item if item >= 0 else ~item] for item in recommended] == items.labels(expected)
+    in_test = np.isin(expected, items_of(lists.test, user[0])).tolist()
+    assert [item < 0 for item in recommended] == in_test
+    assert any(in_test)
+    near = lists.similar_users(user, search.NEIGHBOURS)
+    assert [index["user_names"][other] for other in similar[::2]] == lists.data.user_labels(near.ids[near.ids > 0])
+    assert similar[1::2] == [round(100 * value) for value in near.similarity[near.ids > 0].tolist()]
+    for number, name, _ in index["items"]:
+        assert [name] == items.ids(np.array([items.ids(np.arange(1, len(items.table) + 1)).index(name) + 1]))
+        assert index["types"][index["item_types"][number]] in ("book", wording.shortened(HOSTILE[0]))
+
+
+def test_the_search_takes_the_room_that_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = made(tmp_path, monkeypatch, num_users=40, num_items=60)
+    assert "Finds all 40 users and all 59 items" in " ".join(Elements(whole).texts)
+    monkeypatch.setattr(search, "PIECE", 4)
+    # Where the index is cut, the names that lists mention take more room than in the whole.
+    limit = len(whole.encode()) + page.SEARCH_FORM_BYTES - 3_000
+    monkeypatch.setattr(page, "MAXIMUM_BYTES", limit)
+    report.main()
+    part = REPORT.read_text(encoding="utf-8")
+    assert limit - 6_000 < len(part.encode()) < limit
+    texts = " ".join(Elements(part).texts)
+    assert re.search(r"Finds the \d+ most active of 40 users and the \d+ most popular of 59 items", texts)
+    shown, everybody = (
+        [index["user_names"][number] for number, _, _ in index["users"]] for index in map(index_in, (part, whole))
+    )
+    assert 0 < len(shown) < 40
+    assert shown == everybody[: len(shown)], "the most active"
+    monkeypatch.setattr(page, "MAXIMUM_BYTES", 1_000_000)
+    report.main()
+    assert "search" not in Elements(REPORT.read_text(encoding="utf-8")).ids, "no room at all"
 
 
 @pytest.fixture(scope="session")
@@ -589,6 +675,59 @@ def test_the_theme_can_be_switched_by_keyboard(browser: Browser, page_file: Path
     assert page.evaluate(state) == light
     assert visit.said == []
     page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_search_finds_by_id_and_title(
+    browser: Browser, page_file: Path, size: tuple[int, int], scheme: str
+) -> None:
+    visit = Visit(browser, page_file, size, scheme)
+    finder = visit.page.locator("#finder")
+    box, status, shown = finder.locator("input"), finder.locator("[role=status]"), finder.locator(".shown")
+    box.fill("Nobody <b>")
+    assert status.inner_text() == "No user and no item of this page has “Nobody <b>” in its id or title."
+    assert shown.locator("article").count() == 0
+    box.fill(HOSTILE[0][:15])
+    assert shown.locator("h3").inner_text() == HOSTILE[0]
+    assert finder.locator("img").count() == 0
+    headings = shown.locator("h4").all_inner_texts()
+    assert [heading.lower() for heading in headings] == ["recommended", "similar users"]
+    assert shown.locator("li").count() > 0
+    # The few users of the bare page may have nobody similar.
+    for other in shown.locator(".lists > div:last-child button").all()[:1]:
+        name = other.inner_text()
+        other.click()
+        assert shown.locator("h3").inner_text() == name
+        assert box.input_value() == name
+    visit.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert visit.overflow() <= 0
+    assert visit.page.evaluate(SPILT) == []
+    box.fill("")
+    assert shown.inner_text() == ""
+    assert visit.requests == [page_file.as_uri()]
+    assert visit.said == []
+    visit.page.close()
+
+
+def test_the_search_offers_other_matches(browser: Browser, tmp_path: Path) -> None:
+    run(fabricate(tmp_path), sys.executable, "-m", "stages.report", PYTHONPATH=str(ROOT))
+    visit = Visit(browser, tmp_path / REPORT, SIZES[0], "light")
+    finder = visit.page.locator("#finder")
+    finder.locator("input").fill("title: ITEM 1")
+    names = finder.locator(".matches button bdi").all_inner_texts()
+    assert len(names) > 1
+    assert all(name.startswith("Title: item 1") for name in names)
+    assert finder.locator("[role=status]").inner_text() == f"{len(names)} matches"
+    finder.locator(".matches button").last.click()
+    assert finder.locator("h3").inner_text() == names[-1]
+    assert finder.locator(".matches button[aria-pressed=true] bdi").all_inner_texts() == names[-1:]
+    assert "similar items" in finder.locator("h4").inner_text().lower()
+    finder.locator("input").fill("t")
+    assert finder.locator(".matches button").count() == 10
+    assert "; the first 10 are:" in finder.locator("[role=status]").inner_text()
+    assert visit.said == []
+    visit.page.close()
 
 
 def test_a_tooltip_shows_texts_of_others_as_text(browser: Browser, tmp_path: Path) -> None:
