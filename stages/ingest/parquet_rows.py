@@ -39,8 +39,7 @@ def parquet_rows(file: RawFile, layout: Layout, folder: Path) -> Iterator[pa.Rec
                     "raw": pc.binary_join_element_wise(
                         *texts.values(), layout.dialect.delimiter, null_handling="replace", null_replacement=""
                     ),
-                    "has_all_fields": pa.repeat(True, batch.num_rows),
-                    "misquoted": pa.repeat(False, batch.num_rows),
+                    "problem": pa.nulls(batch.num_rows, pa.string()),
                     **arrays,
                 }
             )
