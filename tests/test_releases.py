@@ -221,6 +221,19 @@ def test_a_release_without_its_manifest_is_damaged_and_not_forgotten(exports: li
         releases.verify(place)
 
 
+def test_a_release_mends_a_broken_pointer(exports: list[Path], tmp_path: Path) -> None:
+    place = tmp_path / "releases"
+    for path in exports[:2]:
+        releases.release(path, place)
+    for broken in ("[]", "{", '{"live": "..", "before": []}'):
+        (place / pointer.NAME).write_text(broken)
+        for act in (towerline.open, releases.rollback, releases.listed, releases.verify):
+            with pytest.raises(towerline.ServingError, match=r"live.json: expected .*; release an export again"):
+                act(place)
+        assert releases.release(exports[0], place) == f"{version_of(exports[0])} is live with 40 users and 300 items"
+        assert towerline.open(place).version == version_of(exports[0])
+
+
 def npy(array: NDArray[Any], *changes: tuple[bytes, bytes]) -> bytes:
     """The bytes of a .npy file, some of them others of the same length."""
     file = io.BytesIO()

@@ -90,7 +90,7 @@ def release(
     _check_place(source, releases)
     with _alone(releases):
         warnings = _remove_leftovers(releases)
-        before = pointer.read(releases)
+        before = _before(releases)
         if (releases / content.version).exists():
             with _one_line():
                 manifest.check(source, content)
@@ -222,6 +222,14 @@ def _pointer(releases: Path) -> Pointer:
             f"{releases}: expected a folder of releases, found no {pointer.NAME}; release an export to it"
         )
     return live
+
+
+def _before(releases: Path) -> Pointer | None:
+    """The pointer before a release; None where there is none, or a broken one, which the release replaces."""
+    try:
+        return pointer.read(releases)
+    except pointer.BrokenPointerError:
+        return None
 
 
 def _check_place(source: Path, releases: Path) -> None:
