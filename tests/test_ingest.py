@@ -536,6 +536,11 @@ def damaged_pages() -> bytes:
         ),
         (
             "a.parquet",
+            parquet(item_xx=pa.array(["a"])).replace(b"item_xx", b"item_id"),
+            "expected one column 'item_id' for item_id, found 6 columns: .*; rename all of that name but one$",
+        ),
+        (
+            "a.parquet",
             parquet(user_id=pa.array([1.0])),
             r"expected text or integers for user_id, found double; write it with .astype\('Int64'\) or",
         ),
@@ -706,6 +711,7 @@ def test_an_encoding_that_cannot_read_the_file_is_named(ingest: Ingest, encoding
         ("user_id:token\titem_id:token\n", {}, r"set ingest.delimiter to \"\\t\""),
         ("user_id:token,item_id:token\n", {}, "set ingest.columns.user_id to 'user_id:token'"),
         ("User_ID,item_id,item_type\n", {}, "set ingest.columns.user_id to 'User_ID'"),
+        ("user_id,item_id,item_id\n", {}, "found 3 columns: .*; rename all of that name but one$"),
         (" user_id,item_id,item_type\n", {}, "set ingest.columns.user_id to ' user_id'"),
         (
             "user_id,item_id,kind,rating,timestamp\n",
