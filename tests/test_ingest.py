@@ -633,6 +633,17 @@ def test_parquet_values_that_are_no_text_are_refused_and_times_are_utc(ingest: I
     assert pq.read_table("data/interactions.parquet")["timestamp"].to_pylist() == [1]
 
 
+def test_parquet_columns_without_any_value_are_blank_as_in_text(ingest: Ingest) -> None:
+    names = ["item_id", "item_type", "title", "year"]
+    pq.write_table(pa.table([pa.array(["a"]), pa.array(["b"]), pa.nulls(1), pa.nulls(1)], names), "data/raw/items.pq")
+    ingest(parquet(), name="a.parquet", **{"ingest.items": "data/raw/items.pq"})
+    assert pq.read_table("data/items.parquet").to_pylist() == [
+        {"item_type": "b", "item_id": "a", "title": None, "features": [("year", None)]}
+    ]
+    with pytest.raises(StageError, match="row 1: blank rating"):
+        ingest(parquet(rating=pa.nulls(1)), name="a.parquet")
+
+
 @pytest.mark.parametrize("between", [0, 1, 20])
 def test_rows_between_two_stray_quotes_are_refused_however_few(ingest: Ingest, between: int) -> None:
     text = b'1,"x,movie,5,1\n' + b"1,100,movie,5,100\n" * between + b'1,y",movie,5,1\n2,z,movie,5,1\n'

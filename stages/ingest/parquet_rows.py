@@ -73,8 +73,10 @@ def _check_type(path: Path, role: str, column: pa.Field, timestamp_format: str |
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    # Some programs write text as bytes without a note that it is text.
+    # Some programs write text as bytes without a note that it is text, and text that is missing throughout as no type.
     types = pa.types
+    if types.is_null(kind):
+        return True
     is_string = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
     return bool(is_string or types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 
