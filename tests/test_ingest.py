@@ -693,6 +693,15 @@ def test_a_folder_within_the_source_folder_is_not_skipped_in_silence(workspace: 
         stage.main()
 
 
+def test_a_file_name_that_is_not_utf_8_is_refused(workspace: Path, ingest: Ingest) -> None:
+    from stages.ingest import __main__ as stage
+
+    write_rows(workspace / "data/raw/many/caf\udce9.csv", [row("1", "a")])
+    set_params(workspace, {"ingest.source": "data/raw/many"})
+    with pytest.raises(StageError, match=r"^data/raw/many/caf\udce9\.csv: expected a name in UTF-8, .*; rename it$"):
+        stage.main()
+
+
 @pytest.mark.parametrize(
     ("encoding", "message"),
     [

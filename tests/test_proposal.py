@@ -286,6 +286,12 @@ def test_the_command_prints_the_proposal_and_its_errors(folder: Path) -> None:
     assert failed.stderr.startswith("towerline propose: nothing.csv: expected a file or a folder, found none")
 
 
+def test_a_name_that_params_yaml_cannot_hold_is_refused(folder: Path) -> None:
+    Path("\udcff.csv").write_bytes(FILES["plain"][0])
+    with pytest.raises(StageError, match="expected a name in UTF-8, found other bytes; rename it"):
+        proposal.command([Path("\udcff.csv")], write=True)
+
+
 @pytest.mark.parametrize(
     ("role", "name"),
     [
