@@ -702,6 +702,12 @@ def test_a_file_name_that_is_not_utf_8_is_refused(workspace: Path, ingest: Inges
         stage.main()
 
 
+def test_ids_of_lone_surrogates_are_refused_and_not_merged(ingest: Ingest) -> None:
+    text = HEADER_LINE + b"+2AA-,a,movie,5,1\n+2AE-,a,movie,5,2\n1,a,movie,5,1\n"
+    reasons = refused(ingest, text, **{"ingest.encoding": "utf-7"})
+    assert reasons == [(2, "user_id is not valid utf-7"), (3, "user_id is not valid utf-7")]
+
+
 @pytest.mark.parametrize(
     ("encoding", "message"),
     [
