@@ -644,6 +644,23 @@ def test_parquet_columns_without_any_value_are_blank_as_in_text(ingest: Ingest) 
         ingest(parquet(rating=pa.nulls(1)), name="a.parquet")
 
 
+def test_parquet_features_that_have_no_text_are_refused(ingest: Ingest) -> None:
+    table = {
+        "item_id": ["a", "b", "c", "d"],
+        "item_type": ["movie"] * 4,
+        "title": ["A"] * 4,
+        "released": pa.array([2**31 - 1, 1, None, 1], pa.date32()),
+        "genre": pa.array([b"x", b"\xff", None, b"<value out of range: 1>"], pa.binary()).view(pa.string()),
+    }
+    pq.write_table(pa.table(table), "data/raw/items.pq")
+    reasons = refused(ingest, [row("1", "c")], **{"ingest.items": "data/raw/items.pq"})
+    assert reasons == [(1, "a feature is a time out of range"), (2, "a feature is not valid utf-8")]
+    assert [entry[3] for entry in rejected()] == [
+        "movie,a,A,<value out of range: 2147483647>,x",
+        "movie,b,A,1970-01-02,\ufffd",
+    ]
+
+
 @pytest.mark.parametrize("between", [0, 1, 20])
 def test_rows_between_two_stray_quotes_are_refused_however_few(ingest: Ingest, between: int) -> None:
     text = b'1,"x,movie,5,1\n' + b"1,100,movie,5,100\n" * between + b'1,y",movie,5,1\n2,z,movie,5,1\n'
