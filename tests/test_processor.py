@@ -14,7 +14,7 @@ from stages.train import fitting
 from stages.train.tasks import InBatchSoftmax
 from tests.conftest import ROOT, commit_all, run
 from tests.stages.train.test_model import params, planted_parts
-from tests.test_laws import files_of, listed, sandbox
+from tests.test_laws import NAMES, files_of, listed, sandbox
 from towerline.pipeline.environment import lacking, stage_of
 from towerline.towers import tf
 from towerline.towers.products import inner_products, matmul, over_root, unit
@@ -51,7 +51,7 @@ def stage_outputs(project: Path, stage: str, into: Path, *before: str, **environ
     return {name: content for name, content in files_of(folder).items() if name not in inputs}
 
 
-@pytest.mark.parametrize("stage", ["train", "baselines", "evaluate", "report", "export"])
+@pytest.mark.parametrize("stage", ["train", "baselines", "evaluate", "map", "report", "export"])
 def test_libraries_held_to_other_levels_from_outside_change_nothing(
     stage: str, small_project: Path, tmp_path: Path
 ) -> None:
@@ -215,7 +215,7 @@ def test_an_emulated_processor_gives_the_same_bytes(processor: str, small_projec
     version = run(ROOT, emulator, "--version").stdout.split()[2]
     if tuple(map(int, version.split(".")[:2])) < (7, 2):
         pytest.skip(f"QEMU {version} does not emulate AVX2, which came with 7.2")
-    for stage in ("ingest", "vocabulary", "split", "train", "baselines", "evaluate", "report", "export"):
+    for stage in NAMES:
         assert listed(stage, "outs")
         written = stage_outputs(small_project, stage, tmp_path / stage, emulator, "-cpu", processor)
         assert written

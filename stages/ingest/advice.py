@@ -52,6 +52,9 @@ def advice(row: dict[str, Any], params: IngestParams) -> str:
     files = [params.source] if params.items is None else [params.source, params.items]
     proposals = {
         "quote not closed": 'if quotes are plain text, set ingest.quote to ""',
+        "a field holds whole rows": (
+            'if its quotes are plain text, set ingest.quote to ""; if it is one text, write it without line breaks'
+        ),
         "wrong number of fields": f"look at ingest.delimiter and ingest.quote, or {run_propose(*files)}",
         "blank rating": "leave rows without a rating out of the file, or set ingest.columns.rating to null",
         "blank timestamp": "leave rows without a time out of the file, or set ingest.columns.timestamp to null",

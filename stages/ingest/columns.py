@@ -123,10 +123,10 @@ def _position(role: str, column: str | int, header: Names, layout: Layout) -> in
     elif names.count(column) == 1:
         return names.index(column)
     wanted = f"a column {column}" if isinstance(column, int) else f"one column {column!r}"
-    raise StageError(
-        f"{header.place}: expected {wanted} for {role}, found {_listed(names)}{_advice(role, header, layout)}"
-        f"{_advice_to_propose(header.path, layout)}"
-    )
+    advice = f"{_advice(role, header, layout)}{_advice_to_propose(header.path, layout)}"
+    if not isinstance(column, int) and column in names:
+        advice = "; rename all of that name but one"
+    raise StageError(f"{header.place}: expected {wanted} for {role}, found {_listed(names)}{advice}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ Blocks are scanned with array arithmetic. Only lines whose quotes do not pair up
 """
 
 import io
+import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -25,6 +26,7 @@ MAX_RECORD_BYTES = 1 << 18
 # A longer line is no line of a table, and would have to be kept in memory whole.
 MAX_LINE_BYTES = 1 << 26
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NEWLINE, _RETURN = ord("\n"), ord("\r")
 
 
@@ -79,7 +81,7 @@ def read_records(file: BinaryIO, dialect: Dialect) -> Iterator[Records]:
     """Yields the records of a file, block by block. Blank lines are counted as lines but are not records.
 
     Lines end with a line feed, a carriage return, or both. Bytes that are not valid in the encoding become U+FFFD, the
-    replacement character. A byte order mark is dropped.
+    replacement character, and so do surrogates, which utf-7 decodes. A byte order mark is dropped.
 
     Raises:
       LookupError: there is no such encoding, or it is none of text.
@@ -98,7 +100,7 @@ def read_records(file: BinaryIO, dialect: Dialect) -> Iterator[Records]:
             block, first = block.removeprefix("\ufeff"), False
         while block.endswith("\r") and (more := text.read(1)):
             block += more
-        rest += block.encode("utf-8", errors="replace")
+        rest += _utf8(block)
         if final and rest and rest[-1] not in (_NEWLINE, _RETURN):
             rest += b"\n"
         if rest:
@@ -113,6 +115,13 @@ def read_records(file: BinaryIO, dialect: Dialect) -> Iterator[Records]:
                 yield records
         if final:
             return
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATE.sub("\ufffd", text).encode()
 
 
 class _Scan(NamedTuple):

@@ -1,6 +1,6 @@
 """Rows of Parquet files, as text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,12 @@ from stages.ingest.staging import BATCH_ROWS, FEATURES, features_of
 from towerline.pipeline.errors import StageError
 from towerline.raw.files import RawFile, errors_of
 
+# What Arrow writes for a time beyond its calendar, with the number behind it.
+_BEYOND_CALENDAR = "<value out of range: "
+
 
 def parquet_rows(file: RawFile, layout: Layout, folder: Path) -> Iterator[pa.RecordBatch]:
-    """Rows of a Parquet file as text; a row's line is its number from 1, its raw text the joined roles."""
+    """Rows of a Parquet file as text; a row's line is its number from 1, its raw text all that is read of it."""
     path = file.path
     with errors_of(path), pq.ParquetFile(file.unpacked(folder)) as parquet:
         schema = parquet.schema_arrow
@@ -27,20 +30,25 @@ def parquet_rows(file: RawFile, layout: Layout, folder: Path) -> Iterator[pa.Rec
         line = 1
         wanted = {schema.names[position] for position in (*columns.roles.values(), *columns.features.values())}
         for batch in parquet.iter_batches(BATCH_ROWS, columns=sorted(wanted)):
-            texts = {role: _as_text(batch[schema.names[position]]) for role, position in columns.roles.items()}
-            arrays = dict(texts)
+            arrays = {role: _as_text(batch[schema.names[position]]) for role, position in columns.roles.items()}
+            values = {name: _as_text(batch[name]) for name in columns.features}
+            raw = pc.binary_join_element_wise(
+                *arrays.values(),
+                *values.values(),
+                layout.dialect.delimiter,
+                null_handling="replace",
+                null_replacement="",
+            )
             if layout.features:
-                values = {name: _as_text(batch[name]) for name in columns.features}
                 arrays[FEATURES.name] = features_of(values, batch.num_rows)
             yield pa.record_batch(
                 {
                     "line": np.arange(line, line + batch.num_rows),
                     "num_lines": np.ones(batch.num_rows, np.int64),
-                    "raw": pc.binary_join_element_wise(
-                        *texts.values(), layout.dialect.delimiter, null_handling="replace", null_replacement=""
+                    "raw": raw,
+                    "problem": _problems(
+                        [values[name] for name in columns.features if _is_time(batch[name].type)], raw
                     ),
-                    "has_all_fields": pa.repeat(True, batch.num_rows),
-                    "misquoted": pa.repeat(False, batch.num_rows),
                     **arrays,
                 }
             )
@@ -53,7 +61,7 @@ def _check_type(path: Path, role: str, column: pa.Field, timestamp_format: str |
     text = _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
     whole = pa.types.is_integer(kind)
     number = whole or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    time = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    time = _is_time(kind)
     expected = f"{path}: column {column.name!r}: expected"
     if role == "timestamp":
         if time and timestamp_format != "iso8601":
@@ -73,9 +81,23 @@ def _check_type(path: Path, role: str, column: pa.Field, timestamp_format: str |
         raise StageError(f"{expected} {wanted} for {role}, found {kind}{advice}")
 
 
+def _problems(times: Sequence[pa.StringArray], raw: pa.StringArray) -> pa.StringArray:
+    """The problem of each row: one of these times of it has no text."""
+    beyond = pa.repeat(False, len(raw))
+    for texts in times:
+        beyond = pc.or_(beyond, pc.starts_with(texts, _BEYOND_CALENDAR).fill_null(False))
+    return pc.case_when(pc.make_struct(beyond), pa.scalar("a feature is a time out of range"))
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
 def _is_text(kind: pa.DataType) -> bool:
-    # Some programs write text as bytes without a note that it is text.
+    # Some programs write text as bytes without a note that it is text, and text that is missing throughout as no type.
     types = pa.types
+    if types.is_null(kind):
+        return True
     is_string = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
     return bool(is_string or types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 

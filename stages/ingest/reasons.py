@@ -26,7 +26,7 @@ def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
     roles = params.columns.roles()
     if "item_type" not in roles:
         rows = rows.mutate(item_type=ibis.literal(params.constant_item_type))
-    reasons = [*unreadable(), *unusable_key(KEY, params.encoding)]
+    reasons = [(_.problem.notnull(), _.problem), *unusable_key(KEY, params.encoding)]
     if "rating" in roles:
         rows = rows.mutate(rating=parsed_number(_.rating), rating_text=_.rating)
         reasons += unusable_rating(params)
@@ -41,17 +41,12 @@ def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
 def parsed_items(rows: ir.Table, encoding: str) -> ir.Table:
     """The staged rows of the item table; a blank title is none."""
     reasons = [
-        *unreadable(),
+        (_.problem.notnull(), _.problem),
         *unusable_key(ITEM_KEY, encoding),
         (undecodable(_.title), f"title is not valid {encoding}"),
         (undecodable(_.raw), f"a feature is not valid {encoding}"),
     ]
     return rows.mutate(title=ibis.ifelse(blank(_.title), ibis.null("string"), _.title), reason=ibis.cases(*reasons))
-
-
-def unreadable() -> list[tuple[ir.Value, str]]:
-    """The reasons for which a record has no fields to look at, whatever the table."""
-    return [(_.misquoted, "quote not closed"), (~_.has_all_fields, "wrong number of fields")]
 
 
 def unusable_key(key: list[str], encoding: str) -> list[tuple[ir.Value, str]]:

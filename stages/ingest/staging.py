@@ -1,4 +1,7 @@
-"""Schema of the rows of the raw files as text: the place of each row, its raw text, and one column a role."""
+"""Schema of the rows of the raw files as text: the place of each row, its raw text, and one column a role.
+
+The problem of a row is the reason for which its fields cannot be used, null where there is none.
+"""
 
 from collections.abc import Mapping
 
@@ -14,8 +17,7 @@ PLACE = pa.schema(
         ("line", pa.int64()),
         ("num_lines", pa.int64()),
         ("raw", pa.string()),
-        ("has_all_fields", pa.bool_()),
-        ("misquoted", pa.bool_()),
+        ("problem", pa.string()),
     ]
 )
 # Features of items are one column, since their names are the user's and may be any text: a database would take "Year"

@@ -1,9 +1,11 @@
 """Rows of delimited text."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stages.ingest.columns import Columns, Layout, Names, check_first_row, check_header
@@ -11,6 +13,8 @@ from stages.ingest.delimited import Records, read_records
 from stages.ingest.staging import FEATURES, features_of
 from towerline.pipeline.errors import StageError
 from towerline.raw.files import RawFile, errors_of
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def text_rows(file: RawFile, layout: Layout) -> Iterator[pa.RecordBatch]:
@@ -39,7 +43,11 @@ def text_rows(file: RawFile, layout: Layout) -> Iterator[pa.RecordBatch]:
 
 def _text_batch(records: Records, columns: Columns, expected_fields: int, layout: Layout) -> pa.RecordBatch:
     arrays = {role: records.column(position, expected_fields) for role, position in columns.roles.items()}
-    misquoted = records.misquoted | _swallows_rows(arrays, records, expected_fields, layout.dialect.delimiter)
+    problems = {
+        "quote not closed": records.misquoted,
+        "wrong number of fields": records.num_fields != expected_fields,
+        "a field holds whole rows": _swallows_rows(records, expected_fields, layout.dialect.delimiter),
+    }
     if layout.features:
         values = {name: records.column(position, expected_fields) for name, position in columns.features.items()}
         arrays[FEATURES.name] = features_of(values, len(records.line))
@@ -48,24 +56,37 @@ def _text_batch(records: Records, columns: Columns, expected_fields: int, layout
             "line": records.line,
             "num_lines": records.num_lines,
             "raw": records.raw,
-            "has_all_fields": records.num_fields == expected_fields,
-            "misquoted": misquoted,
+            "problem": pc.case_when(pc.make_struct(*problems.values()), *map(pa.scalar, problems)),
             **arrays,
         }
     )
 
 
-def _swallows_rows(
-    roles: Mapping[str, pa.Array], records: Records, expected_fields: int, delimiter: str
-) -> NDArray[np.bool_]:
-    """[records] bool, true where a role's text spans lines and has as many delimiters as whole rows there have.
-
-    Two stray quotes in the same column, on different lines, make such a text of all rows between them.
-    """
+def _swallows_rows(records: Records, expected_fields: int, delimiter: str) -> NDArray[np.bool_]:
+    """[records] bool, true where the lines of a record are rows that two stray quotes have made one record."""
     swallowing = np.zeros(len(records.line), np.bool_)
-    spanning = np.flatnonzero((records.num_lines > 1) & (records.num_fields == expected_fields))
-    for texts in roles.values() if len(spanning) and expected_fields > 1 else ():
-        for row, text in zip(spanning, texts.take(pa.array(spanning)).to_pylist(), strict=True):
-            line_ends = len(text.splitlines()) - 1
-            swallowing[row] |= line_ends > 0 and text.count(delimiter) >= line_ends * (expected_fields - 1)
+    spanning = (records.num_lines > 1) & (records.num_fields == expected_fields) & (expected_fields > 1)
+    fields: list[str] = records.filter(spanning).fields.to_pylist() if spanning.any() else []
+    for number, row in enumerate(np.flatnonzero(spanning)):
+        of_row = fields[number * expected_fields : (number + 1) * expected_fields]
+        swallowing[row] = _are_rows(_delimiters_of_lines(of_row, delimiter), expected_fields - 1)
     return swallowing
+
+
+def _delimiters_of_lines(fields: list[str], delimiter: str) -> list[int]:
+    """Numbers of delimiters in the lines of a record, less those in fields of one line; without blank lines between."""
+    counts = [0]
+    for number, field in enumerate(fields):
+        counts[-1] += number > 0
+        first, *others = _LINE_END.split(field)
+        if others:
+            counts[-1] += first.count(delimiter)
+            counts += [line.count(delimiter) for line in others[:-1] if line]
+            counts.append(others[-1].count(delimiter))
+    return counts
+
+
+def _are_rows(delimiters: list[int], expected: int) -> bool:
+    """True if the first line, the last one, and at least half of those between have as many delimiters as a row."""
+    first, *between, last = delimiters
+    return first == last == expected and 2 * between.count(expected) >= len(between)

@@ -62,14 +62,25 @@ def has_one(values: ir.Column) -> bool:
 
 
 def check_users(rows: ir.Table, params: SplitParams) -> None:
-    """Raises StageError where no user of the test set has training rows: evaluate would have nobody to rank for."""
+    """Raises StageError where no user of the test set, or of the validation set, has training rows.
+
+    evaluate would have nobody to rank for, and train and baselines nobody to choose on. A validation set may be empty.
+    """
     trained = rows.filter(_.set_name == "train").select("user_index")
-    if not expressions.count_of(rows.filter(_.set_name == "test").semi_join(trained, "user_index")):
-        advice = {
-            "column": "name 'train' and 'test' rows of the same users in the column of ingest.columns.split",
-            "temporal": "set split.method to leave_last_out or random, or split.test higher",
-        }.get(params.method, "set split.train and split.test higher")
-        raise StageError(
-            f"split.method: expected users with rows in both the training and the test set, found none with "
-            f"{params.method}; {advice}"
-        )
+    for name in ("test", "validation"):
+        held_out = rows.filter(_.set_name == name)
+        if expressions.count_of(held_out) and not expressions.count_of(held_out.semi_join(trained, "user_index")):
+            raise StageError(
+                f"split.method: expected users with rows in both the training and the {name} set, found none with "
+                f"{params.method}; {users_advice(name, params)}"
+            )
+
+
+def users_advice(name: str, params: SplitParams) -> str:
+    """The setting to change where the training set has no user in common with a set."""
+    if params.method == "column":
+        return f"name 'train' and '{name}' rows of the same users in the column of ingest.columns.split"
+    setting = "split.validation_share" if name == "validation" and not params.validation else f"split.{name}"
+    if params.method == "temporal":
+        return f"set split.method to leave_last_out or random, or {setting} higher"
+    return f"set split.train and {setting} higher"

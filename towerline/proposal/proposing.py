@@ -1,7 +1,6 @@
 """Proposal of settings for the files of a data set."""
 
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +8,8 @@ from typing import NamedTuple
 from towerline.pipeline.errors import StageError
 from towerline.proposal.reading import Column, Dialect, RawTable, read_table
 from towerline.proposal.roles import Choice, choose
-from towerline.raw.files import files_in
+from towerline.proposal.scratch import scratch_folder
+from towerline.raw.files import check_name, files_in
 from towerline.raw.names import rank
 from towerline.raw.values import USUAL_LOW_RATINGS, unit_of
 
@@ -76,6 +76,7 @@ def propose(paths: Sequence[Path]) -> Proposal:
 
 def _first_file(path: Path) -> Path:
     """The path, or the first file of a folder that ingest would read."""
+    check_name(path)
     if not path.exists():
         raise StageError(f"{path}: expected a file or a folder, found none; correct the path")
     if not path.is_dir():
@@ -87,8 +88,8 @@ def _first_file(path: Path) -> Path:
 
 
 def _read(path: Path) -> RawTable:
-    with tempfile.TemporaryDirectory(prefix="towerline-") as folder:
-        return read_table(path, Path(folder))
+    with scratch_folder() as folder:
+        return read_table(path, folder)
 
 
 def _holds_interactions(choice: Choice, table: RawTable) -> bool:

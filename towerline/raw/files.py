@@ -107,8 +107,23 @@ def identified(path: Path) -> RawFile:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The entries of a folder by name, without those that Spark and Hadoop hide (_SUCCESS, .part.crc)."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
+    """The entries of a folder by name, without those that Spark and Hadoop hide (_SUCCESS, .part.crc).
+
+    Raises:
+      StageError: a name is not valid UTF-8.
+    """
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
+    for path in paths:
+        check_name(path)
+    return paths
+
+
+def check_name(path: Path) -> None:
+    """Raises StageError if a path is not valid UTF-8, and so cannot stand in a table or in params.yaml."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise StageError(f"{path}: expected a name in UTF-8, found other bytes; rename it") from None
 
 
 def _other_kind(start: bytes) -> str | None:

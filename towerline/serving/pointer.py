@@ -21,6 +21,10 @@ UNFINISHED = ".unfinished."
 VERSION = re.compile(r"[0-9a-f]{12}")
 
 
+class BrokenPointerError(ServingError):
+    """The pointer is there, but is not as release writes it."""
+
+
 class Pointer(NamedTuple):
     """The live release and its predecessors.
 
@@ -37,7 +41,8 @@ def read(releases: Path) -> Pointer | None:
     """Reads the pointer of a folder; None if it has none and therefore is no folder of releases.
 
     Raises:
-      ServingError: the file is damaged, or cannot be read.
+      BrokenPointerError: the file is damaged.
+      ServingError: it cannot be read.
     """
     path = releases / NAME
     try:
@@ -54,7 +59,7 @@ def read(releases: Path) -> Pointer | None:
     except (ValueError, LookupError, TypeError):
         broken = True
     if broken:
-        raise ServingError(
+        raise BrokenPointerError(
             f"{path}: expected the pointer that release writes, found something else; release an export again"
         )
     return found

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,12 @@ from towerline.serving.pointer import Pointer
 
 LOCK = ".lock"
 _REMOVED = ".removed."
+_LEFTOVER = re.compile(
+    rf"({re.escape(pointer.UNFINISHED)}|{re.escape(_REMOVED)})({pointer.VERSION.pattern}|{re.escape(pointer.NAME)})"
+    r"\.[0-9a-f]{16}"
+)
+# What an empty disk or volume may hold.
+_OF_THE_DISK = "lost+found"
 _CHUNK = 1 << 20
 # Of the versions that were live before; a rollback further back names the version.
 _HISTORY = 100
@@ -71,7 +78,8 @@ def release(
       One line that says what was done, and which leftover could not be removed.
 
     Raises:
-      ServingError: the export is not whole, or cannot be copied; the live release stays.
+      ServingError: the export is not whole, or cannot be copied, or the folder holds something else than releases; the
+        live release stays.
     """
     exports, releases = folder_path(exports), folder_path(releases)
     if keep is not None:
@@ -82,7 +90,7 @@ def release(
     _check_place(source, releases)
     with _alone(releases):
         warnings = _remove_leftovers(releases)
-        before = pointer.read(releases)
+        before = _before(releases)
         if (releases / content.version).exists():
             with _one_line():
                 manifest.check(source, content)
@@ -114,7 +122,7 @@ def rollback(releases: Path | str, version: str | None = None) -> str:
     with _alone(releases):
         live = _pointer(releases)
         # The live release is not read: it may be damaged, and a rollback helps then.
-        there = {path.name for path in _versions(releases)}
+        there = {path.name for path in _versions(releases, live)}
         before = [one for one in live.before if one in there and one != live.live]
         if not version and not before:
             raise ServingError(
@@ -157,7 +165,9 @@ def listed(releases: Path | str) -> list[Release]:
 def _ordered(releases: Path, live: Pointer) -> list[Path]:
     """The releases: the live one, those that were live before, the last one first, and the others, the newest first."""
     rank = {version: rank for rank, version in enumerate(dict.fromkeys((live.live, *live.before)))}
-    return sorted(_versions(releases), key=lambda path: (rank.get(path.name, len(rank)), -_copied(path), path.name))
+    return sorted(
+        _versions(releases, live), key=lambda path: (rank.get(path.name, len(rank)), -_copied(path), path.name)
+    )
 
 
 def _copied(path: Path) -> float:
@@ -181,7 +191,7 @@ def verify(folder: Path | str) -> list[str]:
         return [_verified(folder)]
     if not (folder / live.live).is_dir():
         raise ServingError(f"{folder}: expected the live release {live.live}, found none; release an export again")
-    return [_verified(path) for path in _versions(folder)]
+    return [_verified(path) for path in _versions(folder, live)]
 
 
 def _verified(folder: Path) -> str:
@@ -214,6 +224,14 @@ def _pointer(releases: Path) -> Pointer:
     return live
 
 
+def _before(releases: Path) -> Pointer | None:
+    """The pointer before a release; None where there is none, or a broken one, which the release replaces."""
+    try:
+        return pointer.read(releases)
+    except pointer.BrokenPointerError:
+        return None
+
+
 def _check_place(source: Path, releases: Path) -> None:
     if (releases / layout.MANIFEST).exists() or releases.resolve().is_relative_to(source.resolve()):
         raise ServingError(
@@ -222,10 +240,26 @@ def _check_place(source: Path, releases: Path) -> None:
         )
     if not releases.parent.is_dir():
         raise ServingError(f"{releases}: expected an existing folder to make it in, found none; make {releases.parent}")
+    if any((releases / name).exists() for name in (pointer.NAME, LOCK)) or not releases.is_dir():
+        return
+    others = sorted(path.name for path in releases.iterdir() if path.name != _OF_THE_DISK)
+    if others and not _versions(releases):
+        raise ServingError(
+            f"{releases}: expected a folder of releases, an empty or a new one, found one that holds {others[0]!r}; "
+            "choose another"
+        )
 
 
-def _versions(releases: Path) -> list[Path]:
-    return sorted(path for path in releases.iterdir() if pointer.VERSION.fullmatch(path.name) and path.is_dir())
+def _versions(releases: Path, live: Pointer | None = None) -> list[Path]:
+    """The releases: folders that are named by a version, and have a manifest or, damaged, a place in the pointer."""
+    named = set() if live is None else {live.live, *live.before}
+    return sorted(
+        path
+        for path in releases.iterdir()
+        if pointer.VERSION.fullmatch(path.name)
+        and path.is_dir()
+        and (path.name in named or (path / layout.MANIFEST).exists())
+    )
 
 
 @contextmanager
@@ -260,7 +294,7 @@ def _remove_leftovers(releases: Path) -> list[str]:
     """Removes the leftovers of other processes, and returns a warning for each that cannot be removed."""
     warnings = []
     for path in sorted(releases.iterdir()):
-        if path.name.startswith((pointer.UNFINISHED, _REMOVED)):
+        if _LEFTOVER.fullmatch(path.name):
             try:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             except OSError as error:

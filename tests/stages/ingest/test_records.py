@@ -145,6 +145,11 @@ def test_a_misquoted_field_costs_its_own_line_only(stray: str) -> None:
     assert found[3].fields == ["4", 'p "q"']
 
 
+def test_a_record_beyond_the_limit_is_misquoted_though_its_quote_is_closed() -> None:
+    """Behind an odd line, so that lines are looked at one by one."""
+    check_equal_to_csv('a,"b\n1,"xxxxxxxxxxx\nyyyyyyyyyyyy\nz"\n', 1 << 20, 20)
+
+
 def test_line_ends_within_quotes_are_kept() -> None:
     (record,) = read(b'1,"a\r\nb\rc\nd"\r\n')
     assert (record.num_lines, record.fields) == (4, ["1", "a\r\nb\rc\nd"])

@@ -115,10 +115,10 @@ def test_leave_last_out_takes_the_last_two_rows_of_users_with_three(ingest: Inge
 
 
 def test_a_split_that_comes_with_the_data(ingest: Ingest) -> None:
-    text = b"user_id,item_id,item_type,part\n1,a,t,train\n1,b,t,test\n2,a,t,validation\n"
+    text = b"user_id,item_id,item_type,part\n1,a,t,train\n1,b,t,test\n1,c,t,validation\n"
     columns = {"ingest.columns.split": "part", "ingest.columns.rating": None, "ingest.columns.timestamp": None}
     ingest(text, **columns)
-    assert run_split(method="column") == {"train": [(1, 1, None)], "validation": [(2, 1, None)], "test": [(1, 2, None)]}
+    assert run_split(method="column") == {"train": [(1, 1, None)], "validation": [(1, 3, None)], "test": [(1, 2, None)]}
     with pytest.raises(StageError, match="split is none of train, validation, test"):
         ingest(text.replace(b"validation", b"dev"), **columns)
 
@@ -271,6 +271,38 @@ def test_parts_without_users_in_common_are_refused_before_they_are_written(inges
         StageError, match=r"rows in both the training and the test set, found none with temporal; set split.method"
     ):
         run_split(method="temporal", train=0.5, validation=0.25, test=0.25)
+    assert not Path("data/split").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "params", "advice"),
+    [
+        (
+            [("1", "a", "1", "train"), ("1", "b", "2", "test"), ("2", "a", "1", "validation")],
+            {"method": "column"},
+            "column; name 'train' and 'validation' rows of the same users in the column of ingest.columns.split",
+        ),
+        (
+            [("1", "a", "1", ""), ("2", "a", "2", ""), ("1", "b", "3", "")],
+            {"method": "temporal", "train": 0.34, "validation": 0.33, "test": 0.33},
+            "temporal; set split.method to leave_last_out or random, or split.validation higher",
+        ),
+        (
+            [("1", "a", "1", ""), ("2", "a", "2", ""), ("1", "b", "3", "")],
+            {"method": "temporal", "train": 0.67, "validation": 0, "test": 0.33, "validation_share": 0.5},
+            "temporal; set split.method to leave_last_out or random, or split.validation_share higher",
+        ),
+    ],
+)
+def test_a_validation_set_without_users_in_common_is_refused(
+    ingest: Ingest, rows: list[tuple[str, ...]], params: dict[str, Any], advice: str
+) -> None:
+    lines = [f"{user},{item},t,{time},{part}" for user, item, time, part in rows]
+    part = "part" if params["method"] == "column" else None
+    columns = {"ingest.columns.split": part, "ingest.columns.rating": None}
+    ingest("\n".join(["user_id,item_id,item_type,timestamp,part", *lines]).encode(), **columns)
+    with pytest.raises(StageError, match=f"in both the training and the validation set, found none with {advice}$"):
+        run_split(**params)
     assert not Path("data/split").exists()
 
 

@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from stages.ingest import __main__ as ingest
 from tests.conftest import ROOT, dataset, run, set_params
 from towerline import proposal
 from towerline.pipeline.errors import CommandError, StageError
+from towerline.proposal.scratch import scratch_folder
 from towerline.raw.names import rank
 
 USERS, ITEMS = 12, 8
@@ -284,6 +286,27 @@ def test_the_command_prints_the_proposal_and_its_errors(folder: Path) -> None:
     failed = run(folder, *command, "nothing.csv", check=False, PYTHONPATH=str(ROOT))
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith("towerline propose: nothing.csv: expected a file or a folder, found none")
+
+
+def test_what_a_killed_proposal_left_is_removed_and_what_is_in_use_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    code = "import os, signal\nfrom towerline.proposal.scratch import scratch_folder as use\n"
+    code += "with use() as folder:\n (folder / 'decoded.csv').touch()\n os.kill(os.getpid(), signal.SIGKILL)"
+    run(ROOT, sys.executable, "-c", code, check=False, TMPDIR=str(folder))
+    assert list(folder.glob("towerline-*/decoded.csv"))
+    Path("rows.csv").write_bytes(FILES["plain"][0])
+    with scratch_folder() as used:
+        proposal.command([Path("rows.csv")], write=False)
+        assert list(folder.glob("towerline-*")) == [used]
+    assert not list(folder.glob("towerline-*"))
+
+
+def test_a_name_that_params_yaml_cannot_hold_is_refused(folder: Path) -> None:
+    Path("\udcff.csv").write_bytes(FILES["plain"][0])
+    with pytest.raises(StageError, match="expected a name in UTF-8, found other bytes; rename it"):
+        proposal.command([Path("\udcff.csv")], write=True)
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def test_a_release_is_a_copy_that_nobody_writes_and_rollback_goes_back(exports: list[Path], tmp_path: Path) -> None:
     place = tmp_path / "releases"
     first, second, third = (version_of(path) for path in exports[:3])
+    (place / "lost+found").mkdir(parents=True)
     assert releases.release(exports[0], place) == f"{first} is live with 40 users and 300 items"
     assert releases.release(exports[1], place) == f"{second} is live with 40 users and 300 items; {first} is kept"
     for path, version in ((exports[0], first), (exports[1], second)):
@@ -174,9 +175,9 @@ def test_a_leftover_that_cannot_be_removed_is_a_warning(
     releases.release(exports[0], place)
     (tmp_path / "elsewhere").mkdir()
     for link in (pointer.NAME, second):
-        (place / f".unfinished.{link}").symlink_to(tmp_path / "elsewhere")
-    (place / f".removed.{first}").mkdir()
-    (place / f".unfinished.{second}.0").mkdir()
+        (place / f".unfinished.{link}.{'0' * 16}").symlink_to(tmp_path / "elsewhere")
+    (place / f".removed.{first}.{'0' * 16}").mkdir()
+    (place / f".unfinished.{second}.{'1' * 16}").mkdir()
 
     def refuse(path: Path, ignore_errors: bool = False) -> None:
         if not ignore_errors:
@@ -192,6 +193,45 @@ def test_a_leftover_that_cannot_be_removed_is_a_warning(
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert releases.release(exports[1], place) == f"{second} is live already"
     assert {path.name for path in place.iterdir()} == {second, pointer.NAME, releases.LOCK}
+
+
+def test_what_others_keep_beside_the_releases_stays(exports: list[Path], tmp_path: Path) -> None:
+    """Folders that are no releases, and the temporary file of a recommend-all that is under way."""
+    place = tmp_path / "releases"
+    releases.release(exports[0], place)
+    others = {"0123456789ab", ".unfinished.mine", ".removed.me", f".unfinished.all.parquet.{'0' * 16}"}
+    for name in others:
+        (place / name).mkdir()
+        (place / name / "photo").touch()
+    told = releases.release(exports[1], place, keep=1)
+    assert told.endswith(f"300 items; removed {version_of(exports[0])}")
+    assert all((place / name / "photo").exists() for name in others)
+    assert [one.version for one in releases.listed(place)] == [version_of(exports[1])]
+    assert len(releases.verify(place)) == 1
+
+
+def test_a_release_without_its_manifest_is_damaged_and_not_forgotten(exports: list[Path], tmp_path: Path) -> None:
+    place = tmp_path / "releases"
+    for path in exports[:2]:
+        releases.release(path, place)
+    for path in exports[:2]:
+        (place / version_of(path) / layout.MANIFEST).unlink()
+    assert [one.state for one in releases.listed(place)] == ["live (damaged)", "previous (damaged)"]
+    with pytest.raises(towerline.ServingError, match=r"found no manifest\.json"):
+        releases.verify(place)
+
+
+def test_a_release_mends_a_broken_pointer(exports: list[Path], tmp_path: Path) -> None:
+    place = tmp_path / "releases"
+    for path in exports[:2]:
+        releases.release(path, place)
+    for broken in ("[]", "{", '{"live": "..", "before": []}'):
+        (place / pointer.NAME).write_text(broken)
+        for act in (towerline.open, releases.rollback, releases.listed, releases.verify):
+            with pytest.raises(towerline.ServingError, match=r"live.json: expected .*; release an export again"):
+                act(place)
+        assert releases.release(exports[0], place) == f"{version_of(exports[0])} is live with 40 users and 300 items"
+        assert towerline.open(place).version == version_of(exports[0])
 
 
 def npy(array: NDArray[Any], *changes: tuple[bytes, bytes]) -> bytes:
@@ -385,6 +425,8 @@ def test_what_cannot_be_released_is_one_line_and_changes_nothing(
     refused("expected an existing folder to make it in", exports[1], tmp_path / "none/releases")
     refused("belongs to an export; choose another", exports[1], exports[1])
     refused("belongs to an export; choose another", exports[1], exports[1] / "releases")
+    (tmp_path / "photos/0123456789ab").mkdir(parents=True)
+    refused("an empty or a new one, found one that holds '0123456789ab'; choose", exports[1], tmp_path / "photos")
     refused("keep: expected a whole number of at least 1, found 0", exports[1], place, 0)
     refused("expected a folder of releases, found no live.json", exports[1], act=releases.rollback)
     content = json.loads((exports[1] / layout.MANIFEST).read_text())
