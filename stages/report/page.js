@@ -166,8 +166,9 @@
     let entries = null;
 
     function line({ name, entry, detail, heldOut }) {
-      const label = entry ? element("button", { type: "button" }, textOf(name)) : textOf(name);
-      if (entry) label.addEventListener("click", () => open(entry));
+      // A link, since a button does not wrap as text does.
+      const label = entry ? element("a", { href: "#search" }, textOf(name)) : textOf(name);
+      if (entry) label.addEventListener("click", (event) => open(event, entry));
       const made = element("li", heldOut ? { class: "held-out" } : {}, label);
       if (detail) made.append(" ", element("small", {}, detail));
       if (heldOut) made.append(" ", element("span", { class: "tick", role: "img", "aria-label": "in the test set" }, "✓"));
@@ -208,7 +209,8 @@
       if (results.length > MATCHES) status.textContent += `; the first ${MATCHES} are:`;
     }
 
-    function open(entry) {
+    function open(event, entry) {
+      event.preventDefault();
       input.value = entry.name;
       find();
       choose(entry);

@@ -695,7 +695,7 @@ def test_the_search_finds_by_id_and_title(
     assert [heading.lower() for heading in headings] == ["recommended", "similar users"]
     assert shown.locator("li").count() > 0
     # The few users of the bare page may have nobody similar.
-    for other in shown.locator(".lists > div:last-child button").all()[:1]:
+    for other in shown.locator(".lists > div:last-child a").all()[:1]:
         name = other.inner_text()
         other.click()
         assert shown.locator("h3").inner_text() == name
