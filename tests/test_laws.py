@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import ROOT, blocks, run
+from tests.conftest import ROOT, run
+from tests.documents import blocks
 
 STAGES: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 NAMES = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "map", "report", "export"]
