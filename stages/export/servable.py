@@ -1,5 +1,6 @@
 """The embeddings as a SavedModel that TensorFlow alone can load: ids in, embeddings or recommended ids out."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ class Vocabularies(NamedTuple):
     item_id: NDArray[np.object_]
 
 
+# Without AutoGraph, which needs to write temporary files: a branch that depends on a tensor has to be a tf.cond.
 class Retrieval(tf.Module):
     """Exact search over the whole catalogue.
 
@@ -82,7 +84,8 @@ class Retrieval(tf.Module):
             tf.TensorSpec([None], tf.string, "item_type"),
             tf.TensorSpec([None, None], tf.string, "excluded_item_type"),
             tf.TensorSpec([None, None], tf.string, "excluded_item_id"),
-        ]
+        ],
+        autograph=False,
     )
     def recommend(
         self,
@@ -134,12 +137,17 @@ class Retrieval(tf.Module):
         least, last = score[:, -1], score[:, tf.maximum(width, 1) - 1]
         near = tf.logical_and(least > -np.inf, tf.cast(last, tf.float64) <= tf.cast(least, tf.float64) + error)
         unsure = tf.where(tf.logical_and(near, asked < tf.shape(scores)[1]))
-        if tf.size(unsure) > 0:
+
+        def corrected() -> tuple[tf.Tensor, tf.Tensor]:
             row = unsure[:, 0]
             exact_score, exact_item = self._best_of_all(tf.gather(query, row), tf.gather(scores, row), asked)
-            score = tf.tensor_scatter_nd_update(score, unsure, exact_score)
-            item = tf.tensor_scatter_nd_update(item, unsure, exact_item)
-        return score[:, :width], item[:, :width]
+            return (
+                tf.tensor_scatter_nd_update(score, unsure, exact_score),
+                tf.tensor_scatter_nd_update(item, unsure, exact_item),
+            )
+
+        best_score, best_item = tf.cond(tf.size(unsure) > 0, corrected, lambda: (score, item))
+        return best_score[:, :width], best_item[:, :width]
 
     def _best_of_all(self, query: tf.Tensor, scores: tf.Tensor, asked: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As _best(), with all scores summed in float64."""
@@ -147,13 +155,14 @@ class Retrieval(tf.Module):
         score, item = tf.math.top_k(tf.where(scores > -np.inf, tf.cast(exact, tf.float32), -np.inf), asked)
         return score, tf.where(score > -np.inf, item, 0)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")], autograph=False)
     def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         user = self.user_index.lookup(user_id)
         return {"embedding": tf.gather(self.queries, user), "known": user > 0}
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.string, "item_type"), tf.TensorSpec([None], tf.string, "item_id")]
+        input_signature=[tf.TensorSpec([None], tf.string, "item_type"), tf.TensorSpec([None], tf.string, "item_id")],
+        autograph=False,
     )
     def candidate_embedding(self, item_type: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
         item = self.item_index.lookup(_item_key(item_type, item_id))
@@ -171,7 +180,7 @@ class Retrieval(tf.Module):
             "candidate_embedding": self.candidate_embedding,
         }
         try:
-            with _temporary_files_beside(folder):
+            with _autograph_beside(folder):
                 tf.saved_model.save(self, str(folder), signatures=signatures)
         except tf.errors.OpError as error:
             # "{{function_node ...}} file; what the operating system said [Op:SaveV2]"
@@ -181,16 +190,24 @@ class Retrieval(tf.Module):
 
 
 @contextmanager
-def _temporary_files_beside(path: Path) -> Iterator[None]:
-    """Keeps AutoGraph's temporary files next to a path: a killed run leaves none in the system's temporary folder."""
+def _autograph_beside(path: Path) -> Iterator[None]:
+    """Keeps AutoGraph's temporary files next to a path, and its warnings off the terminal.
+
+    TensorFlow wraps each signature in a function that it converts with AutoGraph, whatever the signature asks for. A
+    killed run leaves no temporary file in the system's folder. Where the files cannot be written, as the disk is full,
+    AutoGraph warns and takes the function as it is, which makes the same graph.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    before = tempfile.tempdir
+    logger, before = tf.get_logger(), tempfile.tempdir
+    level = logger.level
     with tempfile.TemporaryDirectory(prefix=".unfinished.", dir=path.parent) as folder:
         tempfile.tempdir = folder
+        logger.setLevel(logging.ERROR)
         try:
             yield
         finally:
             tempfile.tempdir = before
+            logger.setLevel(level)
 
 
 def _item_key(item_type: tf.Tensor, item_id: tf.Tensor) -> tf.Tensor:

@@ -168,6 +168,29 @@ def test_the_model_finds_the_best_of_many_near_ties_exactly() -> None:
         assert best["score"].numpy()[row].tolist() == exact[row, expected].tolist()
 
 
+def test_a_disk_without_room_for_the_model_is_one_line(tmp_path: Path) -> None:
+    code = """
+import resource
+from pathlib import Path
+import numpy as np
+from stages.export.servable import Retrieval, Vocabularies
+from towerline.pipeline.terminal import run
+from towerline.ranking.scorers import Embeddings
+ids = np.array(["a", "b"], object)
+vectors = np.zeros((3, 4), np.float32)
+model = Retrieval(Embeddings(vectors, vectors), Vocabularies(ids, ids, ids))
+# No file may get a byte, not even a temporary one.
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+run("export", lambda: model.save(Path("model")))
+"""
+    done = run(tmp_path, sys.executable, "-c", code, check=False, PYTHONPATH=str(ROOT), PYTHONDONTWRITEBYTECODE="1")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "export: model: expected to write the SavedModel, found: File too large\n",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_a_request_may_leave_out_all_but_the_user(small_project: Path) -> None:
     """TensorFlow Serving fills in what the model's own description gives for a missing input."""
     code = """
