@@ -67,7 +67,7 @@ def _add_questions(commands: Any) -> None:
     every = commands.add_parser(
         "recommend-all", parents=[_exports(), counted, filtered], help="items for all users, into a Parquet file"
     )
-    every.add_argument("--out", type=Path, required=True, metavar="FILE", help="Parquet file, a row per user and item")
+    every.add_argument("--out", required=True, metavar="FILE", help="Parquet file, a row per user and item")
     every.set_defaults(run=_recommend_all)
 
     users = commands.add_parser("similar-users", parents=[asked, skipped], help="users similar to a user")
@@ -90,12 +90,12 @@ def _add_releases(commands: Any) -> None:
     make.add_argument(
         "source", type=Path, nargs="?", default=Path("exports"), metavar="EXPORTS", help="default exports"
     )
-    make.add_argument("--to", type=Path, required=True, metavar="RELEASES", help="folder of releases")
+    make.add_argument("--to", required=True, metavar="RELEASES", help="folder of releases")
     make.add_argument("--keep", type=_positive, help="number of versions to keep, the live one included (default all)")
     make.set_defaults(run=_release)
 
     back = commands.add_parser("rollback", help="make the previous release live again")
-    back.add_argument("--in", dest="releases", type=Path, required=True, metavar="RELEASES", help="folder of releases")
+    back.add_argument("--in", dest="releases", required=True, metavar="RELEASES", help="folder of releases")
     back.add_argument("--version", help="make this version live instead")
     back.set_defaults(run=_rollback)
 
@@ -164,17 +164,18 @@ def _recommend(arguments: argparse.Namespace) -> Sequence[Answer]:
 
 
 def _recommend_all(arguments: argparse.Namespace) -> Sequence[str]:
+    out = _written("--out", arguments.out)
     # A file that cannot be written is an error before the export is opened.
-    writable(arguments.out, arguments.exports)
+    writable(out, arguments.exports)
     # Arrow's own memory pool would keep some 60 MB of freed memory.
     pa.set_memory_pool(pa.system_memory_pool())
     recommender = open_export(arguments.exports)
     num_users = len(recommender.exported.user_ids)
     with progress(what="recommending", unit="user", total=num_users, scale=True) as bar:
         rows = write_recommendations(
-            recommender, arguments.out, arguments.k, arguments.type, not arguments.include_seen, bar.update
+            recommender, out, arguments.k, arguments.type, not arguments.include_seen, bar.update
         )
-    return [f"{arguments.out}: {rows:,} rows for {num_users:,} users"]
+    return [f"{out}: {rows:,} rows for {num_users:,} users"]
 
 
 def _similar_users(arguments: argparse.Namespace) -> Sequence[Answer]:
@@ -207,12 +208,13 @@ def _history(arguments: argparse.Namespace) -> Sequence[Answer]:
 
 
 def _release(arguments: argparse.Namespace) -> Sequence[str]:
+    to = _written("--to", arguments.to)
     with progress(what="releasing", unit="B", scale=True) as bar:
-        return [releases.release(arguments.source, arguments.to, arguments.keep, bar.update)]
+        return [releases.release(arguments.source, to, arguments.keep, bar.update)]
 
 
 def _rollback(arguments: argparse.Namespace) -> Sequence[str]:
-    return [releases.rollback(arguments.releases, arguments.version)]
+    return [releases.rollback(_written("--in", arguments.releases), arguments.version)]
 
 
 def _releases(arguments: argparse.Namespace) -> Sequence[Answer]:
@@ -254,6 +256,13 @@ def _items(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     if len(words) % 2:
         raise UsageError(f"expected pairs of a type and an id, found {len(words)} words")
     return list(zip(words[::2], words[1::2], strict=True))
+
+
+def _written(option: str, text: str) -> Path:
+    """The path that a command writes to; the text is empty if it is a variable of the shell that is not set."""
+    if not text:
+        raise UsageError(f"{option}: expected a path, found ''; name one, or . for the current folder")
+    return Path(text)
 
 
 class UsageError(ServingError):

@@ -89,6 +89,21 @@ def test_exit_codes_tell_what_went_wrong(exports: Path, tmp_path: Path) -> None:
         assert (piped.returncode, piped.stderr) == (141, "")
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("release {exports}", "--to"), ("rollback", "--in"), ("recommend-all --exports {exports}", "--out")],
+)
+def test_a_variable_that_is_not_set_is_no_place_to_write_to(
+    exports: Path, tmp_path: Path, command: str, option: str
+) -> None:
+    """The shell makes it an empty text, and an empty path is the current folder."""
+    words = [*command.format(exports=exports).split(), option, ""]
+    done = run(tmp_path, sys.executable, "-m", "towerline", *words, check=False, PYTHONPATH=str(ROOT))
+    expected = f"{option}: expected a path, found ''; name one, or . for the current folder"
+    assert (done.returncode, done.stderr) == (2, f"towerline {words[0]}: {expected}\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_closed_output_is_one_line(exports: Path) -> None:
     command = f"{sys.executable} -m towerline recommend u3 --exports {exports} >&-"
     done = run(ROOT, "bash", "-c", command, check=False)
