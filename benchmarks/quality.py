@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks import recommenders
 from benchmarks.common import arguments, measure, print_machine, read_data
-from stages.train.fitting import seed_everything
 from towerline.ranking.scorers import Embeddings
+from towerline.training.fitting import seed_everything
 
 
 def main() -> None:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import arguments, print_machine, read_data
-from stages.train.spectral import spectral_start
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
+from towerline.training.spectral import spectral_start
 
 DIMENSION, K, ROWS = 64, 100, 256
 

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from stages.train.fitting import fit
 from stages.train.params import TrainParams
 from towerline.artifacts.split import Interactions
-from towerline.ranking.scorers import Embeddings, most_popular
+from towerline.ranking.scorers import Embeddings, by_popularity
 from towerline.towers import tf
+from towerline.training.fitting import fit
+from towerline.training.search import recipe_of
 
 # Chosen on Gowalla's validation set.
 TOWERLINE: dict[str, Any] = {
@@ -21,6 +22,7 @@ TOWERLINE: dict[str, Any] = {
     "rating_weight": 0.0,
     "temperature": 0.1,
     "popularity_prior": 0.65,
+    "popularity_half_life": None,
     "optimizer": "adagrad",
     "learning_rate": 0.3,
     "batch_size": 128,
@@ -41,14 +43,13 @@ def towerline(train: Interactions, **changes: Any) -> Embeddings:
     """Towerline's two towers, without a validation set."""
     params = TrainParams(**(TOWERLINE | changes))
     tf.keras.utils.set_random_seed(params.seed)
-    nothing = Interactions(train.user_index[:0], train.item_index[:0], None, train.num_users, train.num_items)
-    towers = fit(params, train, nothing).towers
+    towers = fit(recipe_of(params.given(), params), train).towers
     return Embeddings(towers.query.all_embeddings(), towers.candidate.all_embeddings())
 
 
 def popularity(train: Interactions) -> Embeddings:
     """The most popular items for everybody."""
-    return most_popular(train.item_index, train.num_users, train.num_items)
+    return by_popularity(train)
 
 
 def irspack_ials(train: Interactions, dimension: int, iterations: int, threads: int, seed: int = 42) -> Embeddings:

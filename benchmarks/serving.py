@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from benchmarks.common import print_machine
 from towerline.exports import layout, manifest
+from towerline.exports.manifest import Sizes
+from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.user_items import UserItems
 
@@ -45,7 +47,7 @@ def made_up(folder: Path, num_users: int, num_items: int, dimension: int) -> Non
     item_ids = pa.array([f"{row:08d}" for row in range(num_items)])
     items = pa.table({"item_type": pa.repeat("item", num_items), "item_id": item_ids, "title": item_ids})
     write_exported(folder, users, items, embeddings, UserItems(starts, seen.ravel()), {}, csv=False)
-    manifest.write(folder, num_users, num_items, dimension + 1, 0.2)
+    manifest.write(folder, Sizes(num_users, num_items, dimension + PRIOR_DIMENSIONS, num_users), 0.2)
 
 
 def timed(*words: str) -> tuple[float, int]:

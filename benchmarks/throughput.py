@@ -9,10 +9,10 @@ from typing import Any
 from benchmarks import recommenders
 from benchmarks.common import arguments, print_machine, read_data
 from benchmarks.recommenders import TOWERLINE
-from stages.train.fitting import Training, seed_everything
 from stages.train.params import TrainParams
 from towerline.artifacts.split import Interactions
 from towerline.towers import tf
+from towerline.training.fitting import Training, seed_everything
 
 DIMENSIONS = (32, 64, 128, 256)
 BATCH_SIZES = (128, 512)
@@ -22,8 +22,7 @@ TUTORIAL_STEPS = 3
 def towerline(train: Interactions, dimension: int, batch_size: int, threads: int) -> float:
     """Training rows a second, over one epoch after a warm-up."""
     changes = {"embedding_dimension": dimension, "batch_size": batch_size, "threads": threads}
-    nothing = Interactions(train.user_index[:0], train.item_index[:0], None, train.num_users, train.num_items)
-    training = Training(TrainParams(**(TOWERLINE | changes)), train, nothing)
+    training = Training(TrainParams(**(TOWERLINE | changes)), train, None)
     batches = list(training.batches.epoch(training.random))
     training.step(batches[0])
     start = time.perf_counter()

@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks import recommenders
 from benchmarks.common import arguments, measure, print_machine, read_data
-from stages.train.fitting import seed_everything
 from towerline.artifacts.split import Interactions
 from towerline.ranking.scorers import Embeddings
+from towerline.training.fitting import seed_everything
 
 # Towerline: dimension and epochs; irspack: dimension and iterations.
 RUNS = [

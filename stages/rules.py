@@ -8,11 +8,12 @@ from stages.baselines.params import BaselinesParams
 from stages.evaluate.params import EvaluateParams
 from stages.export.params import ExportParams
 from stages.ingest.params import IngestParams
+from stages.refit.params import RefitParams
 from stages.split.params import SplitParams
 from stages.train.params import TrainParams
 from towerline.pipeline.settings import rule_between
 
-SECTIONS = (IngestParams, SplitParams, TrainParams, BaselinesParams, EvaluateParams, ExportParams)
+SECTIONS = (IngestParams, SplitParams, TrainParams, RefitParams, BaselinesParams, EvaluateParams, ExportParams)
 
 
 @rule_between(IngestParams, SplitParams)
@@ -29,6 +30,12 @@ def _rating_task_has_ratings(ingest: IngestParams, train: TrainParams) -> None:
             f"train.rating_weight: expected 0 where ingest.columns.rating is null, found {train.rating_weight:g}; set "
             "it to 0, or name the ratings' column in ingest.columns.rating"
         )
+
+
+@rule_between(IngestParams, TrainParams)
+def _half_life_has_times(ingest: IngestParams, train: TrainParams) -> None:
+    if train.popularity_half_life is not None and ingest.columns.timestamp is None:
+        raise ValueError(train.without_times("ingest.columns.timestamp is null"))
 
 
 @rule_between(SplitParams, TrainParams)

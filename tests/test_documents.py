@@ -18,6 +18,7 @@ import towerline
 from tests.conftest import commit_all, copy_project, run
 from tests.documents import DOCUMENTS, README, blocks
 from tests.postgres import Server
+from towerline.ranking.embedding import directions
 from towerline.serving.postgres.queries import QueryName, query
 
 pytestmark = pytest.mark.pipeline
@@ -64,7 +65,7 @@ def test_the_two_commands_give_the_committed_result(project: Path, figures: bool
         assert metrics[name] > 1.15 * popular[name]
     table = pd.read_csv(project / "reports/tables/metrics.csv")
     chosen = table[(table.candidates == "everything") & (table.by == "all") & (table.k == 20)]
-    for name in ("two_tower", "ease", "ials", "item_knn", "most_popular"):
+    for name in ("two_tower", "ease", "ials", "item_knn", "recent_popular", "most_popular"):
         rows = [chosen[(chosen.model == name) & (chosen.metric == metric)].iloc[0] for metric in ("recall", "ndcg")]
         cells = [f"{row['mean']:.4f} ({row.low:.4f} to {row.high:.4f})" for row in rows]
         assert comparable(f"| {name} | {cells[0]} | {cells[1]} |", figures) in comparable(README, figures)
@@ -142,7 +143,7 @@ def test_postgresql_answers_as_serving_does(project: Path, server: Server, figur
     """Runs after the test that publishes."""
     similar, recommended, unseen = map(query, get_args(QueryName))
     recommender = towerline.open(project / "exports")
-    trained = np.asarray(recommender.exported.user_embeddings)[:, :-1].any(axis=1)
+    trained = directions(np.asarray(recommender.exported.user_embeddings)).any(axis=1)
     users = [recommender.exported.user_ids[int(row)].as_py() for row in np.flatnonzero(trained)[::50]]
     with server.connect(dbname="app") as connection:
         connection.execute("SET hnsw.ef_search = 200")

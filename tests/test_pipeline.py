@@ -34,9 +34,9 @@ from tests.documents import DOCUMENTS
 
 pytestmark = pytest.mark.pipeline
 
-INGEST = ["ingest", "vocabulary", "split", "train", "baselines", "evaluate", "map", "report", "export"]
-SPLIT = ["split", "train", "baselines", "evaluate", "map", "report", "export"]
-TRAIN = ["train", "evaluate", "map", "report", "export"]
+INGEST = ["ingest", "vocabulary", "split", "train", "refit", "baselines", "evaluate", "map", "report", "export"]
+SPLIT = ["split", "train", "refit", "baselines", "evaluate", "map", "report", "export"]
+TRAIN = ["train", "refit", "evaluate", "map", "report", "export"]
 BASELINES = ["baselines", "evaluate", "report"]
 EVALUATE = ["evaluate", "report"]
 
@@ -76,6 +76,7 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "train.rating_weight": (0.0, TRAIN),
     "train.temperature": (0.1, TRAIN),
     "train.popularity_prior": (0.0, TRAIN),
+    "train.popularity_half_life": (7.0, TRAIN),
     "train.optimizer": ("sgd", TRAIN),
     "train.learning_rate": (0.1, TRAIN),
     "train.batch_size": (64, TRAIN),
@@ -84,8 +85,10 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "train.early_stopping_patience": (0, TRAIN),
     "train.seed": (43, TRAIN),
     "train.threads": (1, TRAIN),
+    "refit.rows": ("train_and_validation", ["refit", "export"]),
     "baselines.random": (False, BASELINES),
     "baselines.most_popular": (False, BASELINES),
+    "baselines.recent_popular": (False, BASELINES),
     "baselines.most_popular_of_type": (False, BASELINES),
     "baselines.item_knn": (False, BASELINES),
     "baselines.ease": (False, BASELINES),
@@ -191,7 +194,7 @@ def test_another_dimension_runs_train_evaluate_export_and_back_is_restored(proje
     set_params(project, {"train.embedding_dimension": 8})
     back = run(project, "dvc", "repro").stdout
     assert stages_run(back) == []
-    assert back.count("is cached - skipping run") == 5
+    assert back.count("is cached - skipping run") == len(TRAIN)
     assert (project / "dvc.lock").read_bytes() == before
 
 
@@ -317,13 +320,13 @@ def test_a_killed_stage_leaves_nothing_that_passes_for_whole(project: Path) -> N
 def test_an_interrupted_training_leaves_the_old_model_whole(project: Path) -> None:
     set_params(project, {"train.epochs": 100_000, "train.early_stopping_patience": 0})
     before = {path: path.read_bytes() for path in (project / "models").rglob("*") if path.is_file()}
-    # Progress is shown on a terminal alone: its first epochs say that training is under way.
+    # Progress is shown on a terminal alone: its first epochs, of a search and a fit, say that training is under way.
     screen, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (24, 120))
     command = [sys.executable, "-m", "stages.train"]
     with subprocess.Popen(command, cwd=project, env=ENVIRONMENT, stderr=terminal, stdout=subprocess.DEVNULL) as process:
         shown = ""
-        while not re.search(r" [1-9]\d*/100000 ", shown):
+        while not re.search(r" [1-9]\d*/200000 ", shown):
             shown += os.read(screen, 4096).decode()
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.train import fitting
-from stages.train.tasks import InBatchSoftmax
 from tests.conftest import ROOT, commit_all, run
-from tests.stages.train.test_model import params, planted_parts
 from tests.test_laws import NAMES, files_of, listed, sandbox
+from tests.towerline.training.test_model import params, planted_parts
+from towerline.metrics.ratings import rating_biases
 from towerline.pipeline.environment import lacking, stage_of
 from towerline.towers import tf
 from towerline.towers.products import inner_products, matmul, over_root, unit
+from towerline.training import fitting
+from towerline.training.tasks import InBatchSoftmax
 
 # Variables, set from outside, by which each library would use another instruction set or more threads.
 OUTSIDE = {
@@ -51,7 +52,7 @@ def stage_outputs(project: Path, stage: str, into: Path, *before: str, **environ
     return {name: content for name, content in files_of(folder).items() if name not in inputs}
 
 
-@pytest.mark.parametrize("stage", ["train", "baselines", "evaluate", "map", "report", "export"])
+@pytest.mark.parametrize("stage", ["train", "refit", "baselines", "evaluate", "map", "report", "export"])
 def test_libraries_held_to_other_levels_from_outside_change_nothing(
     stage: str, small_project: Path, tmp_path: Path
 ) -> None:
@@ -114,8 +115,8 @@ BY_PROCESSOR = {"MatMul", "BatchMatMul", "BatchMatMulV2", "Einsum", "_FusedMatMu
 def test_tensorflow_computes_nothing_that_follows_the_processor(loss: str) -> None:
     from tensorflow.python.eager import context  # towerline.towers has set up TensorFlow
 
-    train, validation = planted_parts()
-    training = fitting.Training(params(loss=loss, rating_weight=0.5, temperature=None), train, validation)
+    train, _ = planted_parts()
+    training = fitting.Training(params(loss=loss, rating_weight=0.5), train, rating_biases(train, 5.0))
     context.enable_run_metadata()
     training.step(next(training.batches.epoch(training.random)))
     # As they run: TensorFlow rewrites x / sqrt(y) and 1 / x when it optimises a graph.

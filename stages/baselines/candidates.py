@@ -1,6 +1,7 @@
-"""The settings that item-kNN, EASE and iALS try, in the order in which they are tried.
+"""The settings that the baselines try, in the order in which they are tried.
 
-They are the best ones on the validation sets of MovieLens, MovieTweetings, Douban and Gowalla, the most general first.
+Those of item-kNN, EASE and iALS are the best ones on the validation sets of MovieLens, MovieTweetings, Douban and
+Gowalla, the most general first.
 """
 
 from functools import partial
@@ -9,35 +10,57 @@ from stages.baselines.ease import ItemClasses, ease, ease_bytes
 from stages.baselines.models import IALS_BYTES, ITEM_KNN_BYTES, ials, item_knn
 from stages.baselines.selection import Candidate
 from towerline.artifacts.split import Interactions
-from towerline.ranking.scorers import ItemWeights
+from towerline.ranking.scorers import ItemWeights, by_popularity
 from towerline.ranking.user_items import UserItems
 
 NEIGHBOURS = (100, 1000, 20, 300, 50, 500)
 EASE_REGULARIZATIONS = (200, 1000, 50, 500, 100, 2000)
+# Of popularity, for each user and item.
+POPULARITY_BYTES = 16
 # Dimension, alpha, regularization.
 IALS_SETTINGS = ((64, 5, 40), (128, 20, 160), (128, 20, 40), (64, 1, 10), (128, 5, 40), (128, 80, 40))
 
 
-def item_knn_candidates(train: Interactions, history: UserItems) -> list[Candidate]:
+SECONDS_PER_DAY = 86_400
+
+
+def recent_popular_candidates(rows: Interactions, lives: list[float | None]) -> list[Candidate]:
+    """Candidates of popularity with a half-life.
+
+    Args:
+      rows: the rows to count.
+      lives: half-lives in seconds; None for the popularity of all times.
+    """
+    return [
+        Candidate(
+            "no half-life" if life is None else f"half-life {life / SECONDS_PER_DAY:.4g} days",
+            POPULARITY_BYTES * (rows.num_users + rows.num_items),
+            partial(by_popularity, rows, life),
+        )
+        for life in lives
+    ]
+
+
+def item_knn_candidates(rows: Interactions, history: UserItems) -> list[Candidate]:
     """Candidates of item-kNN.
 
     Args:
-      train: the training set.
+      rows: the rows to fit.
       history: the items of every user in it.
     """
 
     def fit(neighbours: int) -> ItemWeights:
-        return ItemWeights(item_knn(history, train.num_items, neighbours), history)
+        return ItemWeights(item_knn(history, rows.num_items, neighbours), history)
 
     return [
-        Candidate(f"neighbours {number}", ITEM_KNN_BYTES * train.num_items * (number + 1), partial(fit, number))
+        Candidate(f"neighbours {number}", ITEM_KNN_BYTES * rows.num_items * (number + 1), partial(fit, number))
         for number in NEIGHBOURS
     ]
 
 
-def ease_candidates(train: Interactions, history: UserItems) -> list[Candidate]:
+def ease_candidates(rows: Interactions, history: UserItems) -> list[Candidate]:
     """Candidates of EASE; arguments as in item_knn_candidates()."""
-    classes = ItemClasses.of(history, train.num_items)
+    classes = ItemClasses.of(history, rows.num_items)
 
     def fit(regularization: float) -> ItemWeights:
         return ItemWeights(ease(classes, regularization), history)
@@ -48,13 +71,13 @@ def ease_candidates(train: Interactions, history: UserItems) -> list[Candidate]:
     ]
 
 
-def ials_candidates(train: Interactions, history: UserItems, seed: int) -> list[Candidate]:
+def ials_candidates(rows: Interactions, history: UserItems, seed: int) -> list[Candidate]:
     """Candidates of iALS; arguments as in item_knn_candidates() and ials()."""
     return [
         Candidate(
             f"dimension {dimension}, alpha {alpha}, regularization {regularization}",
-            IALS_BYTES * dimension * (train.num_users + train.num_items),
-            partial(ials, history, train.num_items, dimension, alpha, regularization, seed),
+            IALS_BYTES * dimension * (rows.num_users + rows.num_items),
+            partial(ials, history, rows.num_items, dimension, alpha, regularization, seed),
         )
         for dimension, alpha, regularization in IALS_SETTINGS
     ]

@@ -12,6 +12,7 @@ class BaselinesParams(Section):
 
     random: bool
     most_popular: bool
+    recent_popular: bool
     most_popular_of_type: bool
     item_knn: bool
     ease: bool

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,9 +39,9 @@ class Trial(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The best model of a baseline and all trials; the model is None if no candidate is within the memory limit."""
+    """The settings of the best candidate and all trials; None if no candidate is within the memory limit."""
 
-    model: Any
+    settings: str | None
     trials: list[Trial]
 
 
@@ -51,38 +51,27 @@ def select(
     score: Callable[[Scorer], float] | None,
     max_bytes: float,
 ) -> Selection:
-    """Fits and scores the candidates, and keeps the first of the best.
+    """Fits and scores the candidates, and returns the settings of the first of the best.
 
     Args:
       name: of the baseline.
       candidates: those within max_bytes, as many of them at once as max_bytes and the processor's cores allow.
-      score: NDCG@20 on the validation set; None to take the first candidate without a score.
+      score: NDCG@20 on the validation set; None to take the first candidate without a fit.
       max_bytes: that all candidates that are fitted at the same time may allocate.
     """
     if not candidates:
         return Selection(None, [])
-    tried = candidates if score is not None else candidates[:1]
-    workers = min(os.cpu_count() or 1, int(max_bytes // max(candidate.num_bytes for candidate in tried)))
-    scores: list[float] = []
-    best: Scorer | None = None
-
-    def attempt(candidate: Candidate) -> tuple[Scorer, float]:
-        model = candidate.fit()
-        return model, score(model) if score is not None else 0.0
-
+    if score is None:
+        return Selection(candidates[0].settings, [Trial(name, 1, candidates[0].settings, METRIC, None, True)])
+    workers = min(os.cpu_count() or 1, int(max_bytes // max(candidate.num_bytes for candidate in candidates)))
     with ThreadPoolExecutor(workers) as pool:
-        # In groups, so that no more models than workers and the best are in memory.
-        for start in range(0, len(tried), workers):
-            for model, value in pool.map(attempt, tried[start : start + workers]):
-                if not scores or value > max(scores):
-                    best = model
-                scores.append(value)
+        scores = list(pool.map(lambda candidate: score(candidate.fit()), candidates))
     chosen = int(np.argmax(scores))
     trials = [
-        Trial(name, number, candidate.settings, METRIC, None if score is None else value, number == chosen + 1)
-        for number, (candidate, value) in enumerate(zip(tried, scores, strict=True), 1)
+        Trial(name, number, candidate.settings, METRIC, value, number == chosen + 1)
+        for number, (candidate, value) in enumerate(zip(candidates, scores, strict=True), 1)
     ]
-    return Selection(best, trials)
+    return Selection(candidates[chosen].settings, trials)
 
 
 def within_memory(candidates: Sequence[Candidate], max_bytes: float) -> list[Candidate]:

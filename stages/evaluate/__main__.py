@@ -1,7 +1,7 @@
 """Model, baselines and test set -> metrics with their intervals, differences and plots.
 
 The whole catalogue is ranked for every user with test items, the user's training and validation items left out; equal
-scores are ordered by index. Means are over users. Users without training rows are cold users and reported
+scores are ordered by index. Means are over users. Users without rows in both sets are cold users and reported
 separately.
 
 Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, models/baselines/*.npz, data/split/*.parquet,
@@ -25,7 +25,7 @@ def main() -> str:
     params = EvaluateParams.load()
     cutoffs = sorted(params.cutoffs)
     data = read_data(params.repeat_consumption)
-    models = Models.read(data.train)
+    models = Models.read(data.known)
     evaluations = models.evaluations(data, cutoffs, WITHIN_TYPE in params.candidates)
     tables = Tables.of(models, evaluations, data, cutoffs, params.bootstrap_samples, params.seed)
     summary = Summary.of(tables)

@@ -14,7 +14,7 @@ from towerline.artifacts.vocabulary import ITEM_VOCABULARY
 from towerline.pipeline.errors import StageError
 from towerline.ranking.user_items import UserItems
 
-# The group of items without training rows, beside the groups by popularity.
+# The group of items without known rows, in addition to the groups by popularity.
 COLD_ITEMS = "cold"
 
 
@@ -67,54 +67,43 @@ class Data(NamedTuple):
     """The data that scorers are measured on.
 
     Attributes:
-      train, test: the training and the test set.
-      warm, cold: the users with test items, those with and those without training rows.
+      known: the rows of the training and validation set, which the models are fitted to.
+      test: the test set.
+      warm, cold: the users with test items, those with and those without known rows.
       item_type: [num_items + 1] text; the unknown item's is empty.
     """
 
-    train: Interactions
+    known: Interactions
     test: Interactions
     warm: Queries
     cold: Queries
     item_type: NDArray[np.str_]
 
     @classmethod
-    def of_parts(
-        cls,
-        train: Interactions,
-        validation: Interactions,
-        test: Interactions,
-        item_type: NDArray[np.str_],
-        repeats: bool,
-    ) -> "Data":
+    def of_sets(cls, known: Interactions, test: Interactions, item_type: NDArray[np.str_], repeats: bool) -> "Data":
         """The data of a split.
 
         Args:
-          train, validation, test: the split.
+          known, test: as the attributes.
           item_type: [num_items + 1] text.
-          repeats: true if items of the training and validation set may be shown.
+          repeats: true if known items of a user may be shown again.
         """
         relevant = UserItems.of_pairs(test.user_index, test.item_index, num_rows=test.num_users + 1)
-        seen = UserItems.of_pairs(
-            np.concatenate([train.user_index, validation.user_index]),
-            np.concatenate([train.item_index, validation.item_index]),
-            num_rows=train.num_users + 1,
-        )
-        trained = np.bincount(train.user_index, minlength=train.num_users + 1) > 0
-        tested = relevant.counts() > 0
+        seen = UserItems.of_pairs(known.user_index, known.item_index, num_rows=known.num_users + 1)
+        is_known, tested = seen.counts() > 0, relevant.counts() > 0
         warm, cold = (
-            Queries.of_users(np.flatnonzero(tested & known).astype(np.int32), relevant, seen, repeats)
-            for known in (trained, ~trained)
+            Queries.of_users(np.flatnonzero(tested & chosen).astype(np.int32), relevant, seen, repeats)
+            for chosen in (is_known, ~is_known)
         )
-        return cls(train, test, warm, cold, item_type)
+        return cls(known, test, warm, cold, item_type)
 
     def item_counts(self) -> NDArray[np.int64]:
-        """[num_items + 1] int64 number of training rows of each item."""
-        return np.bincount(self.train.item_index, minlength=self.train.num_items + 1)
+        """[num_items + 1] int64 number of known rows of each item."""
+        return np.bincount(self.known.item_index, minlength=self.known.num_items + 1)
 
-    def num_train_users(self) -> int:
-        """The number of users with training rows."""
-        return len(np.unique(self.train.user_index))
+    def num_known_users(self) -> int:
+        """The number of users with known rows."""
+        return len(np.unique(self.known.user_index))
 
     def types(self) -> list[str]:
         """The item types where there are several of them, else none."""
@@ -134,9 +123,9 @@ class Data(NamedTuple):
         return [
             CountRow("users_ranked", warm),
             CountRow("cold_users", cold),
-            CountRow("users_without_test_items", self.train.num_users - warm - cold),
+            CountRow("users_without_test_items", self.known.num_users - warm - cold),
             CountRow("test_rows", len(self.test.user_index)),
-            CountRow("test_rows_of_items_without_training_rows", int(cold_items.sum())),
+            CountRow("test_rows_of_items_without_known_rows", int(cold_items.sum())),
         ]
 
 
@@ -144,14 +133,15 @@ def read_data(repeats: bool) -> Data:
     """Reads the split and the items' types.
 
     Raises:
-      StageError: no test user has training rows.
+      StageError: no test user has known rows.
     """
     train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))
+    known = Interactions.joined(train, validation)
     with pq.ParquetFile(ITEM_VOCABULARY) as file:
         types = file.read(columns=["item_type"])["item_type"].to_pylist()
-    data = Data.of_parts(train, validation, test, np.array(["", *types]), repeats)
+    data = Data.of_sets(known, test, np.array(["", *types]), repeats)
     if not len(data.warm.users):
-        raise StageError(f"{TEST}: expected users that {TRAIN} knows too, found none")
+        raise StageError(f"{TEST}: expected users that {TRAIN} or {VALIDATION} knows too, found none")
     return data
 
 

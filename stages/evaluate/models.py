@@ -9,15 +9,16 @@ from stages.evaluate.data import Data
 from stages.evaluate.evaluation import Evaluation, evaluated
 from towerline.artifacts.baselines import BASELINES
 from towerline.artifacts.evaluate import RatingRow, TutorialRow
-from towerline.artifacts.names import MODEL
+from towerline.artifacts.names import MODEL, RECENT_POPULAR
 from towerline.artifacts.split import TEST, Interactions
-from towerline.artifacts.train import ITEM_EMBEDDINGS, RATING_HEAD, USER_EMBEDDINGS, read_embeddings
+from towerline.artifacts.train import TWO_TOWER, read_embeddings
 from towerline.metrics.ranking import hits
 from towerline.metrics.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress
-from towerline.ranking.scorers import KIND, Chance, Embeddings, Kind, Scorer, most_popular, scorer_of
+from towerline.ranking.embedding import directions
+from towerline.ranking.scorers import KIND, Chance, Embeddings, Kind, Scorer, by_popularity, scorer_of
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 
@@ -27,7 +28,7 @@ TUTORIAL_CUTOFF = 100
 
 
 class Ranker(NamedTuple):
-    """The scorer of a model or baseline, and the scorer for users without training rows."""
+    """The scorer of a model or baseline, and the scorer for users without known rows."""
 
     scorer: Scorer
     cold_scorer: Scorer
@@ -47,27 +48,28 @@ class Models(NamedTuple):
     ratings: dict[str, RatingModel]
 
     @classmethod
-    def read(cls, train: Interactions) -> "Models":
+    def read(cls, known: Interactions) -> "Models":
         """Reads the model and the baselines.
 
-        The model scores users without training rows by its popularity prior. A baseline has no score for them, so it
-        falls back to the most popular items, as an application would; a random order needs no training rows.
+        The model scores users without known rows by its popularity prior. A baseline by similarity has no score for
+        them, so it falls back to the most popular items, as an application would; baselines that rank alike for all
+        users need no known rows.
 
         Args:
-          train: the training set.
+          known: the rows that the models were fitted to, those of the training and validation set.
 
         Raises:
           StageError: a file does not hold the arrays of a scorer or rating model.
         """
         embeddings = Embeddings(
-            read_embeddings(USER_EMBEDDINGS, train.num_users),
-            read_embeddings(ITEM_EMBEDDINGS, train.num_items),
+            read_embeddings(TWO_TOWER.user_embeddings, known.num_users),
+            read_embeddings(TWO_TOWER.item_embeddings, known.num_items),
         )
-        rating_head = formats.read_arrays(RATING_HEAD)
+        rating_head = formats.read_arrays(TWO_TOWER.rating_head)
         rankers = {MODEL: Ranker(embeddings, embeddings)}
         ratings = {MODEL: RatingModel(**rating_head)} if rating_head else {}
-        history = UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1)
-        popular = most_popular(train.item_index, train.num_users, train.num_items)
+        history = UserItems.of_pairs(known.user_index, known.item_index, num_rows=known.num_users + 1)
+        popular = by_popularity(known)
         for path in sorted(BASELINES.iterdir()):
             arrays = formats.read_arrays(path)
             if arrays.get(KIND) == Kind.RATING_MODEL:
@@ -77,7 +79,8 @@ class Models(NamedTuple):
                 scorer = scorer_of(arrays, history)
             except ValueError as error:
                 raise StageError(f"{path}: {error}; repro baselines") from None
-            rankers[path.stem] = Ranker(scorer, scorer if isinstance(scorer, Chance) else popular)
+            is_alike = isinstance(scorer, Chance) or path.stem == RECENT_POPULAR
+            rankers[path.stem] = Ranker(scorer, scorer if is_alike else popular)
         return cls(embeddings, rankers, ratings)
 
     def evaluations(self, data: Data, cutoffs: list[int], within_type: bool) -> dict[str, Evaluation]:
@@ -99,7 +102,7 @@ class Models(NamedTuple):
         rows = []
         for name, model in self.ratings.items():
             rating: NDArray[np.float32] = np.asarray(test.rating, np.float32)
-            predicted = model.predict(test.user_index, test.item_index, *self.embeddings)
+            predicted = model.predict(test.user_index, test.item_index, *map(directions, self.embeddings))
             errors = root_mean_squared_error(predicted, rating), mean_absolute_error(predicted, rating)
             rows.append(RatingRow(name, *errors))
         return rows

@@ -109,7 +109,7 @@ def _matrix(values: Values) -> NDArray[np.float64]:
 
 def exposure_rows(evaluations: dict[str, Evaluation], data: Data, cutoffs: list[int]) -> list[ExposureRow]:
     """The exposure of the items that each model shows up to each cutoff, and of the test items of warm users."""
-    counts, num_users = data.item_counts(), data.num_train_users()
+    counts, num_users = data.item_counts(), data.num_known_users()
     rows = [
         ExposureRow(name, k, *exposure(evaluation.shown[:, :k], counts, num_users))
         for name, evaluation in evaluations.items()

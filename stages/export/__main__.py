@@ -3,7 +3,7 @@
 An export counts rows from 0: row r of every array belongs to the id in row r of the Parquet file of its kind, and the
 unknown id, index 0 of the vocabularies, has no row. known() and seen_items() convert; all other functions take rows.
 
-Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, model.json,
+Reads: models/final/{user,item}_embeddings.npy, rating_head.npz, model.json,
   data/vocabulary/*.parquet, data/interactions.parquet.
 Writes: exports/, reports/export.json.
 Parameters: export.
@@ -21,16 +21,11 @@ from numpy.typing import NDArray
 from stages.export.params import ExportParams
 from stages.export.servable import Retrieval, Vocabularies
 from towerline.artifacts.ingest import INTERACTIONS
-from towerline.artifacts.train import (
-    ITEM_EMBEDDINGS,
-    MODEL,
-    RATING_HEAD,
-    USER_EMBEDDINGS,
-    read_embeddings,
-)
+from towerline.artifacts.train import FINAL, read_embeddings
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.exports import layout, manifest
 from towerline.exports.layout import EXPORT_REPORT, EXPORTS
+from towerline.exports.manifest import Sizes
 from towerline.index.approximate import build, load, recall
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
@@ -155,12 +150,14 @@ def main() -> str:
     users = read_vocabulary(USER_VOCABULARY, ["user_id"])
     items = read_vocabulary(ITEM_VOCABULARY, ["item_type", "item_id", "title"])
     embeddings = Embeddings(
-        read_embeddings(USER_EMBEDDINGS, len(users)),
-        read_embeddings(ITEM_EMBEDDINGS, len(items)),
+        read_embeddings(FINAL.user_embeddings, len(users)),
+        read_embeddings(FINAL.item_embeddings, len(items)),
     )
     exported = Embeddings(known(embeddings.users), known(embeddings.items))
-    ratings = {name: known(array) if array.ndim else array for name, array in formats.read_arrays(RATING_HEAD).items()}
-    temperature = formats.read_json(MODEL)["temperature"]
+    rating_head = formats.read_arrays(FINAL.rating_head)
+    ratings = {name: known(array) if array.ndim else array for name, array in rating_head.items()}
+    model = formats.read_json(FINAL.model)
+    sizes = Sizes(len(users), len(items), embeddings.items.shape[1], model["rows"])
     seen = seen_items(len(users))
     ids = [column.to_numpy() for column in (users["user_id"], items["item_type"], items["item_id"])]
     report: dict[str, float] = {}
@@ -170,10 +167,12 @@ def main() -> str:
             share = write_index(folder / layout.INDEX, exported, params.index.min_recall)
             report[f"index_recall@{RECALL_CUTOFF}"] = share
         Retrieval(embeddings, Vocabularies(*ids)).save(folder / layout.MODEL)
-        manifest.write(folder, len(users), len(items), embeddings.items.shape[1], temperature)
+        manifest.write(folder, sizes, model["recipe"]["temperatures"][-1])
     formats.write_json(EXPORT_REPORT, report, formats.PUBLIC_DECIMALS)
-    sizes = f"{len(users):,} users and {len(items):,} items of {embeddings.items.shape[1]} dimensions"
-    return ", ".join([sizes, *(f"{name} {value:.4f}" for name, value in report.items())])
+    summary = (
+        f"{sizes.users:,} users and {sizes.items:,} items of {sizes.dimension} dimensions, from {sizes.rows:,} rows"
+    )
+    return ", ".join([summary, *(f"{name} {value:.4f}" for name, value in report.items())])
 
 
 if __name__ == "__main__":

@@ -41,13 +41,13 @@ class Retrieval(tf.Module):
     Signatures:
       serving_default(user_id [n], k [n or 1] int32, item_type [n or 1], excluded_item_type and excluded_item_id
         [n or 1, any]) -> score [n, largest k] float32, item_type, item_id [n, largest k], known_user [n] bool.
-      query_embedding(user_id [n]) -> embedding [n, d + 1] float32, known [n] bool.
-      candidate_embedding(item_type, item_id [n]) -> embedding [n, d + 1] float32, known [n] bool.
+      query_embedding(user_id [n]) -> embedding [n, d + PRIOR_DIMENSIONS] float32, known [n] bool.
+      candidate_embedding(item_type, item_id [n]) -> embedding [n, d + PRIOR_DIMENSIONS] float32, known [n] bool.
 
     Every input has a row for each user, as TensorFlow Serving's row format and its batching need it; outside of these a
     single row is for all users. All but user_id may be left out of recommend() and of a request to TensorFlow Serving,
-    while Python's `signatures` want all inputs: k is 10, the empty item_type stands for every type, and nothing is
-    excluded. Rows of excluded items are filled up with empty ids. Items come best first, equal scores by index; behind
+    while Python's `signatures` want all inputs: k is 10, the empty item_type means every type, and nothing is
+    excluded. Rows of excluded items are filled up with empty ids. Items come best first, equal scores by index; after
     the k of a row, and where fewer are left, the score is NO_SCORE and the id empty; there are no more columns than
     items.
 

@@ -56,7 +56,7 @@ class Names(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Where the columns of a file are.
+    """The positions of the columns of a file.
 
     Attributes:
       roles: role -> position from 0.

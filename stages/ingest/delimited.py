@@ -2,7 +2,7 @@
 
 The dialect is that of RFC 4180 and of Python's csv module in strict mode: a quote opens a field only where a field
 begins, a doubled quote within a quoted field is one quote, and a field may span lines. A quoted field that does not end
-at a delimiter or a line end is misquoted: the line on which its record starts is a record of its own, which the caller
+at a delimiter or a line end is misquoted: the line on which its record starts is a separate record, which the caller
 refuses, and reading goes on with the next line. The result does not depend on how many characters are read at a time.
 
 Blocks are scanned with array arithmetic. Only lines whose quotes do not pair up by themselves are looked at one by one.

@@ -81,7 +81,7 @@ class IngestParams(Section):
         for role, column in self.columns.roles().items():
             if column in role_of:
                 raise ValueError(
-                    f"columns.{role}: expected a column of its own, found {column!r}, which is columns."
+                    f"columns.{role}: expected a separate column, found {column!r}, which is columns."
                     f"{role_of[column]} too"
                 )
             role_of[column] = role

@@ -13,7 +13,7 @@ from stages.ingest.staging import BATCH_ROWS, FEATURES, features_of
 from towerline.pipeline.errors import StageError
 from towerline.raw.files import RawFile, errors_of
 
-# What Arrow writes for a time beyond its calendar, with the number behind it.
+# Text that Arrow writes for a time beyond its calendar, with the number after it.
 _BEYOND_CALENDAR = "<value out of range: "
 
 

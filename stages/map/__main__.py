@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from stages.map.tsne import tsne
 from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP, MapRow
 from towerline.artifacts.split import TRAIN, Interactions, read_interactions
-from towerline.artifacts.train import ITEM_EMBEDDINGS, read_embeddings
+from towerline.artifacts.train import TWO_TOWER, read_embeddings
 from towerline.pipeline import formats
 from towerline.pipeline.terminal import run
+from towerline.ranking.embedding import directions
 
 MAXIMUM_ITEMS = 2_000
 
@@ -37,8 +38,7 @@ def chart_library() -> str:
 
 def main() -> str:
     train = read_interactions(TRAIN)
-    # The last dimension holds the popularity prior.
-    vectors = read_embeddings(ITEM_EMBEDDINGS, train.num_items)[:, :-1]
+    vectors = directions(read_embeddings(TWO_TOWER.item_embeddings, train.num_items))
     items = popular_items(train, vectors)
     positions = tsne(vectors[items])
     # There are no positions where there are too few items.

@@ -30,7 +30,7 @@ from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import ITEM_MAP, MapRow
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
-from towerline.artifacts.train import ITEM_EMBEDDINGS, TRAINING_REPORT, USER_EMBEDDINGS, read_embeddings
+from towerline.artifacts.train import TRAINING_REPORT, TWO_TOWER, read_embeddings
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
@@ -76,8 +76,8 @@ OTHER_FILES = (
     TEST,
     USER_VOCABULARY,
     ITEM_VOCABULARY,
-    USER_EMBEDDINGS,
-    ITEM_EMBEDDINGS,
+    TWO_TOWER.user_embeddings,
+    TWO_TOWER.item_embeddings,
 )
 
 
@@ -155,7 +155,7 @@ class Inputs(NamedTuple):
       sets: train, validation, test, in this order.
       users: [num_users] user ids; row r belongs to index r + 1.
       items: the item vocabulary.
-      user_embeddings, item_embeddings: [num_ids + 1, d + 1], the popularity prior last.
+      user_embeddings, item_embeddings: [num_ids + 1, d + PRIOR_DIMENSIONS], the terms of the popularity prior last.
       training: a row for each epoch, NaN where a cell is empty.
       metrics, differences, exposure, ratings: tables of evaluate; a row is a MetricRow, DifferenceRow, ExposureRow or
         RatingRow.
@@ -288,8 +288,8 @@ def read_inputs() -> Inputs:
         sets=sets,
         users=read_vocabulary(USER_VOCABULARY, num_users)["user_id"],
         items=Items(read_vocabulary(ITEM_VOCABULARY, num_items)),
-        user_embeddings=read_embeddings(USER_EMBEDDINGS, num_users),
-        item_embeddings=read_embeddings(ITEM_EMBEDDINGS, num_items),
+        user_embeddings=read_embeddings(TWO_TOWER.user_embeddings, num_users),
+        item_embeddings=read_embeddings(TWO_TOWER.item_embeddings, num_items),
         training=read_table(TRAINING_REPORT),
         metrics=read_table(METRICS_TABLE),
         differences=read_table(DIFFERENCES_TABLE),

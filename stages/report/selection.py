@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from towerline.ranking.embedding import directions
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
@@ -24,7 +25,7 @@ class Neighbours(NamedTuple):
 
 def taste(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     """[ids, d] vectors of length 1, or 0 for an untrained id: embeddings without their popularity prior."""
-    return np.ascontiguousarray(embeddings[:, :-1])
+    return np.ascontiguousarray(directions(embeddings))
 
 
 def trained(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:

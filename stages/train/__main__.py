@@ -1,5 +1,8 @@
 """Training and validation set -> the two towers, their embedding tables, and the rating head.
 
+The settings are found by a training on the training set that is measured on the validation set. Then the model is
+fitted again, from the start, to the rows of both with these settings: the latest rows are those of the validation set.
+
 Reads: data/split/train.parquet, data/split/validation.parquet.
 Writes: models/two_tower/*, reports/training.csv.
 Parameters: train.
@@ -9,22 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.train.params import TrainParams
+from stages.train.params import SECONDS_PER_DAY, TrainParams
 from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_interactions
-from towerline.artifacts.train import (
-    ITEM_EMBEDDINGS,
-    MODEL,
-    RATING_HEAD,
-    TOWER_WEIGHTS,
-    TRAINING_REPORT,
-    USER_EMBEDDINGS,
-)
+from towerline.artifacts.train import TOWER_WEIGHTS, TRAINING_REPORT, TWO_TOWER
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress, run
+from towerline.training.recipe import Prior, Recipe
 
 if TYPE_CHECKING:
-    from stages.train.fitting import Epoch, Fitted
+    from towerline.training.fitting import Epoch, Fitted
 
 
 def check_data(params: TrainParams, train: Interactions, validation: Interactions) -> None:
@@ -34,7 +31,9 @@ def check_data(params: TrainParams, train: Interactions, validation: Interaction
             f"train.rating_weight: expected 0 since {TRAIN} has no ratings, found {params.rating_weight:g}; "
             "set it to 0, or name the ratings' column in ingest.columns.rating"
         )
-    if not len(np.intersect1d(train.user_index, validation.user_index)):
+    if params.popularity_half_life is not None and train.timestamp is None:
+        raise StageError(params.without_times(f"{TRAIN} has no times"))
+    if not has_validation(train, validation):
         try:
             if len(validation.user_index):
                 params.check_without_validation(
@@ -46,26 +45,32 @@ def check_data(params: TrainParams, train: Interactions, validation: Interaction
             raise StageError(str(error)) from None
 
 
-def save(fitted: "Fitted", dimension: int) -> None:
-    """Writes models/two_tower and reports/training.csv."""
-    towers = fitted.towers
-    users, items = towers.query.all_embeddings(), towers.candidate.all_embeddings()
-    formats.write_array(USER_EMBEDDINGS, users)
-    formats.write_array(ITEM_EMBEDDINGS, items)
-    rating_model = fitted.rating_model
-    formats.write_arrays(RATING_HEAD, rating_model._asdict() if rating_model is not None else {})
+def has_validation(train: Interactions, validation: Interactions) -> bool:
+    """True if a user of the validation set has rows in the training set."""
+    return bool(np.isin(validation.user_index, train.user_index).any())
+
+
+def save(fitted: "Fitted", recipe: Recipe, rows: int, epochs: "list[Epoch]") -> None:
+    """Writes models/two_tower and reports/training.csv.
+
+    Args:
+      fitted: the model.
+      recipe: that it was fitted with.
+      rows: number of rows that it was fitted to.
+      epochs: those of the search, or of the fit without a search.
+    """
+    towers, rating_model = fitted.towers, fitted.rating_model
+    TWO_TOWER.write(
+        towers.query.all_embeddings(),
+        towers.candidate.all_embeddings(),
+        rating_model._asdict() if rating_model is not None else {},
+        recipe.model_dump(),
+        rows,
+    )
     with formats.replacing(TOWER_WEIGHTS) as unfinished:
         towers.save_weights(unfinished)
-    model = {
-        "num_users": len(users) - 1,
-        "num_items": len(items) - 1,
-        "dimension": dimension,
-        "temperature": fitted.epochs[fitted.best_epoch - 1].temperature,
-    }
-    formats.write_json(MODEL, model)
-    rows = [["" if value is None else value for value in epoch] for epoch in fitted.epochs]
-    header = fitted.epochs[0]._fields
-    formats.write_csv(TRAINING_REPORT, header, rows, formats.PUBLIC_DECIMALS)
+    lines = [["" if value is None else value for value in epoch] for epoch in epochs]
+    formats.write_csv(TRAINING_REPORT, epochs[0]._fields, lines, formats.PUBLIC_DECIMALS)
 
 
 def described(epoch: "Epoch") -> str:
@@ -79,31 +84,45 @@ def described(epoch: "Epoch") -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in values.items() if value is not None)
 
 
+def described_prior(prior: Prior) -> str:
+    """The popularity prior in one short line."""
+    days = "" if prior.half_life is None else f" with a half-life of {prior.half_life / SECONDS_PER_DAY:.3g} days"
+    return f"popularity{days} weighs {prior.weight:.3g}, long-term popularity {prior.long_term_weight:.3g}"
+
+
 def main() -> str:
     params = TrainParams.load()
     train, validation = read_interactions(TRAIN), read_interactions(VALIDATION)
     check_data(params, train, validation)
     # TensorFlow takes seconds to import; errors in parameters and data are reported before.
-    from stages.train.fitting import fit, seed_everything
     from towerline.towers import tf
+    from towerline.training.fitting import fit, seed_everything
+    from towerline.training.search import recipe_of, search
 
     seed_everything(params.seed, params.threads)
-    with progress(what="training", unit="epoch", total=params.epochs) as bar:
+    rows = Interactions.joined(train, validation)
+    with progress(what="training", unit="epoch", total=2 * params.epochs) as bar:
 
         def show(epoch: "Epoch") -> None:
             bar.set_postfix_str(described(epoch), refresh=False)
             bar.update()
 
         try:
-            fitted = fit(params, train, validation, show)
+            if has_validation(train, validation):
+                recipe, epochs, _ = search(params.given(), params, train, validation, show)
+                fitted = fit(recipe, rows, show)
+            else:
+                recipe = recipe_of(params.given(), params)
+                fitted = fit(recipe, rows, show)
+                epochs = fitted.epochs
         except (MemoryError, tf.errors.ResourceExhaustedError):
             raise StageError(
                 f"train.embedding_dimension: expected a model that fits into memory, found {params.embedding_dimension}"
                 f" dimensions of {train.num_users:,} users and {train.num_items:,} items; lower it, or train.batch_size"
             ) from None
-    save(fitted, params.embedding_dimension)
-    best = fitted.epochs[fitted.best_epoch - 1]
-    return f"{len(fitted.epochs)} epochs, kept epoch {fitted.best_epoch}: {described(best)}"
+    save(fitted, recipe, len(rows.user_index), epochs)
+    best = epochs[len(recipe.temperatures) - 1]
+    return f"{len(epochs)} epochs, kept epoch {best.epoch}: {described(best)}; {described_prior(recipe.prior)}"
 
 
 if __name__ == "__main__":

@@ -1,42 +1,45 @@
 """The section `train` of params.yaml."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import model_validator
 
-from towerline.pipeline.settings import Section, Seed, between
+from towerline.pipeline.settings import Section, between
+from towerline.training.recipe import Given, Hyperparameters
+
+SECONDS_PER_DAY = 86_400
 
 
 def _listed(texts: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
-Weight = Annotated[float, between(0, 1000)]
+class TrainParams(Hyperparameters, Section):
+    section: ClassVar[str] = "train"
 
-
-class TrainParams(Section):
-    section = "train"
-
-    embedding_dimension: Annotated[int, between(1, 4096)]
-    loss: Literal["grouped_softmax", "in_batch_softmax"]
-    retrieval_weight: Weight
-    rating_weight: Weight
     temperature: Annotated[float, between(0.001, 1000)] | None
     popularity_prior: Annotated[float, between(0, 1000)] | None
-    optimizer: Literal["adagrad", "adam", "sgd"]
-    learning_rate: Annotated[float, between(0.000001, 1000)]
-    batch_size: Annotated[int, between(1, 1_000_000)]
-    candidates: Annotated[int, between(1, 1_000_000)]
-    epochs: Annotated[int, between(1, 100_000)]
+    popularity_half_life: Annotated[float, between(0.00001, 1_000_000)] | None
     early_stopping_patience: Annotated[int, between(0, 100_000)]
-    seed: Seed
-    threads: Annotated[int, between(1, 256)]
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> Self:
         if self.retrieval_weight == 0 and self.rating_weight == 0:
             raise ValueError("retrieval_weight, rating_weight: expected at least one above 0, found 0 and 0")
         return self
+
+    def given(self) -> Given:
+        """The settings that the search does not choose."""
+        days = self.popularity_half_life
+        half_life = None if days is None else days * SECONDS_PER_DAY
+        return Given(self.temperature, self.popularity_prior, half_life, self.early_stopping_patience)
+
+    def without_times(self, why: str) -> str:
+        """The error of a half-life where the data has no times, for the given reason."""
+        return (
+            f"train.popularity_half_life: expected null since {why}, found {self.popularity_half_life:g}; set it to "
+            "null, or name the column of the times in ingest.columns.timestamp"
+        )
 
     def check_without_validation(self, why: str, cure: str = "set split.validation_share above 0") -> None:
         """Raises ValueError if a parameter follows the validation set, which has no usable rows.
@@ -51,9 +54,9 @@ class TrainParams(Section):
         values = {name: getattr(self, name) for name in fixed}
         following = [name for name, value in values.items() if value is None or (value and fixed[name] == "0")]
         if following:
-            found = [f"train.{name} {'null' if values[name] is None else values[name]}" for name in following]
+            given = [f"train.{name} {'null' if values[name] is None else values[name]}" for name in following]
             instead = [f"train.{name} to {fixed[name]}" for name in following]
             raise ValueError(
-                f"split.validation_share: expected validation rows for {_listed(found)}, found none, since {why}; "
+                f"split.validation_share: expected validation rows for {_listed(given)}, found none, since {why}; "
                 f"{cure}, or set {_listed(instead)}"
             )

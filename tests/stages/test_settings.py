@@ -58,7 +58,7 @@ def test_the_sections_of_the_committed_params_are_those_of_the_models_and_valid(
         (
             "train:\n  #",
             "trian:\n  #",
-            "'trian': unknown section, did you mean train?; allowed: ingest, split, train, baselines, evaluate, export",
+            "'trian': unknown section, did you mean train?; allowed: ingest, split, train, refit, baselines,",
         ),
         (
             "    item_type: item_type",
@@ -120,7 +120,7 @@ def test_the_sections_of_the_committed_params_are_those_of_the_models_and_valid(
         (
             "rating: rating",
             "rating: user_id",
-            "ingest.columns.rating: expected a column of its own, found 'user_id', which",
+            "ingest.columns.rating: expected a separate column, found 'user_id', which",
         ),
         (
             "allowed_rating: 0",

@@ -1,1 +1,1 @@
-"""What passes between the stages: one module for each stage that writes it, with paths, types and readers."""
+"""Files that pass between the stages: a module for each stage that writes them, with paths, types and readers."""

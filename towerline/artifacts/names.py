@@ -6,6 +6,7 @@ MODEL = "two_tower"
 
 RANDOM = "random"
 MOST_POPULAR = "most_popular"
+RECENT_POPULAR = "recent_popular"
 MOST_POPULAR_OF_TYPE = "most_popular_of_type"
 ITEM_KNN = "item_knn"
 EASE = "ease"
@@ -14,7 +15,7 @@ IALS = "ials"
 GLOBAL_MEAN = "global_mean"
 USER_ITEM_BIAS = "user_item_bias"
 
-# The k of recall@k, NDCG@k and coverage@k where one k stands for all of them.
+# The k of recall@k, NDCG@k and coverage@k where a single k is shown.
 MAIN_CUTOFF = 20
 
 

@@ -1,5 +1,6 @@
 """The training, validation and test sets: interactions as arrays of indices."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,16 +15,17 @@ VALIDATION = Path("data/split/validation.parquet")
 TEST = Path("data/split/test.parquet")
 
 # Columns of Interactions.
-NUMERIC = ("user_index", "item_index", "rating")
+NUMERIC = ("user_index", "item_index", "rating", "timestamp")
 
 
 class Interactions(NamedTuple):
-    """One part of the split: row r says that user user_index[r] had to do with item item_index[r].
+    """A set of the split: row r says that user user_index[r] interacted with item item_index[r].
 
     Attributes:
       user_index, item_index: [rows] int32, from 1.
       rating: [rows] float32 in the unit of the raw file; None where the data has none.
       num_users, num_items: sizes of the vocabularies, the unknown id at index 0 not counted.
+      timestamp: [rows] int64 seconds since 1970 UTC; None where the data has none.
     """
 
     user_index: NDArray[np.int32]
@@ -31,10 +33,29 @@ class Interactions(NamedTuple):
     rating: NDArray[np.float32] | None
     num_users: int
     num_items: int
+    timestamp: NDArray[np.int64] | None = None
+
+    @classmethod
+    def joined(cls, *sets: "Interactions") -> "Interactions":
+        """The rows of several sets of one split, in the order of the sets; at least one set."""
+        return cls(
+            np.concatenate([rows.user_index for rows in sets]),
+            np.concatenate([rows.item_index for rows in sets]),
+            _joined([rows.rating for rows in sets]),
+            sets[0].num_users,
+            sets[0].num_items,
+            _joined([rows.timestamp for rows in sets]),
+        )
+
+
+def _joined(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
+    """The columns of several sets as one; None if one of the sets has none."""
+    present = [column for column in columns if column is not None]
+    return np.concatenate(present) if len(present) == len(columns) else None
 
 
 def read_interactions(path: Path) -> Interactions:
-    """Reads a part of the split.
+    """Reads a set of the split.
 
     Raises:
       StageError: the file lacks what `split` writes.
@@ -54,4 +75,5 @@ def read_interactions(path: Path) -> Interactions:
         columns.get("rating"),
         int(sizes[b"num_users"]),
         int(sizes[b"num_items"]),
+        columns.get("timestamp"),
     )

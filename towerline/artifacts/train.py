@@ -1,22 +1,66 @@
-"""Paths and readers of the trained model: embeddings, rating head and weights of the towers."""
+"""Paths, readers and writers of trained models: embeddings, rating head, weights of the towers, recipe."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 
-USER_EMBEDDINGS = Path("models/two_tower/user_embeddings.npy")
-ITEM_EMBEDDINGS = Path("models/two_tower/item_embeddings.npy")
-RATING_HEAD = Path("models/two_tower/rating_head.npz")
+
+class ModelFiles(NamedTuple):
+    """Paths of a trained model.
+
+    Attributes:
+      user_embeddings, item_embeddings: [num_ids + 1, d + PRIOR_DIMENSIONS] float32.
+      rating_head: arrays of the rating model; none without the rating task.
+      model: sizes and recipe as JSON.
+    """
+
+    user_embeddings: Path
+    item_embeddings: Path
+    rating_head: Path
+    model: Path
+
+    @classmethod
+    def within(cls, folder: Path) -> "ModelFiles":
+        names = ("user_embeddings.npy", "item_embeddings.npy", "rating_head.npz", "model.json")
+        return cls(*(folder / name for name in names))
+
+    def write(
+        self,
+        user_embeddings: NDArray[np.float32],
+        item_embeddings: NDArray[np.float32],
+        rating_head: dict[str, NDArray[Any]],
+        recipe: dict[str, Any],
+        rows: int,
+    ) -> None:
+        """Writes the files.
+
+        Args:
+          user_embeddings, item_embeddings: [num_ids + 1, d + PRIOR_DIMENSIONS] float32.
+          rating_head: name -> array.
+          recipe: the recipe of the fit.
+          rows: number of rows of the fit.
+        """
+        formats.write_array(self.user_embeddings, user_embeddings)
+        formats.write_array(self.item_embeddings, item_embeddings)
+        formats.write_arrays(self.rating_head, rating_head)
+        sizes = {"num_users": len(user_embeddings) - 1, "num_items": len(item_embeddings) - 1, "rows": rows}
+        formats.write_json(self.model, {**sizes, "recipe": recipe})
+
+
+# The model that evaluate measures, fitted to the training and validation set, and the one that export ships.
+TWO_TOWER = ModelFiles.within(Path("models/two_tower"))
+FINAL = ModelFiles.within(Path("models/final"))
 TOWER_WEIGHTS = Path("models/two_tower/towers.weights.h5")
-MODEL = Path("models/two_tower/model.json")
 TRAINING_REPORT = Path("reports/training.csv")
 
 
 def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:
-    """The [num_ids + 1, d] embeddings of a vocabulary.
+    """The [num_ids + 1, d + PRIOR_DIMENSIONS] embeddings of a vocabulary.
 
     Raises:
       StageError: the number of rows differs from the vocabulary, or values are not finite.

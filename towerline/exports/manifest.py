@@ -28,13 +28,27 @@ class File(NamedTuple):
     sha256: str
 
 
+class Sizes(NamedTuple):
+    """Numbers that describe an export.
+
+    Attributes:
+      users, items: number of users and of items.
+      dimension: of the vectors, the terms of the popularity prior included.
+      rows: number of rows that the model was fitted to.
+    """
+
+    users: int
+    items: int
+    dimension: int
+    rows: int
+
+
 class Manifest(NamedTuple):
     """Content of an export.
 
     Attributes:
       version: digest of everything below, VERSION_DIGITS hexadecimal digits.
-      users, items: number of users and of items.
-      dimension: of the vectors, the popularity prior included.
+      users, items, dimension, rows: as of Sizes.
       temperature: temperature of the training loss.
       files: name within the folder -> file, without the manifest.
     """
@@ -43,6 +57,7 @@ class Manifest(NamedTuple):
     users: int
     items: int
     dimension: int
+    rows: int
     temperature: float
     files: Mapping[str, File]
 
@@ -52,13 +67,11 @@ class Manifest(NamedTuple):
         return sum(file.size for file in self.files.values())
 
 
-def write(folder: Path, users: int, items: int, dimension: int, temperature: float) -> Manifest:
+def write(folder: Path, sizes: Sizes, temperature: float) -> Manifest:
     """Writes the manifest of the files that a folder holds; arguments as Manifest's attributes."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     content: dict[str, Any] = {
-        "users": users,
-        "items": items,
-        "dimension": dimension,
+        **sizes._asdict(),
         # Rounded as write_json() writes it, so that the version is that of the file.
         "temperature": round(temperature, formats.DECIMALS),
         "files": {path.relative_to(folder).as_posix(): _file(path)._asdict() for path in paths},

@@ -14,7 +14,7 @@ Values = dict[Metric, NDArray[np.float64]]
 
 
 def hits(ranked: NDArray[np.int32], relevant: UserItems) -> NDArray[np.bool_]:
-    """Whether each ranked item is one of its query's held-out items.
+    """Marks the ranked items that are held-out items of their query.
 
     Args:
       ranked: [num_queries, num_ranked] item indices, best first, no item twice in a row, 0 for no item.
@@ -33,9 +33,9 @@ def hits(ranked: NDArray[np.int32], relevant: UserItems) -> NDArray[np.bool_]:
         raise ValueError(f"expected held-out items for every query, found none for {(counts == 0).sum()} queries")
     width = int(max(ranked.max(initial=0), relevant.items.max(initial=0))) + 1
     wanted = relevant.rows() * width + relevant.items
-    found = np.arange(len(ranked))[:, None] * width + ranked
-    position = np.minimum(np.searchsorted(wanted, found), len(wanted) - 1)
-    hit: NDArray[np.bool_] = wanted[position] == found
+    shown = np.arange(len(ranked))[:, None] * width + ranked
+    position = np.minimum(np.searchsorted(wanted, shown), len(wanted) - 1)
+    hit: NDArray[np.bool_] = wanted[position] == shown
     return hit
 
 

@@ -10,7 +10,7 @@ from towerline.ranking.scorers import KIND, Kind
 
 # Alternating least squares of the biases is at its minimum long before.
 BIAS_SWEEPS = 30
-# What is tried on the validation part; the first where there is none.
+# What is tried on the validation set; the first where there is none.
 BIAS_REGULARIZATIONS = (5.0, 0.5, 2.0, 20.0)
 
 
@@ -36,23 +36,23 @@ class RatingModel(NamedTuple):
         self,
         user_index: NDArray[np.int32],
         item_index: NDArray[np.int32],
-        user_embeddings: NDArray[np.float32],
-        item_embeddings: NDArray[np.float32],
+        user_vectors: NDArray[np.float32],
+        item_vectors: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """[rows] float32 ratings of the pairs; not clipped to the range of the data.
 
         Args:
           user_index, item_index: [rows] int32.
-          user_embeddings, item_embeddings: [num_users + 1, d + 1] and [num_items + 1, d + 1] float32 as train writes
-            them: unit vectors, and a last dimension that has no part in the cosine.
+          user_vectors, item_vectors: [num_users + 1, d] and [num_items + 1, d] float32 unit vectors, without the
+            dimensions of the popularity prior.
         """
-        users, items = user_embeddings[user_index, :-1], item_embeddings[item_index, :-1]
+        users, items = user_vectors[user_index], item_vectors[item_index]
         cosine = np.einsum("rd,rd->r", users, items)
         predicted: NDArray[np.float32] = self.by_biases(user_index, item_index) + self.scale * cosine
         return predicted
 
     def by_biases(self, user_index: NDArray[np.int32], item_index: NDArray[np.int32]) -> NDArray[np.float32]:
-        """[rows] float32 ratings of the pairs without the part that is the embeddings'."""
+        """[rows] float32 ratings of the pairs by the biases alone, without the embeddings."""
         biases: NDArray[np.float32] = self.offset + self.user_bias[user_index] + self.item_bias[item_index]
         return biases
 
@@ -79,7 +79,7 @@ def rating_biases(train: Interactions, regularization: float) -> RatingModel:
     baseline predictor of Koren, Bell and Volinsky (2009), by alternating least squares.
 
     Args:
-      train: the train part, with ratings.
+      train: the training set, with ratings.
       regularization: above 0; as many ratings of the mean as each user and item is given.
     """
     rating = _ratings(train)
@@ -96,12 +96,12 @@ def rating_biases(train: Interactions, regularization: float) -> RatingModel:
 
 
 class BiasTrial(NamedTuple):
-    """Biases and how well they predict the validation part.
+    """Biases and how well they predict the validation set.
 
     Attributes:
       regularization: that they were fitted with.
       model: the biases.
-      rmse: on the validation part; None where there is none.
+      rmse: on the validation set; None where there is none.
     """
 
     regularization: float
@@ -113,7 +113,7 @@ def bias_trials(train: Interactions, validation: Interactions) -> tuple[list[Bia
     """rating_biases() with every one of BIAS_REGULARIZATIONS, and the best; with the first alone without validation.
 
     Args:
-      train, validation: parts of the split, with ratings; the latter may be empty.
+      train, validation: the sets of the split, with ratings; the latter may be empty.
     """
     trials = []
     for regularization in BIAS_REGULARIZATIONS if len(validation.user_index) else BIAS_REGULARIZATIONS[:1]:
@@ -126,7 +126,7 @@ def bias_trials(train: Interactions, validation: Interactions) -> tuple[list[Bia
 
 def _ratings(train: Interactions) -> NDArray[np.float32]:
     if train.rating is None:
-        raise ValueError("expected ratings in the train part, found none")
+        raise ValueError("expected ratings in the training set, found none")
     return train.rating
 
 

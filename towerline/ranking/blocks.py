@@ -84,7 +84,7 @@ def in_blocks(
     A single block is computed in the calling thread.
 
     Args:
-      result_of: called with the first query of a block and the one behind its last.
+      result_of: called with the first query of a block and the query after its last.
       num_queries: how many there are.
       query_scores: how many scores are held for a query, which decides how many queries make a block.
       progressed: called with the number of queries done since its last call.

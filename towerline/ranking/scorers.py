@@ -1,4 +1,4 @@
-"""What gives every user a score for every item: embeddings, item-item weights, or chance."""
+"""Scorers, which give every user a score for every item: embeddings, item-item weights, or chance."""
 
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from towerline.artifacts.split import Interactions
+from towerline.ranking.popularity import decayed_counts
 from towerline.ranking.user_items import UserItems
 
 # Items whose scores are asked for: indices in ascending order, or all with slice(None).
@@ -18,7 +20,7 @@ class Scorer(Protocol):
 
     @property
     def num_columns(self) -> int:
-        """How many items have a score, the unknown item at index 0 among them."""
+        """Number of items that have a score, including the unknown item at index 0."""
 
     def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
         """[users, columns] float32, without NaN, new memory that the caller may write to."""
@@ -59,12 +61,12 @@ class ItemWeights(NamedTuple):
         return int(self.weights.shape[1])
 
     def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
-        found = self.history.of_users(users).matrix(self.num_columns) @ self.weights[:, columns]
-        return found.toarray() if sparse.issparse(found) else np.asarray(found)
+        scores = self.history.of_users(users).matrix(self.num_columns) @ self.weights[:, columns]
+        return scores.toarray() if sparse.issparse(scores) else np.asarray(scores)
 
 
 class Chance(NamedTuple):
-    """A uniformly random order of the items for each user, the same whatever is asked for beside it.
+    """A uniformly random order of the items for each user, whatever else a call asks for.
 
     The score is the finaliser of SplitMix64 (Steele, Lea and Flood 2014) over seed, user and item.
 
@@ -87,22 +89,22 @@ class Chance(NamedTuple):
         return (_mixed(of_user[:, None] + items) >> np.uint64(40)).astype(np.float32)
 
 
-def most_popular(item_index: NDArray[np.int32], num_users: int, num_items: int) -> Embeddings:
-    """Embeddings of one dimension whose inner product is the item's number of training rows.
+def by_popularity(rows: Interactions, half_life: float | None = None) -> Embeddings:
+    """Embeddings of one dimension whose inner product is the item's popularity.
 
     Args:
-      item_index: [rows] int32 items of the training rows.
-      num_users, num_items: sizes of the vocabularies, the unknown id not counted.
+      rows: the rows to count; with times if there is a half-life.
+      half_life: in seconds; None to count all rows alike.
 
     Returns:
-      [num_users + 1, 1] ones and [num_items + 1, 1] counts, float32, exact up to 2^24 rows per item.
+      [num_users + 1, 1] ones and [num_items + 1, 1] decayed_counts(), float32, exact up to 2^24 rows per item.
     """
-    counts = np.bincount(item_index, minlength=num_items + 1).astype(np.float32)
-    return Embeddings(np.ones((num_users + 1, 1), np.float32), counts[:, None])
+    counts = decayed_counts(rows, half_life).astype(np.float32)
+    return Embeddings(np.ones((rows.num_users + 1, 1), np.float32), counts[:, None])
 
 
 class Kind(StrEnum):
-    """What the arrays in the file of a baseline are; the file has it as the array KIND."""
+    """Kind of the arrays in the file of a baseline, which has it as the array KIND."""
 
     EMBEDDINGS = "embeddings"
     DENSE_WEIGHTS = "dense_item_weights"

@@ -1,4 +1,4 @@
-"""Similarity of users, weighted by how much is known of them."""
+"""Evidence: weights that grow with the number of items of a user, for similarities and the popularity prior."""
 
 from typing import Any
 
@@ -26,3 +26,16 @@ def evidence(num_items: NDArray[Any]) -> NDArray[np.float32]:
     """
     weights: NDArray[np.float32] = (num_items / (num_items + SHRINKAGE)).astype(np.float32)
     return weights
+
+
+def user_terms(num_items: NDArray[Any]) -> NDArray[np.float32]:
+    """The terms of the popularity prior of users, whose inner product with those of an item is the prior of the pair.
+
+    Args:
+      num_items: [users] number of items that each user interacted with.
+
+    Returns:
+      [users, PRIOR_DIMENSIONS] float32: the evidence() of the user's history, and 1.
+    """
+    terms: NDArray[np.float32] = np.stack([evidence(num_items), np.ones(len(num_items), np.float32)], axis=1)
+    return terms

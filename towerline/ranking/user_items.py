@@ -1,4 +1,4 @@
-"""Which items belong to which user, as compressed rows."""
+"""The items of each user, as compressed rows."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class UserItems(NamedTuple):
 
     @classmethod
     def of_pairs(cls, row: NDArray[np.int32], item_index: NDArray[np.int32], *, num_rows: int) -> "UserItems":
-        """Builds the rows from pairs in any order; a pair that stands there twice counts once.
+        """Builds the rows from pairs in any order; a duplicate pair counts once.
 
         Args:
           row, item_index: [pairs] int32.
@@ -49,14 +49,14 @@ class UserItems(NamedTuple):
         return UserItems(starts, self.items[self.positions(users)])
 
     def positions(self, users: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Where the pairs of the given users stand in `items`, user by user in their order."""
+        """Positions in `items` of the pairs of the given users, user by user in their order."""
         counts = self.counts()[users]
         first = self.starts[users] - (np.cumsum(counts) - counts)
         positions: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(first, counts)
         return positions
 
     def rows(self) -> NDArray[np.int64]:
-        """[pairs] the row that each of `items` stands in."""
+        """[pairs] the row that each of `items` belongs to."""
         return np.repeat(np.arange(len(self.starts) - 1), self.counts())
 
     def matrix(self, num_columns: int) -> "sparse.csr_array":

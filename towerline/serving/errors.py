@@ -51,8 +51,10 @@ def folder_path(folder: object) -> Path:
     """Converts an argument to the path of a folder.
 
     Raises:
-      ServingError: it is neither text nor a path.
+      ServingError: it is neither text nor a path, or empty, which would be the current folder.
     """
     if not isinstance(folder, str | os.PathLike):
         raise ServingError(f"expected the path of a folder, found {folder!r}, of type {type(folder).__name__}")
+    if not os.fspath(folder):
+        raise ServingError("expected the path of a folder, found an empty text; for the current folder give '.'")
     return Path(folder)

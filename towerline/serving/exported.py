@@ -38,8 +38,9 @@ class Exported(NamedTuple):
       user_ids: [users] text in byte order.
       item_types, item_ids: [items] text, in byte order of (type, id).
       titles: [items] text, null for an item without a title.
-      user_embeddings: [users, d] float32: a unit vector, or zeros for an id without training rows, and a 1.
-      item_embeddings: [items, d] float32: a unit vector, or zeros, and the item's popularity prior.
+      user_embeddings: [users, d] float32: a unit vector, or zeros for an id without training rows, and the terms of
+        the popularity prior, the last PRIOR_DIMENSIONS dimensions.
+      item_embeddings: [items, d] float32, likewise.
       seen: the rows of the items that each user interacted with, in any split of the data.
       ratings: the rating model; None if the rating task was not trained.
       item_index: the approximate index; None if the export has none and all search is exact.

@@ -1,9 +1,13 @@
 """Folds in users who were not in the training data: a vector from their items."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from towerline.ranking.blocks import in_blocks
+from towerline.ranking.embedding import directions, with_prior
+from towerline.ranking.similarity import user_terms
 from towerline.ranking.user_items import UserItems
 
 # Length of the step: chosen on the validation sets of MovieTweetings and Gowalla, for users held out of training.
@@ -23,32 +27,32 @@ def folded_in(history: UserItems, items: NDArray[np.float32], temperature: float
 
     Args:
       history: row r holds the rows of the items that user r interacted with.
-      items: [items, d] float32 as exported: unit vectors or zeros, and the popularity prior.
+      items: [items, d + PRIOR_DIMENSIONS] float32 as exported: unit vectors or zeros, and the terms of the prior.
       temperature: temperature of the training loss, above 0.
 
     Returns:
-      [users, d] float32: a unit vector and a 1; zeros and a 1 for a user without a trained item.
+      [users, d + PRIOR_DIMENSIONS] float32: a unit vector, or zeros for a user without a trained item, and the terms
+      of the prior.
     """
     num_users = len(history.starts) - 1
-    directions, prior = items[:, :-1], items[:, -1]
+    vectors, of_user = directions(items), user_terms(history.counts())
 
     def of_block(start: int, stop: int) -> NDArray[np.float32]:
         own = history.of_users(np.arange(start, stop, dtype=np.int32))
-        total = (own.matrix(len(items)) @ items)[:, :-1]
+        total = directions(own.matrix(len(items)) @ items)
         mean = total / np.maximum(own.counts(), 1)[:, None].astype(np.float32)
-        logits = (_unit(mean) @ directions.T + prior) / np.float32(temperature)
+        logits = with_prior(_unit(mean), of_user[start:stop]) @ items.T / np.float32(temperature)
         logits[own.rows(), own.items] = -np.inf
         likely = np.exp(logits - np.maximum(logits.max(axis=1, keepdims=True), np.finfo(np.float32).min))
-        expected = likely @ directions / np.maximum(likely.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        expected = likely @ vectors / np.maximum(likely.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         known = (mean != 0).any(axis=1, keepdims=True)
         return _unit(np.where(known, mean - np.float32(STEP) * expected, np.float32(0)))
 
     blocks = in_blocks(of_block, num_users, ARRAYS_HELD * len(items))
-    vectors = np.concatenate([np.zeros((0, directions.shape[1]), np.float32), *blocks])
-    return np.concatenate([vectors, np.ones((num_users, 1), np.float32)], axis=1)
+    return with_prior(np.concatenate([np.zeros((0, vectors.shape[1]), np.float32), *blocks]), of_user)
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
     """The vectors with length 1, zeros left as they are."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: NDArray[np.float32] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

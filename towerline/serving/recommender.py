@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.ranking.blocks import in_blocks
+from towerline.ranking.embedding import directions
 from towerline.ranking.similarity import evidence
 from towerline.ranking.user_items import UserItems
 from towerline.serving.answers import ItemKey, Recommendation, SimilarItem, SimilarUser, Skipped, Unknown
@@ -303,7 +304,7 @@ class Recommender:
                 "predict_rating: expected a model with the rating task, found one without; set train.rating_weight "
                 "above 0 and run dvc repro"
             )
-        vectors = self.exported.user_embeddings, self.exported.item_embeddings
+        vectors = directions(self.exported.user_embeddings), directions(self.exported.item_embeddings)
 
         def ratings(users: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
             def of_block(start: int, stop: int) -> NDArray[np.float32]:
@@ -429,7 +430,7 @@ class Recommender:
           k: at least 1.
           weights: [any] float32 from 0 to 1, by which the cosine is multiplied, for both rows; None for 1.
         """
-        taste = Candidates(embeddings[:, :-1], np.arange(len(embeddings), dtype=np.int32), length, weights)
+        taste = Candidates(directions(embeddings), np.arange(len(embeddings), dtype=np.int32), length, weights)
         known = np.flatnonzero(rows >= 0)
         # All rows are equally near to an untrained row, which is zeros.
         trained = known[taste.vectors[rows[known]].any(axis=1)]

@@ -4,7 +4,7 @@ TensorFlow's own matrix product sums in blocks that depend on the sizes of the p
 its vector extensions. NumPy's product is that of OpenBLAS, whose kernel and blocks pipeline/environment.py fixes.
 TensorFlow's 1/x and 1/sqrt(x) start from approximations that AMD and Intel tabulate differently, while square root and
 division are exact to the last bit. In a graph TensorFlow would turn x / sqrt(y) back into x * 1/sqrt(y): not where
-something stands between the two, nor in divide_no_nan.
+another operation is between the two, nor in divide_no_nan.
 """
 
 from typing import Any

@@ -5,26 +5,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.towers import tf
 from towerline.towers.products import unit
 
 
 def embeddings(vectors: tf.Tensor, extra: tf.Tensor) -> NDArray[np.float32]:
-    """[rows, dimension + 1] float32: the unit vectors, or zero vectors, of the rows, and the extra dimension."""
-    rows: NDArray[np.float32] = tf.concat([unit(tf.convert_to_tensor(vectors)), extra[:, None]], axis=1).numpy()
+    """[rows, dimension + PRIOR_DIMENSIONS] float32: the unit vectors, or zero vectors, and the extra dimensions."""
+    rows: NDArray[np.float32] = tf.concat([unit(tf.convert_to_tensor(vectors)), extra], axis=1).numpy()
     return rows
 
 
 class Tower(tf.keras.Model):
-    """Embedding lookup, L2 normalization, and one more dimension for the part of the score besides the cosine.
+    """Embedding lookup, L2 normalization, and extra dimensions for the popularity prior.
 
-    The extra dimension is 1 for a query and the popularity prior for a candidate, so that the inner product of the two
-    towers' outputs is the cosine plus the prior, and a search for the largest score stays a plain inner product search.
-    The vector of an id without training rows is zero and is not normalized: its score is the prior alone.
+    The inner product of the extra dimensions of a query and a candidate is the prior of the pair, so that the inner
+    product of the two towers' outputs is the cosine plus the prior, and a search for the largest score stays a plain
+    inner product search. The vector of an id without training rows is zero and is not normalized: its score is the
+    prior alone.
 
     Attributes:
       embedding: [num_ids, dimension] float32, before normalization; row 0 is the unknown id.
-      extra: [num_ids] float32, not trained.
+      extra: [num_ids, PRIOR_DIMENSIONS] float32, not trained.
     """
 
     def __init__(self, num_ids: int, dimension: int, name: str) -> None:
@@ -34,7 +36,9 @@ class Tower(tf.keras.Model):
             shape=[num_ids, dimension],
             initializer="zeros",
         )
-        self.extra = self.add_weight(name="extra", shape=[num_ids], initializer="ones", trainable=False)
+        self.extra = self.add_weight(
+            name="extra", shape=[num_ids, PRIOR_DIMENSIONS], initializer="zeros", trainable=False
+        )
 
     def start_from(self, vectors: NDArray[np.float32], index: NDArray[np.int64]) -> None:
         """Assigns the [num_ids, dimension] vectors to the ids at `index`, and zero vectors to all others.
@@ -50,7 +54,7 @@ class Tower(tf.keras.Model):
         return unit(tf.gather(self.embedding, index))
 
     def all_embeddings(self) -> NDArray[np.float32]:
-        """[num_ids, dimension + 1] float32, of every index, as exported and searched."""
+        """[num_ids, dimension + PRIOR_DIMENSIONS] float32, of every index, as exported and searched."""
         return embeddings(self.embedding, self.extra)
 
 
@@ -61,7 +65,7 @@ class Towers(tf.keras.Model):
         """
         Args:
           num_users, num_items: sizes of the vocabularies, without the unknown id.
-          dimension: of the embeddings, without the extra dimension.
+          dimension: of the embeddings, without the extra dimensions.
         """
         super().__init__(name="towers")
         self.query = Tower(num_users + 1, dimension, name="query")

@@ -42,7 +42,7 @@ from towerline.artifacts.split import Interactions
 from towerline.metrics.ranking import rank_metrics
 from towerline.metrics.ratings import mean_rating, rating_biases
 from towerline.ranking import blocks
-from towerline.ranking.scorers import Chance, Embeddings, ItemWeights, Scorer, arrays_of, most_popular, scorer_of
+from towerline.ranking.scorers import Chance, Embeddings, ItemWeights, Scorer, arrays_of, by_popularity, scorer_of
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 
@@ -70,9 +70,8 @@ def history_of(train: Interactions) -> UserItems:
 def data_of(
     train: Interactions, test: Interactions, item_type: NDArray[np.str_] | None = None, repeats: bool = False
 ) -> Data:
-    nothing = part(np.zeros((0, 2), np.int32))
     kinds = np.array(["", *["film"] * ITEMS]) if item_type is None else item_type
-    return Data.of_parts(train, nothing, test, kinds, repeats)
+    return Data.of_sets(train, test, kinds, repeats)
 
 
 def mean(evaluation: Evaluation, metric: str, k: int, part: Slice = OVERALL) -> float:
@@ -226,14 +225,14 @@ def test_cold_users_and_cold_items_are_reported_apart() -> None:
     train = part(np.array([[1, 1], [1, 2], [2, 2], [3, 3]], np.int32))
     test = part(np.array([[1, 3], [2, 4], [4, 2], [2, 1]], np.int32))
     data = data_of(train, test)
-    popular = most_popular(train.item_index, USERS, ITEMS)
+    popular = by_popularity(train)
     evaluation = evaluated(popular, data, [2], False)
     assert dict(data.counts()) == {
         "users_ranked": 2,
         "cold_users": 1,
         "users_without_test_items": USERS - 3,
         "test_rows": 4,
-        "test_rows_of_items_without_training_rows": 1,
+        "test_rows_of_items_without_known_rows": 1,
     }
     assert mean(evaluation, "recall", 2, part=Slice(EVERYTHING, COLD_USERS)) == 1.0
     # Without a score for the cold user, who is shown the items by index, 2 is held out at rank 2.
@@ -334,8 +333,8 @@ def test_popularity_on_movielens_is_what_ten_lines_of_pandas_find() -> None:
     sizes = int(user.max()), int(item.max())
     train, test = (Interactions(user[cut], item[cut], None, *sizes) for cut in (slice(80_000), slice(80_000, None)))
     kinds = np.array(["", *["film"] * sizes[1]])
-    data = Data.of_parts(train, Interactions(user[:0], item[:0], None, *sizes), test, kinds, repeats=False)
-    popular = most_popular(train.item_index, *sizes)
+    data = Data.of_sets(train, test, kinds, repeats=False)
+    popular = by_popularity(train)
     ranked = rank_items(popular, data.warm.users, data.warm.excluded, 20)
     recall = rank_metrics(ranked, data.warm.relevant, [20])["recall", 20].mean()
 

@@ -32,10 +32,11 @@ from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METR
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION
-from towerline.artifacts.train import ITEM_EMBEDDINGS, TRAINING_REPORT, USER_EMBEDDINGS
+from towerline.artifacts.train import FINAL, TRAINING_REPORT, TWO_TOWER
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
+from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.ranking.scorers import Chance, arrays_of
 
 HOSTILE = [
@@ -90,13 +91,15 @@ def write_vocabularies(folder: Path, num_users: int, num_items: int, types: list
 def write_embeddings(folder: Path, num_users: int, num_items: int) -> None:
     """Unit vectors and a popularity prior; the unknown id and the last item, which is untrained, have zeros."""
     draw = np.random.default_rng(4)
-    for path, size in ((USER_EMBEDDINGS, num_users), (ITEM_EMBEDDINGS, num_items)):
+    for path, size in ((TWO_TOWER.user_embeddings, num_users), (TWO_TOWER.item_embeddings, num_items)):
         vectors = draw.normal(size=(size + 1, 4)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors[0] = 0
-        if path == ITEM_EMBEDDINGS:
+        if path == TWO_TOWER.item_embeddings:
             vectors[-1] = 0
-        formats.write_array(folder / path, np.column_stack([vectors, np.ones(size + 1, np.float32)]))
+        formats.write_array(
+            folder / path, np.column_stack([vectors, np.ones((size + 1, PRIOR_DIMENSIONS), np.float32)])
+        )
 
 
 def metric_rows(models: list[str], types: list[str], cutoffs: list[int]) -> list[list[str]]:
@@ -378,7 +381,9 @@ def test_neighbours_are_others_that_were_trained_and_are_not_opposed() -> None:
 
 def test_similar_users_are_those_of_serving(small_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small_project)
-    lists = Lists(read_inputs())
+    # The page shows the model that was evaluated, serving the one that was fitted to all rows.
+    shipped = {f"{kind}_embeddings": np.load(getattr(FINAL, f"{kind}_embeddings")) for kind in ("user", "item")}
+    lists = Lists(read_inputs()._replace(**shipped))
     recommender = towerline.open("exports")
     users = np.flatnonzero(lists.activity() > 0).astype(np.int32)
     ids = [str(lists.data.users[user - 1]) for user in users]

@@ -78,8 +78,8 @@ def test_metrics_refuse_what_has_no_answer() -> None:
 
 
 def test_rating_model_and_errors_by_hand() -> None:
-    users = np.array([[0, 0, 1], [0.6, 0.8, 1]], np.float32)
-    items = np.array([[0, 0, -9], [1, 0, -9]], np.float32)
+    users = np.array([[0, 0], [0.6, 0.8]], np.float32)
+    items = np.array([[0, 0], [1, 0]], np.float32)
     model = RatingModel(*(np.array(value, np.float32) for value in (3, 2, [0, 0.5], [0, -0.25])))
     predicted = model.predict(np.array([1, 0]), np.array([1, 1]), users, items)
     # 3 + 0.5 - 0.25 + 2 * 0.6 and, for an unknown user, 3 - 0.25.

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from stages.evaluate import models
+from towerline.artifacts.split import Interactions
 from towerline.ranking import blocks, top_k
-from towerline.ranking.scorers import Embeddings, most_popular
+from towerline.ranking.scorers import Embeddings, by_popularity
 from towerline.ranking.user_items import UserItems
 
 
@@ -82,8 +83,9 @@ def test_the_bound_from_group_maxima_is_exact_on_a_catalogue_it_is_made_for() ->
     assert (top_k.top_k(scores, 100) == expected).all()
 
 
-def test_most_popular_ranks_by_training_rows_and_equal_counts_by_index() -> None:
-    popular = most_popular(np.array([3, 3, 2, 4], np.int32), 1, 5)
+def test_popularity_ranks_by_rows_and_equal_counts_by_index() -> None:
+    rows = Interactions(np.ones(4, np.int32), np.array([3, 3, 2, 4], np.int32), None, 1, 5)
+    popular = by_popularity(rows)
     ranked = top_k.rank_items(popular, np.array([1], np.int32), UserItems(np.array([0, 1]), np.array([2], np.int32)), 5)
     assert ranked.tolist() == [[3, 4, 1, 5, 0]]
 

@@ -9,6 +9,7 @@ import pytest
 import towerline
 from tests.conftest import ROOT, run
 from towerline.exports import manifest
+from towerline.exports.manifest import Sizes
 
 
 def test_the_export_is_checked_when_it_is_opened(exports: Path, tmp_path: Path) -> None:
@@ -26,9 +27,9 @@ def test_the_export_is_checked_when_it_is_opened(exports: Path, tmp_path: Path) 
         run(tmp_path, "cp", "-L", str(path), f"copy/{name}")
     towerline.open(tmp_path / "copy")
     # Files that are of one manifest, and yet of no export.
-    np.save(tmp_path / "copy/item_embeddings.npy", np.zeros((3, 9), np.float32))
+    np.save(tmp_path / "copy/item_embeddings.npy", np.zeros((3, 10), np.float32))
     (tmp_path / "copy/manifest.json").unlink()
-    manifest.write(tmp_path / "copy", 60, 60, 9, 0.1)
+    manifest.write(tmp_path / "copy", Sizes(60, 60, 10, 500), 0.1)
     with pytest.raises(towerline.ServingError, match=r"60 items in the manifest, \(60, 3, 60\) in the files"):
         towerline.open(tmp_path / "copy")
 

@@ -18,22 +18,24 @@ def test_a_folded_in_vector_is_a_step_up_the_likelihood_of_the_history() -> None
     items = draw.normal(size=(30, 5))
     items /= np.linalg.norm(items, axis=1, keepdims=True)
     items[29] = 0
-    prior = draw.normal(size=30) / 5
-    exported = np.column_stack([items, prior]).astype(np.float32)
+    prior, long_term = draw.normal(size=(2, 30)) / 5
+    exported = np.column_stack([items, long_term, prior]).astype(np.float32)
     history = UserItems.of_pairs(np.array([0, 0, 2, 3], np.int32), np.array([4, 9, 11, 29], np.int32), num_rows=4)
     vectors = folded_in(history, exported, temperature=0.3)
     assert vectors.dtype == np.float32
     for row, own in enumerate([[4, 9], [], [11], [29]]):
         if own in ([], [29]):
-            assert vectors[row].tolist() == [0, 0, 0, 0, 0, 1]
+            np.testing.assert_allclose(vectors[row], [0, 0, 0, 0, 0, len(own) / (len(own) + 5), 1], rtol=1e-6)
             continue
         mean = items[own].mean(axis=0)
         others = [item for item in range(30) if item not in own]
         direction = mean / np.linalg.norm(mean)
-        chance = {item: np.exp((direction @ items[item] + prior[item]) / 0.3) for item in others}
+        known = len(own) / (len(own) + 5)
+        scores = items @ direction + prior + known * long_term
+        chance = {item: np.exp(scores[item] / 0.3) for item in others}
         expected = sum(chance[item] * items[item] for item in others) / sum(chance.values())
         direct = mean - STEP * expected
-        np.testing.assert_allclose(vectors[row], [*direct / np.linalg.norm(direct), 1], rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(vectors[row], [*direct / np.linalg.norm(direct), known, 1], rtol=2e-5, atol=1e-6)
 
 
 def test_a_history_is_answered_like_a_user_and_better_than_popularity(

@@ -10,9 +10,10 @@ import pytest
 import towerline
 from tests.conftest import STRANGE
 from tests.towerline.serving.conftest import K, Slow, pairs
-from towerline.artifacts.train import ITEM_EMBEDDINGS, RATING_HEAD, USER_EMBEDDINGS
+from towerline.artifacts.train import FINAL
 from towerline.metrics.ratings import RatingModel
 from towerline.pipeline import formats
+from towerline.ranking.embedding import PRIOR_DIMENSIONS, directions
 
 
 def test_recommendations_are_those_of_a_slow_search_for_every_user(
@@ -59,10 +60,14 @@ def test_similar_items_are_the_nearest_by_cosine_and_those_of_users_are_weighted
 
     def of_users(user: str, another: str) -> float:
         weights = [counts[asked] / (counts[asked] + 5) for asked in (user, another)]
-        return float(slow.users[user][:-1] @ slow.users[another][:-1]) * weights[0] * weights[1]
+        return (
+            float(slow.users[user][:-PRIOR_DIMENSIONS] @ slow.users[another][:-PRIOR_DIMENSIONS])
+            * weights[0]
+            * weights[1]
+        )
 
     def of_items(item: tuple[str, str], another: tuple[str, str]) -> float:
-        return float(slow.items[item][:-1] @ slow.items[another][:-1])
+        return float(slow.items[item][:-PRIOR_DIMENSIONS] @ slow.items[another][:-PRIOR_DIMENSIONS])
 
     cases: list[tuple[list[Any], Callable[[Any, Any], float], list[list[Any]]]] = [
         (list(slow.users), of_users, [*recommender.similar_users_batch(slow.users, K)]),
@@ -87,8 +92,9 @@ def test_scores_and_ratings_are_those_of_the_trained_arrays(
     expected = np.array([[np.sum(slow.users[user] * slow.items[item]) for item in items] for user in users])
     assert (recommender.score_batch(users, items) == expected.astype(np.float32)).all()
     assert (recommender.score(users[3], items[5:9]) == expected[3, 5:9].astype(np.float32)).all()
-    model = RatingModel(**formats.read_arrays(small_project / RATING_HEAD))
-    vectors = [np.load(small_project / path) for path in (USER_EMBEDDINGS, ITEM_EMBEDDINGS)]
+    model = RatingModel(**formats.read_arrays(small_project / FINAL.rating_head))
+    paths = FINAL.user_embeddings, FINAL.item_embeddings
+    vectors = [directions(np.load(small_project / path)) for path in paths]
     user, item = (index.ravel() for index in np.meshgrid(np.arange(1, 61), np.arange(1, 61), indexing="ij"))
     ratings = model.predict(user.astype(np.int32), item.astype(np.int32), *vectors).reshape(60, 60)
     assert np.ptp(ratings) > 1

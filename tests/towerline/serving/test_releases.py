@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 import towerline
 from tests.conftest import ENVIRONMENT, ROOT, run
 from towerline.exports import layout, manifest
+from towerline.exports.manifest import Sizes
 from towerline.pipeline.errors import StageError
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.user_items import UserItems
@@ -62,7 +63,7 @@ def make_export(folder: Path, seed: int, size: int = 0) -> Path:
     model = folder / layout.MODEL / "saved_model.pb"
     model.parent.mkdir(parents=True)
     model.write_bytes(f"{seed:06d}".encode() + bytes(size))
-    manifest.write(folder, USERS, ITEMS, 17, 0.1)
+    manifest.write(folder, Sizes(USERS, ITEMS, 17, 10 * USERS), 0.1)
     return folder
 
 
@@ -363,7 +364,7 @@ def test_an_open_export_stays_whole_while_another_is_copied_over_it(
         embeddings = np.load(tmp_path / "exports/item_embeddings.npy")
         (tmp_path / "exports" / layout.MANIFEST).unlink()
         build(embeddings).save(tmp_path / "exports" / layout.INDEX)
-        manifest.write(tmp_path / "exports", USERS, ITEMS, 17, 0.1)
+        manifest.write(tmp_path / "exports", Sizes(USERS, ITEMS, 17, 10 * USERS), 0.1)
     code = f"""
 import shutil, towerline
 from tests.towerline.serving.test_releases import Path, answers

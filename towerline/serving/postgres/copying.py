@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
+from towerline.ranking.embedding import PRIOR_DIMENSIONS, directions
 from towerline.ranking.similarity import evidence
 from towerline.serving.errors import ServingError
 from towerline.serving.exported import Exported
@@ -81,7 +82,7 @@ def create_tables(
     """
     users, items = (names.table(view, exported.version) for view in (names.users, names.items))
     dimension = exported.user_embeddings.shape[1]
-    sizes = {"dimension": sql.Literal(dimension), "taste_dimension": sql.Literal(dimension - 1)}
+    sizes = {"dimension": sql.Literal(dimension), "taste_dimension": sql.Literal(dimension - PRIOR_DIMENSIONS)}
     connection.execute(sql.SQL(_USERS).format(table=users, **sizes))
     connection.execute(sql.SQL(_ITEMS).format(table=items, **sizes))
     _copy(connection, users, _USER_TYPES, _user_rows(exported), progressed)
@@ -98,7 +99,7 @@ def _user_rows(exported: Exported) -> Iterator[_Rows]:
         exported.check_rows(of_block)
         seen = of_block.tolist()
         embeddings = np.array(exported.user_embeddings[rows])
-        taste = embeddings[:, :-1] * evidence(np.diff(borders))[:, None]
+        taste = directions(embeddings) * evidence(np.diff(borders))[:, None]
         yield [
             (user_id, embedding, seen[start - borders[0] : stop - borders[0]], exported.version, shrunk)
             for user_id, embedding, shrunk, start, stop in zip(

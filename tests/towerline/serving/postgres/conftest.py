@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tests.postgres import Server
+from towerline.ranking.embedding import PRIOR_DIMENSIONS, directions
 from towerline.ranking.user_items import UserItems
 from towerline.serving.errors import ServingError
 from towerline.serving.exported import Exported
@@ -27,15 +28,17 @@ def unit_vectors(draw: np.random.Generator, rows: int, dimension: int) -> NDArra
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def made(users: int = 300, items: int = 200, dimension: int = 9, seed: int = 1, seen: int = 5) -> Exported:
+def made(users: int = 300, items: int = 200, dimension: int = 10, seed: int = 1, seen: int = 5) -> Exported:
     """An export of clustered vectors; every third item is a film, no film has a title, as trained vectors are.
 
     The first user has no training row, and no seen items.
     """
     draw = np.random.default_rng(seed)
-    user_vectors = np.column_stack([unit_vectors(draw, users, dimension - 1), np.ones(users)])
-    user_vectors[0, :-1] = 0
-    item_vectors = np.column_stack([unit_vectors(draw, items, dimension - 1), draw.uniform(0.1, 0.9, items)])
+    taste = dimension - PRIOR_DIMENSIONS
+    terms = np.zeros(items), draw.uniform(0.1, 0.9, items)
+    user_vectors = np.column_stack([unit_vectors(draw, users, taste), np.full(users, 0.5), np.ones(users)])
+    directions(user_vectors)[0] = 0
+    item_vectors = np.column_stack([unit_vectors(draw, items, taste), *terms])
     # Items without training rows: the same direction, none, and the lowest prior.
     item_vectors[: items // 10] = np.zeros(dimension)
     kinds = ["film" if row % 3 == 0 else "book" for row in range(items)]

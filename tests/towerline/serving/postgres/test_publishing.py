@@ -8,6 +8,7 @@ from psycopg import sql
 
 from tests.postgres import Server
 from tests.towerline.serving.postgres.conftest import made, shown
+from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.ranking.user_items import UserItems
 from towerline.serving.postgres import copying
 from towerline.serving.postgres.names import Names
@@ -51,7 +52,8 @@ def test_ids_titles_vectors_and_what_is_seen_come_back_as_they_were(server: Serv
     for row, user_id in enumerate(ODD_IDS):
         vector, seen, version, taste = by_id[user_id]
         assert vector.to_numpy().tobytes() == exported.user_embeddings[row].tobytes()
-        np.testing.assert_allclose(taste.to_numpy(), vector.to_numpy()[:-1] * len(seen) / (len(seen) + 5), rtol=1e-6)
+        direction = vector.to_numpy()[:-PRIOR_DIMENSIONS]
+        np.testing.assert_allclose(taste.to_numpy(), direction * len(seen) / (len(seen) + 5), rtol=1e-6)
         assert seen == exported.seen.items[starts[row] : starts[row + 1]].tolist()
         assert version == exported.version
     for row, kind, item_id, title, vector, version in items:

@@ -18,6 +18,7 @@ from tests.towerline.serving.postgres.conftest import (
     K,
     made,
 )
+from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.ranking.user_items import UserItems
 from towerline.serving.postgres.names import Names
 from towerline.serving.postgres.publishing import publish
@@ -46,7 +47,7 @@ def assert_found(scores: Sequence[float], best: NDArray[np.float32]) -> int:
 def test_similar_users_are_those_of_exact_search_without_the_user(asked: Asked) -> None:
     assert f"users_{asked.exported.version}_taste_idx" in asked.plan(SIMILAR_USERS, "u5", K)
     counts = np.diff(asked.exported.seen.starts)
-    taste = asked.exported.user_embeddings[:, :-1] * (counts / (counts + 5))[:, None]
+    taste = asked.exported.user_embeddings[:, :-PRIOR_DIMENSIONS] * (counts / (counts + 5))[:, None]
     hits = 0
     for row in asked.rows.tolist():
         answer = asked.ask(SIMILAR_USERS, f"u{row}", K, settings=AMPLE)
@@ -114,7 +115,7 @@ def test_somebody_who_has_seen_much_is_recommended_as_many_by_default(asked: Ask
 
 
 def test_nobody_is_like_a_user_without_training_rows(asked: Asked) -> None:
-    assert not asked.exported.user_embeddings[0, :-1].any()
+    assert not asked.exported.user_embeddings[0, :-PRIOR_DIMENSIONS].any()
     assert asked.ask(SIMILAR_USERS, "u0", K) == []
     assert len(asked.ask(RECOMMENDED_ITEMS, "u0", K)) == K
 

@@ -8,11 +8,11 @@ ten times as long as a score (measured on 10,506 and on 105,000 items).
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.train.calibration import Calibration, calibrated
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ratings import RatingModel, root_mean_squared_error
 from towerline.metrics.validation import HeldOut
 from towerline.ranking.user_items import UserItems
+from towerline.training.calibration import Calibration, calibrated
 
 # Scores per logit of an epoch, for the ranking and for each Newton step of the calibration.
 RANKING_SHARE, CALIBRATION_SHARE = 0.3, 0.2
@@ -20,6 +20,9 @@ RANKING_SHARE, CALIBRATION_SHARE = 0.3, 0.2
 FREE_SCORES = 1_000_000
 # More users would make neither the mean nor the two calibrated numbers noticeably more precise.
 MAX_RANKED_USERS, MAX_CALIBRATION_USERS = 1_200, 1_000
+# The prior is chosen once, with about a hundred scores of an item for each user, which cost as much time as a few
+# epochs. More users make the choice more precise.
+MAX_PRIOR_USERS, PRIOR_SCORES = 3_000, 30_000_000
 # Fewer users would make them too imprecise to be of use.
 MIN_USERS = 100
 
@@ -30,6 +33,7 @@ class Validation:
     Attributes:
       ranked: the users that NDCG@20 is measured on.
       calibration_users: the users whose choices the calibration is fitted to.
+      prior_users: the users that the popularity prior is chosen for.
     """
 
     def __init__(self, seen: UserItems, rows: Interactions, num_logits: int) -> None:
@@ -46,38 +50,38 @@ class Validation:
         )
         self.ranked = HeldOut(seen, relevant, num_ranked)
         self.calibration_users = HeldOut(seen, relevant, num_calibration)
+        self.prior_users = HeldOut(seen, relevant, num_users(PRIOR_SCORES, rows.num_items, MAX_PRIOR_USERS))
         self.rows = rows
 
     def rmse(
         self,
         rating_model: RatingModel,
-        user_embeddings: NDArray[np.float32],
-        item_embeddings: NDArray[np.float32],
+        user_vectors: NDArray[np.float32],
+        item_vectors: NDArray[np.float32],
     ) -> float:
         """Root mean squared error in the unit of the ratings; arguments as in RatingModel.predict()."""
         rows = self.rows
         if rows.rating is None:
             raise ValueError("expected ratings in the validation set, found none")
-        predicted = rating_model.predict(rows.user_index, rows.item_index, user_embeddings, item_embeddings)
+        predicted = rating_model.predict(rows.user_index, rows.item_index, user_vectors, item_vectors)
         return root_mean_squared_error(predicted, rows.rating)
 
     def calibration(
         self,
-        user_embeddings: NDArray[np.float32],
-        item_embeddings: NDArray[np.float32],
+        user_vectors: NDArray[np.float32],
+        item_vectors: NDArray[np.float32],
         log_popularity: NDArray[np.float32],
         start: Calibration,
     ) -> Calibration:
         """Temperature and popularity prior by maximum likelihood.
 
         Args:
-          user_embeddings, item_embeddings: [num_users + 1, d + 1] and [num_items + 1, d + 1] float32; the last
-            dimension is not used.
+          user_vectors, item_vectors: [num_users + 1, d] and [num_items + 1, d] float32.
           log_popularity: [num_items + 1] float32.
           start: of the iterations.
         """
         users = self.calibration_users
-        vectors = user_embeddings[users.users, :-1], item_embeddings[:, :-1]
+        vectors = user_vectors[users.users], item_vectors
         return calibrated(*vectors, log_popularity, users.relevant, users.seen, start)
 
 

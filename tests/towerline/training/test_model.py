@@ -11,22 +11,24 @@ import pytest
 from numpy.typing import NDArray
 
 from stages.export.servable import Retrieval, Vocabularies
-from stages.train import fitting
-from stages.train.batches import Batch, PairBatches, UserBatches, inclusion_probabilities
 from stages.train.params import TrainParams
-from stages.train.spectral import spectral_start
-from stages.train.tasks import log_partition
-from stages.train.two_tower import HISTORY_WEIGHT, RatingHead, TwoTower
 from tests.conftest import ROOT, planted_rows
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ranking import rank_metrics
 from towerline.metrics.ratings import root_mean_squared_error
 from towerline.pipeline.errors import StageError
+from towerline.ranking.embedding import PRIOR_DIMENSIONS, directions, prior_terms
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 from towerline.towers import tf
 from towerline.towers.towers import Towers
+from towerline.training import fitting
+from towerline.training.batches import Batch, PairBatches, UserBatches, inclusion_probabilities
+from towerline.training.search import recipe_of
+from towerline.training.spectral import spectral_start
+from towerline.training.tasks import log_partition
+from towerline.training.two_tower import HISTORY_WEIGHT, RatingHead, TwoTower
 
 USERS, ITEMS = 60, 60
 
@@ -71,9 +73,12 @@ def history_of(train: Interactions) -> UserItems:
     return UserItems.of_pairs(train.user_index, train.item_index, num_rows=USERS + 1)
 
 
-def fit(settings: TrainParams, train: Interactions, validation: Interactions) -> fitting.Fitted:
+def fit(settings: TrainParams, train: Interactions) -> fitting.Fitted:
     tf.keras.utils.set_random_seed(settings.seed)
-    return fitting.fit(settings, train, validation)
+    recipe = recipe_of(settings.given(), settings)
+    # The planted ratings have no noise, so that little regularization is best.
+    update = {} if recipe.bias_regularization is None else {"bias_regularization": 0.5}
+    return fitting.fit(recipe.model_copy(update=update), train)
 
 
 def embeddings(fitted: fitting.Fitted) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -96,7 +101,7 @@ LOSSES = ["grouped_softmax", "in_batch_softmax"]
 def test_retrieval_finds_the_planted_groups_almost_perfectly(loss: str) -> None:
     train, test = planted_parts()
     # A user's group has 15 items, at least 5 of them in the training set: the other 10 hold all held-out items.
-    assert recall(fit(params(loss=loss, temperature=0.5), train, test), train, test, 10) > 0.99
+    assert recall(fit(params(loss=loss, temperature=0.5), train), train, test, 10) > 0.99
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -105,9 +110,9 @@ def test_ratings_are_learned_alone_and_together_with_retrieval(loss: str) -> Non
     assert test.rating is not None
     both = params(loss=loss, temperature=0.5, rating_weight=1.0, epochs=30)
     for settings in (both.model_copy(update={"retrieval_weight": 0.0}), both):
-        fitted = fit(settings, train, test)
+        fitted = fit(settings, train)
         assert fitted.rating_model is not None
-        predicted = fitted.rating_model.predict(test.user_index, test.item_index, *embeddings(fitted))
+        predicted = fitted.rating_model.predict(test.user_index, test.item_index, *map(directions, embeddings(fitted)))
         # The standard deviation of the ratings is 3.
         assert root_mean_squared_error(predicted, test.rating) < 0.3
         assert (fitted.epochs[0].retrieval_loss is None) == (settings.retrieval_weight == 0)
@@ -150,8 +155,8 @@ def test_in_batch_losses_are_means_and_equal_slow_programs() -> None:
     batch = pair_batch([1, 2, 3, 4], [5, 6, 5, 7], [1.0, -1.0, 0.5, 2.0])
     user, item = batch.users[batch.pair_user], batch.items[batch.pair_item]
     assert {(3, 5, 0.5), (4, 7, 2.0)} < set(zip(user.tolist(), item.tolist(), batch.rating.tolist(), strict=True))
-    query = towers.query.all_embeddings()[user, :-1].astype(np.float64)
-    candidate = towers.candidate.all_embeddings()[item, :-1].astype(np.float64)
+    query = towers.query.all_embeddings()[user, :-PRIOR_DIMENSIONS].astype(np.float64)
+    candidate = towers.candidate.all_embeddings()[item, :-PRIOR_DIMENSIONS].astype(np.float64)
     cosine = query @ candidate.T
     losses = []
     for row in range(4):
@@ -192,7 +197,7 @@ def test_grouped_losses_equal_slow_programs() -> None:
     batch = grouped_batch()
     assert 5 < len(batch.log_weight) < len(batch.items)
     assert len(batch.masked)
-    items = towers.candidate.all_embeddings()[batch.items, :-1].astype(np.float64)
+    items = towers.candidate.all_embeddings()[batch.items, :-PRIOR_DIMENSIONS].astype(np.float64)
     own = towers.query.embedding.numpy()[batch.users].astype(np.float64)
     retrieval, rating = [], []
     for position in range(len(batch.users)):
@@ -288,46 +293,31 @@ def test_the_spectral_start_is_the_truncated_svd() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_one_user_and_one_item_are_no_trouble(loss: str) -> None:
     pair = Interactions(np.array([1], np.int32), np.array([1], np.int32), None, 1, 1)
-    fitted = fit(params(loss=loss, epochs=2), pair, Interactions(pair.user_index[:0], pair.item_index[:0], None, 1, 1))
+    fitted = fit(params(loss=loss, epochs=2), pair)
     assert all(np.isfinite(values).all() for values in embeddings(fitted))
 
 
-def test_temperature_and_prior_follow_the_validation_part_and_stay_where_given() -> None:
-    train, validation = planted_parts()
-    free = fit(params(temperature=None, popularity_prior=None, epochs=4), train, validation)
-    assert len({epoch.temperature for epoch in free.epochs}) > 1
-    fixed = fit(params(temperature=0.3, popularity_prior=0.5, epochs=4), train, validation)
-    assert {epoch.popularity_prior for epoch in fixed.epochs} == {0.5}
-    assert {round(epoch.temperature, 6) for epoch in fixed.epochs} == {0.3}
-    _, items = embeddings(free)
-    last = free.epochs[-1]
-    counts = np.bincount(train.item_index, minlength=ITEMS + 1)
-    expected = last.popularity_prior * last.temperature * np.log(np.maximum(counts, 0.5) / 0.5)
-    np.testing.assert_allclose(items[:, -1], expected, rtol=1e-5)
-
-
-def test_ids_without_training_rows_score_by_popularity_alone() -> None:
-    train, validation = planted_parts()
+def test_ids_without_rows_score_by_popularity_alone() -> None:
+    train, _ = planted_parts()
     few = train._replace(num_users=USERS + 5, num_items=ITEMS + 5)
-    fitted = fit(
-        params(epochs=2, popularity_prior=0.7), few, validation._replace(num_users=USERS + 5, num_items=ITEMS + 5)
+    users, items = embeddings(fit(params(epochs=2, popularity_prior=0.7), few))
+    assert users.shape == (USERS + 6, 16 + PRIOR_DIMENSIONS)
+    assert (directions(users)[[0, USERS + 1, USERS + 5]] == 0).all()
+    assert (directions(items)[[0, ITEMS + 1]] == 0).all()
+    np.testing.assert_allclose(np.linalg.norm(directions(users)[1 : USERS + 1], axis=1), 1, rtol=1e-5)
+    counts = history_of(few._replace(num_users=USERS)).counts()
+    np.testing.assert_allclose(
+        prior_terms(users)[: USERS + 1], np.stack([counts / (counts + 5), np.ones(USERS + 1)], 1)
     )
-    users, items = embeddings(fitted)
-    assert users.shape == (USERS + 6, 17)
-    assert (users[[0, USERS + 1, USERS + 5], :-1] == 0).all()
-    assert (items[[0, ITEMS + 1], :-1] == 0).all()
-    np.testing.assert_allclose(np.linalg.norm(users[1 : USERS + 1, :-1], axis=1), 1, rtol=1e-5)
-    assert (users[:, -1] == 1).all()
-    counts = np.bincount(train.item_index, minlength=ITEMS + 6)
-    expected = 0.7 * 0.2 * np.log(np.maximum(counts, 0.5) / 0.5)
+    expected = 0.7 * 0.2 * np.log1p(np.bincount(few.item_index, minlength=ITEMS + 6) / 0.5)
     assert expected[0] == 0
-    np.testing.assert_allclose(items[:, -1], expected, rtol=1e-5)
+    np.testing.assert_allclose(prior_terms(items), np.stack([0 * expected, expected], 1), rtol=1e-5)
     np.testing.assert_allclose(users[0] @ items.T, expected, rtol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not() -> None:
-    train, validation = planted_parts()
-    first, again, other = (fit(params(epochs=3, seed=seed, rating_weight=0.5), train, validation) for seed in (1, 1, 2))
+    train, _ = planted_parts()
+    first, again, other = (fit(params(epochs=3, seed=seed, rating_weight=0.5), train) for seed in (1, 1, 2))
     for array, repeated in zip(embeddings(first), embeddings(again), strict=True):
         assert array.tobytes() == repeated.tobytes()
     assert first.epochs == again.epochs
@@ -335,35 +325,17 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not() -> None:
 
 
 def test_the_reported_loss_is_that_of_the_same_batches_at_one_temperature() -> None:
-    train, validation = planted_parts()
-    settings = params(temperature=None, popularity_prior=None, epochs=3)
-    training = fitting.Training(settings, train, validation)
-    epochs = [training.epoch(number) for number in (1, 2, 3)]
-    assert len({epoch.temperature for epoch in epochs}) == 3
-    # What does not train anything does not change it, whatever the temperature of training is.
+    train, _ = planted_parts()
+    training = fitting.Training(params(epochs=3), train, None)
+    epochs = [training.epoch(number, temperature) for number, temperature in ((1, 0.15), (2, 0.3), (3, 0.2))]
+    assert [round(epoch.temperature, 6) for epoch in epochs] == [0.15, 0.3, 0.2]
+    # Measuring trains nothing, and does not depend on the temperature of training.
     assert training.retrieval_loss() == epochs[-1].retrieval_loss
     training.temperature.assign(7.0)
     assert training.retrieval_loss() == epochs[-1].retrieval_loss
     batch = training.reported_batches[0]
     training.temperature.assign(fitting.REPORTED_TEMPERATURE)
     assert float(training.reported_loss(batch)) == pytest.approx(float(training.model.task_losses(batch)["retrieval"]))
-
-
-def test_early_stopping_goes_back_to_the_best_epoch() -> None:
-    train, validation = planted_parts()
-    settings = params(epochs=40, early_stopping_patience=2)
-    stopped = fit(settings, train, validation)
-    scores = [epoch.validation_ndcg or 0.0 for epoch in stopped.epochs]
-    assert len(scores) == stopped.best_epoch + 2 < 40
-    assert int(np.argmax(scores)) + 1 == stopped.best_epoch
-    relevant = UserItems.of_pairs(validation.user_index, validation.item_index, num_rows=USERS + 1)
-    wanted = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
-    users, items = embeddings(stopped)
-    seen = UserItems.of_pairs(train.user_index, train.item_index, num_rows=USERS + 1).of_users(wanted)
-    score = rank_metrics(rank_items(Embeddings(users, items), wanted, seen, 20), relevant.of_users(wanted), [20])[
-        "ndcg", 20
-    ].mean()
-    assert score == pytest.approx(max(scores), abs=1e-7)
 
 
 def test_a_full_disk_ends_the_saved_model_in_one_line(tmp_path: Path) -> None:
@@ -383,18 +355,16 @@ def test_a_full_disk_ends_the_saved_model_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_step_too_far_stops_with_epoch_and_learning_rate() -> None:
-    train, validation = planted_parts()
-    settings = params(
-        optimizer="sgd", learning_rate=1000.0, retrieval_weight=0.0, rating_weight=1000.0, temperature=None
-    )
+    train, _ = planted_parts()
+    settings = params(optimizer="sgd", learning_rate=1000.0, retrieval_weight=0.0, rating_weight=1000.0)
     with pytest.raises(StageError, match=r"epoch \d: expected .*finite .*; lower train.learning_rate \(1000\)"):
-        fit(settings, train, validation)
+        fit(settings, train)
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])
 def test_every_optimizer_learns(optimizer: str) -> None:
-    train, validation = planted_parts()
+    train, _ = planted_parts()
     rates = {"adagrad": 0.3, "adam": 0.01, "sgd": 1.0}
-    fitted = fit(params(optimizer=optimizer, learning_rate=rates[optimizer], epochs=10), train, validation)
+    fitted = fit(params(optimizer=optimizer, learning_rate=rates[optimizer], epochs=10), train)
     losses = [epoch.retrieval_loss or 0.0 for epoch in fitted.epochs]
     assert losses[-1] < losses[0] - 0.1

@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from stages.train.calibration import Calibration, calibrated
-from stages.train.validation import Validation, num_users
 from towerline.artifacts.split import Interactions
 from towerline.ranking import blocks
 from towerline.ranking.user_items import UserItems
+from towerline.training.calibration import Calibration, calibrated
+from towerline.training.validation import Validation, num_users
 
 Case = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], UserItems, UserItems]
 

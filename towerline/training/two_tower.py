@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.train.batches import Batch
-from stages.train.tasks import GroupedSoftmax, InBatchSoftmax
 from towerline.towers import tf, tfrs
 from towerline.towers.products import over_root, unit
 from towerline.towers.towers import Towers
+from towerline.training.batches import Batch
+from towerline.training.tasks import GroupedSoftmax, InBatchSoftmax
 
 # Weight of a user's history relative to the user's own row.
 HISTORY_WEIGHT = 2.0

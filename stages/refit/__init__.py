@@ -1,0 +1,1 @@
+"""All rows of the split and the recipe of train -> the model that export ships."""

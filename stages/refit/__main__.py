@@ -1,0 +1,43 @@
+"""Fits the model that export ships, with the settings that train has found.
+
+What users choose next is best predicted from all that is known, the test set included. The quality of this model is
+that of the same recipe on the training and validation set, which evaluate measures.
+
+Reads: data/split/*.parquet, models/two_tower/model.json.
+Writes: models/final/*.
+Parameters: refit.
+"""
+
+from stages.refit.params import RefitParams
+from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
+from towerline.artifacts.train import FINAL, TWO_TOWER
+from towerline.pipeline import formats
+from towerline.pipeline.terminal import progress, run
+from towerline.training.recipe import Recipe
+
+SETS = {"all": (TRAIN, VALIDATION, TEST), "train_and_validation": (TRAIN, VALIDATION)}
+
+
+def main() -> str:
+    params = RefitParams.load()
+    recipe = Recipe(**formats.read_json(TWO_TOWER.model)["recipe"])
+    rows = Interactions.joined(*map(read_interactions, SETS[params.rows]))
+    # TensorFlow takes seconds to import.
+    from towerline.training.fitting import fit, seed_everything
+
+    seed_everything(recipe.seed, recipe.threads)
+    with progress(what="training", unit="epoch", total=len(recipe.temperatures)) as bar:
+        fitted = fit(recipe, rows, lambda epoch: bar.update())
+    towers, rating_model = fitted.towers, fitted.rating_model
+    FINAL.write(
+        towers.query.all_embeddings(),
+        towers.candidate.all_embeddings(),
+        rating_model._asdict() if rating_model is not None else {},
+        recipe.model_dump(),
+        len(rows.user_index),
+    )
+    return f"{len(fitted.epochs)} epochs on {len(rows.user_index):,} rows"
+
+
+if __name__ == "__main__":
+    run("refit", main)

@@ -1,0 +1,11 @@
+"""The section `refit` of params.yaml."""
+
+from typing import ClassVar, Literal
+
+from towerline.pipeline.settings import Section
+
+
+class RefitParams(Section):
+    section: ClassVar[str] = "refit"
+
+    rows: Literal["all", "train_and_validation"]

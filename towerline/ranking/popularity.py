@@ -1,0 +1,56 @@
+"""Popularity of items, of all times or with a half-life."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towerline.artifacts.split import Interactions
+
+# Rows that are added to those of an item, so that the logarithm is finite.
+PSEUDO_ROWS = 0.5
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+# Half-lives to choose from, in seconds, the shortest first: from a minute to ten years.
+HALF_LIVES = (
+    *(_MINUTE * number for number in (1, 2, 5, 10, 20, 30)),
+    *(_HOUR * number for number in (1, 2, 3, 6, 12)),
+    *(_DAY * number for number in (1, 2, 3, 5, 7, 10, 14, 21, 30, 60, 90, 180, 365, 730, 1_825, 3_650)),
+)
+
+
+def decayed_counts(rows: Interactions, half_life: float | None) -> NDArray[np.float64]:
+    """The number of rows of each item, each of them halved for every half-life between it and the last of all rows.
+
+    The time of the last row is the present: a model is fitted to the rows before it and predicts those after it.
+
+    Args:
+      rows: the rows; with times if there is a half-life.
+      half_life: in seconds; None for the plain number of rows.
+
+    Returns:
+      [num_items + 1] float64.
+    """
+    weights = None
+    if half_life is not None and len(rows.item_index):
+        if rows.timestamp is None:
+            raise ValueError("expected rows with times for a half-life, found none")
+        weights = 0.5 ** ((rows.timestamp.max() - rows.timestamp) / half_life)
+    return np.bincount(rows.item_index, weights, minlength=rows.num_items + 1).astype(np.float64)
+
+
+def log_popularity(rows: Interactions, half_life: float | None) -> NDArray[np.float32]:
+    """[num_items + 1] float32 log((n + PSEUDO_ROWS) / PSEUDO_ROWS) of the decayed_counts() n; 0 without rows."""
+    return np.log1p(decayed_counts(rows, half_life) / PSEUDO_ROWS).astype(np.float32)
+
+
+def half_lives(rows: Interactions) -> list[float | None]:
+    """The half-lives to choose from, the longest first.
+
+    Args:
+      rows: the rows; without times, or where all times are equal, None is the only choice.
+
+    Returns:
+      None, the popularity of all times, and those of HALF_LIVES up to the time that the rows span, in seconds.
+    """
+    if rows.timestamp is None or not len(rows.timestamp):
+        return [None]
+    span = float(rows.timestamp.max() - rows.timestamp.min())
+    return [None, *(float(half_life) for half_life in reversed(HALF_LIVES) if half_life <= span)]

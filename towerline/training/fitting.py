@@ -1,0 +1,248 @@
+"""Training of the two towers on some rows by a recipe: seeded and deterministic."""
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from towerline.artifacts.split import Interactions
+from towerline.metrics.ratings import RatingModel, rating_biases
+from towerline.pipeline.errors import StageError
+from towerline.ranking.similarity import user_terms
+from towerline.ranking.user_items import UserItems
+from towerline.towers import tf
+from towerline.towers.products import unit
+from towerline.towers.towers import Towers
+from towerline.training.batches import Batch, PairBatches, UserBatches
+from towerline.training.optimizers import optimizer
+from towerline.training.prior import item_terms
+from towerline.training.ratings import Standard
+from towerline.training.recipe import Hyperparameters, Prior, Recipe
+from towerline.training.spectral import spectral_start
+from towerline.training.two_tower import RatingHead, TwoTower
+
+# The reported loss is that of the same batches at the same temperature in every epoch: the temperature of training may
+# change from epoch to epoch, and the loss with it.
+REPORTED_TEMPERATURE = 0.25
+REPORTED_BATCHES = 4
+
+
+class Epoch(NamedTuple):
+    """A row of reports/training.csv; None for a task that is not trained, or without validation set.
+
+    Attributes:
+      epoch: from 1.
+      retrieval_loss: mean over the same training batches, and at the same temperature, in every epoch.
+      rating_loss: mean over the epoch's batches.
+      validation_ndcg, validation_rmse: NDCG@20 and root mean squared error on the validation set.
+      temperature: that the epoch was trained with.
+    """
+
+    epoch: int
+    retrieval_loss: float | None
+    rating_loss: float | None
+    validation_ndcg: float | None
+    validation_rmse: float | None
+    temperature: float
+
+
+class Fitted(NamedTuple):
+    """The towers, the rating model (None without the rating task), and the epochs."""
+
+    towers: Towers
+    rating_model: RatingModel | None
+    epochs: list[Epoch]
+
+
+class Vectors(NamedTuple):
+    """Unit vectors, or zero vectors, of all ids.
+
+    Attributes:
+      users: [num_users + 1, d] float32, including the users' histories.
+      items: [num_items + 1, d] float32.
+    """
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+
+
+def seed_everything(seed: int, threads: int) -> None:
+    """Makes TensorFlow's arithmetic a function of its inputs, the seed and the number of threads.
+
+    To be called once in a process, before TensorFlow is used: the number of threads cannot be changed afterwards.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()
+    tf.keras.utils.set_random_seed(seed)
+
+
+class Training:
+    """The state of one training: the model, its batches and its temperature."""
+
+    def __init__(self, settings: Hyperparameters, rows: Interactions, biases: RatingModel | None) -> None:
+        """
+        Args:
+          settings: the hyperparameters.
+          rows: the rows to train on; with ratings if there is a rating task.
+          biases: user and item biases of the rating task; None without that task.
+        """
+        self.settings = settings
+        self.seen = UserItems.of_pairs(rows.user_index, rows.item_index, num_rows=rows.num_users + 1)
+        self.standard = Standard.of(rows.rating if settings.rating_weight else None)
+        self.biases = biases
+        self.batches = self._batches(rows)
+        self.temperature = tf.Variable(REPORTED_TEMPERATURE, trainable=False, dtype=tf.float32)
+        self.model = self._model(rows)
+        self.step = self._compiled_step()
+        self.random = np.random.default_rng(settings.seed)
+        reported = self.batches.epoch(np.random.default_rng(settings.seed))
+        self.reported_batches = list(itertools.islice(reported, REPORTED_BATCHES))
+        self.reported_loss = self._compiled_reported_loss()
+
+    def _batches(self, rows: Interactions) -> UserBatches | PairBatches:
+        settings, rating = self.settings, self.standard.standardized(rows)
+        if settings.loss == "grouped_softmax":
+            return UserBatches(rows, self.seen, rating, settings.batch_size, settings.candidates)
+        return PairBatches(rows, rating, settings.batch_size)
+
+    def _model(self, rows: Interactions) -> TwoTower:
+        settings = self.settings
+        towers = Towers(rows.num_users, rows.num_items, settings.embedding_dimension)
+        users, items = spectral_start(self.seen, rows.num_items, settings.embedding_dimension, settings.seed)
+        towers.query.start_from(users, np.unique(rows.user_index))
+        towers.candidate.start_from(items, np.unique(rows.item_index))
+        weights = {"retrieval": settings.retrieval_weight, "rating": settings.rating_weight}
+        weights = {task: weight for task, weight in weights.items() if weight > 0}
+        rating_head = None
+        if self.biases is not None:
+            deviation = np.float32(self.standard.deviation)
+            rating_head = RatingHead(self.biases.user_bias / deviation, self.biases.item_bias / deviation)
+        model = TwoTower(towers, rating_head, weights, settings.loss, self.temperature)
+        steps = settings.epochs * len(self.batches)
+        model.compile(optimizer=optimizer(settings.optimizer, settings.learning_rate, steps))
+        return model
+
+    def _compiled_step(self) -> Callable[[Batch], None]:
+        """One optimizer step on a batch.
+
+        It is called once per batch from Python: in a tf.while_loop over the batches a step may read embeddings while
+        the step before it still writes them, which no seed makes reproducible.
+        """
+
+        # No control flow depends on a tensor; AutoGraph would write files to the system's temporary folder.
+        @tf.function(input_signature=[_batch_spec()], autograph=False)
+        def step(batch: Batch) -> None:
+            self.model.train_step(batch)
+
+        compiled: Callable[[Batch], None] = step
+        return compiled
+
+    def _compiled_reported_loss(self) -> Callable[[Batch], tf.Tensor]:
+        @tf.function(input_signature=[_batch_spec()], autograph=False)
+        def loss(batch: Batch) -> tf.Tensor:
+            return self.model.retrieval_loss_at(REPORTED_TEMPERATURE, batch)
+
+        compiled: Callable[[Batch], tf.Tensor] = loss
+        return compiled
+
+    def retrieval_loss(self) -> float:
+        """The mean retrieval loss per pair over reported_batches."""
+        losses = [float(self.reported_loss(batch)) for batch in self.reported_batches]
+        return float(np.average(losses, weights=[len(batch.pair_user) for batch in self.reported_batches]))
+
+    def vectors(self) -> Vectors:
+        """The vectors of all ids at this point of the training."""
+        return Vectors(unit(self.user_vectors()).numpy(), unit(self.model.towers.candidate.embedding).numpy())
+
+    def user_vectors(self) -> tf.Tensor:
+        """[num_users + 1, d] float32 before normalization, including the users' histories."""
+        return self.model.user_vectors(self.seen.items, self.seen.rows().astype(np.int32))
+
+    def rating_model(self) -> RatingModel | None:
+        """The rating head as arrays in the unit of the raw ratings."""
+        head = self.model.rating_head
+        if head is None or self.biases is None:
+            return None
+        return self.biases._replace(scale=head.scale.numpy() * np.float32(self.standard.deviation))
+
+    def epoch(self, number: int, temperature: float) -> Epoch:
+        """Trains on all batches once.
+
+        Args:
+          number: of the epoch, from 1.
+          temperature: divides the cosines, above 0.
+
+        Returns:
+          The losses, without validation metrics.
+
+        Raises:
+          StageError: a loss or an embedding is not finite.
+        """
+        self.model.reset_metrics()
+        self.temperature.assign(temperature)
+        # The matrix products of a step are NumPy's, whose last bits depend on the number of BLAS threads.
+        with threadpool_limits(limits=1, user_api="blas"):
+            for batch in self.batches.epoch(self.random):
+                self.step(batch)
+            losses = {task: float(mean.result()) for task, mean in self.model.losses_seen.items()}
+            _check_finite(number, losses, self.settings.learning_rate)
+            if "retrieval" in losses:
+                losses["retrieval"] = self.retrieval_loss()
+        if not all(np.isfinite(vectors).all() for vectors in self.vectors()):
+            raise StageError(
+                f"epoch {number}: expected finite embeddings, found NaN or infinity; lower train.learning_rate "
+                f"({self.settings.learning_rate:g})"
+            )
+        return Epoch(number, losses.get("retrieval"), losses.get("rating"), None, None, float(self.temperature))
+
+    def finish(self, prior: Prior, rows: Interactions) -> Towers:
+        """Adds the users' histories to the rows of the query tower, and the terms of the prior to both towers.
+
+        Args:
+          prior: the prior.
+          rows: the rows of the training, from which the terms are computed.
+        """
+        towers = self.model.towers
+        towers.query.embedding.assign(self.user_vectors())
+        towers.query.extra.assign(user_terms(self.seen.counts()))
+        towers.candidate.extra.assign(item_terms(prior, rows))
+        return towers
+
+
+def fit(recipe: Recipe, rows: Interactions, on_epoch: Callable[[Epoch], object] = lambda epoch: None) -> Fitted:
+    """Trains the two towers on all rows by a recipe.
+
+    Args:
+      recipe: the hyperparameters, the temperature of each epoch, and the prior.
+      rows: the rows; with ratings if the rating task has a weight, with times if the prior has a half-life.
+      on_epoch: called after each epoch.
+
+    Raises:
+      StageError: a loss is not finite.
+    """
+    biases = None if recipe.bias_regularization is None else rating_biases(rows, recipe.bias_regularization)
+    training = Training(recipe, rows, biases)
+    epochs = []
+    for number, temperature in enumerate(recipe.temperatures, 1):
+        epochs.append(training.epoch(number, temperature))
+        on_epoch(epochs[-1])
+    return Fitted(training.finish(recipe.prior, rows), training.rating_model(), epochs)
+
+
+def _batch_spec() -> Batch:
+    index = tf.TensorSpec([None], tf.int32)
+    number = tf.TensorSpec([None], tf.float32)
+    return Batch(index, index, index, index, number, number, tf.TensorSpec([None, 2], tf.int32))
+
+
+def _check_finite(epoch: int, losses: dict[str, float], learning_rate: float) -> None:
+    for task, loss in losses.items():
+        if not np.isfinite(loss):
+            raise StageError(
+                f"epoch {epoch}: expected a finite {task}_loss, found {loss}; lower train.learning_rate "
+                f"({learning_rate:g})"
+            )

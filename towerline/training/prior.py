@@ -1,0 +1,144 @@
+"""Choice of the popularity prior by NDCG on the validation set."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towerline.artifacts.names import MAIN_CUTOFF
+from towerline.artifacts.split import Interactions
+from towerline.metrics.ranking import rank_metrics
+from towerline.metrics.validation import HeldOut
+from towerline.ranking.blocks import in_blocks
+from towerline.ranking.popularity import half_lives, log_popularity
+from towerline.ranking.similarity import evidence
+from towerline.ranking.top_k import top_k
+from towerline.ranking.user_items import UserItems
+from towerline.training.recipe import Prior
+
+# Weights of recent popularity that are tried first; cosines run from -1 to 1.
+WEIGHTS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0, 1.5)
+# Factors of the best of them that are tried then.
+FACTORS = (0.8, 1.0, 1.25)
+# Half-lives on either side of the one that ranks best without the cosines, which are tried with them.
+NEIGHBOURS = 2
+# Long-term weights that are tried, relative to the weight of recent popularity.
+LONG_TERM_FACTORS = (0.0, -0.1, -0.2, -0.3, -0.4)
+
+
+def item_terms(prior: Prior, rows: Interactions) -> NDArray[np.float32]:
+    """[num_items + 1, PRIOR_DIMENSIONS] float32 terms of the prior of items; 0 for an item without rows."""
+    recent, long_term = log_popularity(rows, prior.half_life), log_popularity(rows, None)
+    return np.stack([prior.long_term_weight * long_term, prior.weight * recent], axis=1).astype(np.float32)
+
+
+def best_half_life(rows: Interactions, held_out: HeldOut) -> float | None:
+    """The half-life whose popularity ranks best for all users alike, by NDCG on held-out items; the first of the best.
+
+    Args:
+      rows: the training set.
+      held_out: users with their held-out items; may be empty, which gives None, the popularity of all times.
+    """
+    choices = half_lives(rows)
+    if len(choices) == 1 or not len(held_out.users):
+        return None
+    nothing = np.zeros((len(held_out.users), 0), np.float32), np.zeros((rows.num_items + 1, 0), np.float32)
+    priors = [Prior(weight=1.0, half_life=half_life, long_term_weight=0.0) for half_life in choices]
+    return choices[int(np.argmax(ndcg_of_priors(priors, rows, held_out, *nothing)))]
+
+
+def best_prior(
+    rows: Interactions,
+    held_out: HeldOut,
+    user_vectors: NDArray[np.float32],
+    item_vectors: NDArray[np.float32],
+    half_life: float | None,
+    weight: float | None = None,
+    is_half_life_given: bool = False,
+) -> Prior:
+    """The prior of the best NDCG on held-out items.
+
+    Args:
+      rows: the training set.
+      held_out: users with their held-out items, at least one.
+      user_vectors: [queries, d] float32 unit vectors of the users of held_out.
+      item_vectors: [num_items + 1, d] float32 unit vectors.
+      half_life: the half-life to start from, or the one to use.
+      weight: the weight to use; None to choose it.
+      is_half_life_given: true to use half_life as it is.
+    """
+
+    def ndcg(priors: Iterable[Prior]) -> NDArray[np.float64]:
+        return ndcg_of_priors(list(priors), rows, held_out, user_vectors, item_vectors)
+
+    lives = [half_life] if is_half_life_given else _close(half_lives(rows), half_life)
+    weights = WEIGHTS if weight is None else (weight,)
+    values = ndcg(Prior(weight=value, half_life=life, long_term_weight=0.0) for life in lives for value in weights)
+    life, value = np.unravel_index(smoothed(values.reshape(len(lives), -1)).argmax(), (len(lives), len(weights)))
+    finer = [weights[value] * factor for factor in FACTORS] if weight is None else [weight]
+    priors = [
+        Prior(weight=value, half_life=lives[life], long_term_weight=share * value)
+        for value in finer
+        for share in LONG_TERM_FACTORS
+    ]
+    values = ndcg(priors)
+    return priors[int(smoothed(values.reshape(len(finer), -1)).argmax())]
+
+
+def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[rows, columns] means of each value, counted twice, and its neighbours in the row.
+
+    The maximum of a noisy curve is most likely where the noise is; that of the smoothed curve is in the middle of a
+    plateau.
+    """
+    padded = np.pad(values, ((0, 0), (1, 1)), mode="edge")
+    means: NDArray[np.float64] = (padded[:, :-2] + 2 * values + padded[:, 2:]) / 4
+    return means
+
+
+def _close(choices: list[float | None], half_life: float | None) -> list[float | None]:
+    """A half-life and up to NEIGHBOURS choices on either side of it."""
+    place = choices.index(half_life)
+    return choices[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]
+
+
+def ndcg_of_priors(
+    priors: Sequence[Prior],
+    rows: Interactions,
+    held_out: HeldOut,
+    user_vectors: NDArray[np.float32],
+    item_vectors: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """[priors] mean NDCG@MAIN_CUTOFF over the users, the whole catalogue ranked, seen items left out.
+
+    The cosines of a block of users are computed once for all priors. Arguments as in best_prior().
+    """
+    popularities: dict[float | None, NDArray[np.float32]] = {}
+    for half_life in [None, *(prior.half_life for prior in priors)]:
+        if half_life not in popularities:
+            popularities[half_life] = log_popularity(rows, half_life)
+    of_user = evidence(held_out.seen.counts())
+
+    def ranked(first: int, last: int) -> list[NDArray[np.int32]]:
+        cosine = user_vectors[first:last] @ item_vectors.T
+        seen = held_out.seen.of_users(np.arange(first, last, dtype=np.int32))
+        cosine[seen.rows(), seen.items] = -np.inf
+        cosine[:, 0] = -np.inf
+        lists = []
+        for prior in priors:
+            scores = cosine + np.float32(prior.weight) * popularities[prior.half_life]
+            if prior.long_term_weight:
+                long_term = np.float32(prior.long_term_weight) * popularities[None]
+                scores += of_user[first:last, None] * long_term
+            lists.append(np.maximum(top_k(scores, MAIN_CUTOFF), 0))
+        return lists
+
+    # The cosines and the scores of one prior are held at the same time.
+    blocks = in_blocks(ranked, len(held_out.users), 2 * len(item_vectors))
+    return np.array(
+        [_ndcg(np.concatenate([block[number] for block in blocks]), held_out.relevant) for number in range(len(priors))]
+    )
+
+
+def _ndcg(ranked: NDArray[np.int32], relevant: UserItems) -> float:
+    return float(rank_metrics(ranked, relevant, [MAIN_CUTOFF])["ndcg", MAIN_CUTOFF].mean())

@@ -1,0 +1,165 @@
+"""Search of a recipe on the validation set: temperatures, number of epochs, popularity prior, regularization."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from towerline.artifacts.split import Interactions
+from towerline.metrics.ratings import BIAS_REGULARIZATIONS, bias_trials
+from towerline.ranking.popularity import log_popularity
+from towerline.training.calibration import Calibration
+from towerline.training.fitting import Epoch, Training, Vectors
+from towerline.training.prior import FACTORS, WEIGHTS, best_half_life, best_prior, ndcg_of_priors
+from towerline.training.recipe import Given, Hyperparameters, Prior, Recipe
+from towerline.training.validation import Validation
+
+# Start of temperature and popularity prior if they are not given; the prior is in units of the temperature.
+FIRST_GUESS = Calibration(temperature=0.15, prior=0.6)
+# The training temperature is this factor times the calibrated one. The best training temperatures, found by search on
+# ml-100k, MovieTweetings, Douban, Amazon and Gowalla, are from 0.1 to 0.25 and close to it.
+TRAINING_TEMPERATURE_FACTOR = 1.5
+TEMPERATURE_RANGE = (0.05, 0.5)
+
+
+class Found(NamedTuple):
+    """A recipe, the epochs of the training that it comes from, and the number of the best of them, from 1."""
+
+    recipe: Recipe
+    epochs: list[Epoch]
+    best_epoch: int
+
+
+def recipe_of(given: Given, settings: Hyperparameters) -> Recipe:
+    """The recipe without a validation set: temperature and prior are given, and all epochs are trained.
+
+    Args:
+      given: with temperature and popularity_prior, if there is a retrieval task.
+      settings: the hyperparameters.
+    """
+    temperature = given.temperature or FIRST_GUESS.temperature
+    weight = FIRST_GUESS.prior if given.popularity_prior is None else given.popularity_prior
+    prior = Prior(weight=weight * temperature, half_life=given.half_life, long_term_weight=0.0)
+    return _recipe(settings, [temperature] * settings.epochs, prior, BIAS_REGULARIZATIONS[0])
+
+
+def search(
+    given: Given,
+    settings: Hyperparameters,
+    train: Interactions,
+    validation: Interactions,
+    on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+) -> Found:
+    """Trains on the training set, measures on the validation set, and returns the best settings.
+
+    The best epoch is the one of the highest NDCG@20 if the retrieval task is trained, of the lowest RMSE if only the
+    rating task is; without early stopping (patience 0) it is the last one. The prior is chosen with the vectors of the
+    best epoch.
+
+    Args:
+      given: what is not to be chosen.
+      settings: the hyperparameters.
+      train: the training set; with ratings if the rating task has a weight.
+      validation: the validation set, with at least one user of the training set.
+      on_epoch: called after each epoch.
+
+    Raises:
+      StageError: a loss is not finite.
+    """
+    return _Search(given, settings, train, validation).run(on_epoch)
+
+
+class _Search:
+    def __init__(self, given: Given, settings: Hyperparameters, train: Interactions, validation: Interactions) -> None:
+        self.given = given
+        self.settings = settings
+        self.train = train
+        trial = bias_trials(train, validation)[1] if settings.rating_weight else None
+        self.bias_regularization = None if trial is None else trial.regularization
+        self.training = Training(settings, train, None if trial is None else trial.model)
+        self.validation = Validation(self.training.seen, validation, self.training.batches.num_logits)
+        self.half_life = given.half_life or best_half_life(train, self.validation.prior_users)
+        self.popularity = log_popularity(train, self.half_life)
+        self.calibration = FIRST_GUESS
+        self.weight: float | None = None
+        self.temperature = FIRST_GUESS.temperature if given.temperature is None else given.temperature
+        self.temperatures: list[float] = []
+
+    def run(self, on_epoch: Callable[[Epoch], object]) -> Found:
+        epochs: list[Epoch] = []
+        best, best_vectors = 0, None
+        for number in range(1, self.settings.epochs + 1):
+            epoch, vectors = self._epoch(number)
+            epochs.append(epoch)
+            on_epoch(epoch)
+            if not self.given.patience or best == 0 or _score(epoch) > _score(epochs[best - 1]):
+                best, best_vectors = number, vectors
+            elif number - best >= self.given.patience:
+                break
+        assert best_vectors is not None
+        temperatures = self.temperatures[:best]
+        prior = self._prior(best_vectors, temperatures[-1])
+        recipe = _recipe(self.settings, temperatures, prior, self.bias_regularization)
+        return Found(recipe, epochs, best)
+
+    def _epoch(self, number: int) -> tuple[Epoch, Vectors]:
+        self.temperatures.append(self.temperature)
+        epoch = self.training.epoch(number, self.temperature)
+        vectors = self.training.vectors()
+        rmse = ndcg = None
+        rating_model = self.training.rating_model()
+        if rating_model is not None:
+            rmse = self.validation.rmse(rating_model, *vectors)
+        if epoch.retrieval_loss is not None:
+            ndcg = self._ndcg(vectors)
+        self._calibrate(vectors)
+        return epoch._replace(validation_ndcg=ndcg, validation_rmse=rmse), vectors
+
+    def _ndcg(self, vectors: Vectors) -> float:
+        """NDCG@20 with the best of WEIGHTS of popularity in the first epoch, then of weights close to the last."""
+        users = self.validation.ranked
+        if self.given.popularity_prior is not None:
+            weights = [self.given.popularity_prior * self.temperature]
+        elif self.weight is None:
+            weights = list(WEIGHTS)
+        else:
+            weights = [self.weight * factor for factor in FACTORS]
+        priors = [Prior(weight=weight, half_life=self.half_life, long_term_weight=0.0) for weight in weights]
+        values = ndcg_of_priors(priors, self.train, users, vectors.users[users.users], vectors.items)
+        self.weight = weights[int(np.argmax(values))]
+        return float(values.max())
+
+    def _calibrate(self, vectors: Vectors) -> None:
+        """Sets the temperature of the next epoch, unless it is given."""
+        if self.given.temperature is None:
+            self.calibration = self.validation.calibration(*vectors, self.popularity, self.calibration)
+            following = TRAINING_TEMPERATURE_FACTOR * self.calibration.temperature
+            self.temperature = float(np.clip(following, *TEMPERATURE_RANGE))
+
+    def _prior(self, vectors: Vectors, temperature: float) -> Prior:
+        given, users = self.given, self.validation.prior_users
+        weight = None if given.popularity_prior is None else given.popularity_prior * temperature
+        return best_prior(
+            self.train,
+            users,
+            vectors.users[users.users],
+            vectors.items,
+            self.half_life,
+            weight,
+            is_half_life_given=given.half_life is not None,
+        )
+
+
+def _recipe(
+    settings: Hyperparameters, temperatures: list[float], prior: Prior, bias_regularization: float | None
+) -> Recipe:
+    given = {name: getattr(settings, name) for name in Hyperparameters.model_fields}
+    regularization = bias_regularization if settings.rating_weight else None
+    return Recipe(**given, temperatures=temperatures, prior=prior, bias_regularization=regularization)
+
+
+def _score(epoch: Epoch) -> float:
+    """The value that early stopping compares; larger is better."""
+    if epoch.validation_ndcg is not None:
+        return epoch.validation_ndcg
+    return -epoch.validation_rmse if epoch.validation_rmse is not None else 0.0
