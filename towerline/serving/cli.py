@@ -14,6 +14,7 @@ from towerline.serving import open as open_export
 from towerline.serving import output, releases
 from towerline.serving.answers import Skipped, Unknown
 from towerline.serving.bulk import writable, write_recommendations
+from towerline.serving.comparison import compare
 from towerline.serving.errors import ServingError
 from towerline.serving.version import __version__
 
@@ -109,6 +110,14 @@ def _add_releases(commands: Any) -> None:
     )
     verify.add_argument("folder", type=Path, nargs="?", default=Path("exports"), help="default exports")
     verify.set_defaults(run=_verify)
+
+    compare = commands.add_parser("compare", help="lists, users, items and vectors of two exports")
+    compare.add_argument("old", type=Path, metavar="OLD", help="an export, a release, or a folder of releases")
+    compare.add_argument("new", type=Path, metavar="NEW", help="likewise")
+    compare.add_argument("--k", type=_positive, default=10, help="length of the compared lists (default 10)")
+    compare.add_argument("--top", type=_positive, default=10, help="users and items to name (default 10)")
+    compare.add_argument("--json", action="store_true", help="print JSON objects, each on one line")
+    compare.set_defaults(run=_compare)
 
 
 def _add_postgres(commands: Any) -> None:
@@ -223,6 +232,19 @@ def _releases(arguments: argparse.Namespace) -> Sequence[Answer]:
 
 def _verify(arguments: argparse.Namespace) -> Sequence[str]:
     return releases.verify(arguments.folder)
+
+
+def _compare(arguments: argparse.Namespace) -> Sequence[Answer]:
+    old, new = open_export(arguments.old), open_export(arguments.new)
+    with progress(what="comparing", unit="user", total=len(new.exported.user_ids), scale=True) as bar:
+        comparison = compare(old, new, arguments.k, arguments.top, bar.update)
+    compared = {"old": old.version, "new": new.version, "k": arguments.k}
+    return [
+        Answer({"compared": "overview", **compared}, [comparison.overview]),
+        Answer({"compared": "users whose lists changed most"}, comparison.changed_users),
+        Answer({"compared": "items that entered lists"}, comparison.entered),
+        Answer({"compared": "items that left lists"}, comparison.left),
+    ]
 
 
 def _publish(arguments: argparse.Namespace) -> Sequence[str]:
