@@ -1,0 +1,98 @@
+"""Recall@20 and NDCG@20 on the later rows of a temporal split, of the model and of baselines fitted alike.
+
+Run it in a folder in which the stages up to split have run with split.method: temporal, for instance a clone:
+dvc exp run -S split.method=temporal split && python -m benchmarks.temporal
+"""
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from benchmarks.common import print_machine
+from stages.baselines.__main__ import candidates_of, fixed_baselines, history_of, refitted, selections
+from stages.baselines.params import BaselinesParams
+from stages.train.params import TrainParams
+from towerline.artifacts.names import MAIN_CUTOFF, MOST_POPULAR, RECENT_POPULAR
+from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
+from towerline.metrics.ranking import rank_metrics
+from towerline.metrics.validation import HeldOut
+from towerline.ranking.popularity import half_lives
+from towerline.ranking.scorers import Embeddings, Scorer
+from towerline.ranking.top_k import rank_items
+from towerline.training.fitting import fit, seed_everything
+from towerline.training.search import search
+
+GROUPS = ("known", "known in train", "cold")
+
+
+def groups(train: Interactions, known: Interactions, test: Interactions) -> dict[str, NDArray[np.int32]]:
+    """The test users with known rows, those of them with training rows, and those without known rows."""
+    tested, in_train, is_known = (
+        np.bincount(rows.user_index, minlength=known.num_users + 1) > 0 for rows in (test, train, known)
+    )
+    chosen = (tested & is_known, tested & in_train, tested & ~is_known)
+    return {name: np.flatnonzero(users).astype(np.int32) for name, users in zip(GROUPS, chosen, strict=True)}
+
+
+def measured(scorer: Scorer, users: NDArray[np.int32], known: Interactions, test: Interactions) -> tuple[float, float]:
+    """Mean recall and NDCG over the users, the whole catalogue ranked, known items of a user left out."""
+    relevant, seen = history_of(test).of_users(users), history_of(known).of_users(users)
+    values = rank_metrics(rank_items(scorer, users, seen, MAIN_CUTOFF), relevant, [MAIN_CUTOFF])
+    return float(values["recall", MAIN_CUTOFF].mean()), float(values["ndcg", MAIN_CUTOFF].mean())
+
+
+def baselines(train: Interactions, validation: Interactions, known: Interactions) -> dict[str, Scorer]:
+    """The baselines of the stage baselines, with settings chosen on the validation set and fitted to the known rows."""
+    params = BaselinesParams.load()
+    lives = half_lives(train)
+    held_out = HeldOut(history_of(train), history_of(validation))
+    with threadpool_limits(limits=1, user_api="blas"):
+        tried = candidates_of(params, train, history_of(train), lives)
+        selected = selections(tried, params.memory_limit * 1e9, held_out, lambda: None)
+        return fixed_baselines(params, known) | refitted(
+            candidates_of(params, known, history_of(known), lives), selected
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds of the model (default 3)")
+    number = parser.parse_args().seeds
+    params = TrainParams.load()
+    seed_everything(0, params.threads)
+    print_machine(["tensorflow", "implicit", "numpy"], params.threads)
+    train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))
+    known = Interactions.joined(train, validation)
+    users_of = groups(train, known, test)
+
+    def two_tower(seed: int) -> Embeddings:
+        settings = params.model_copy(update={"seed": seed, "rating_weight": 0.0})
+        recipe = search(settings.given(), settings, train, validation).recipe
+        print(f"seed {seed}: {recipe.prior}, {len(recipe.temperatures)} epochs", flush=True)
+        towers = fit(recipe, known).towers
+        return Embeddings(towers.query.all_embeddings(), towers.candidate.all_embeddings())
+
+    sides: dict[str, list[Callable[[], Scorer]]] = {
+        "two_tower": [lambda seed=seed: two_tower(seed) for seed in range(number)]  # type: ignore[misc]
+    }
+    order = [RECENT_POPULAR, MOST_POPULAR]
+    fitted = baselines(train, validation, known)
+    for name in sorted(fitted, key=lambda name: (name not in order, name)):
+        sides[name] = [lambda name=name: fitted[name]]  # type: ignore[misc]
+    titles = [f"{name} ({len(users):,})" for name, users in users_of.items()]
+    print(f"| model | {' | '.join(titles)} |\n| --- |{' --- |' * len(titles)}")
+    for name, makers in sides.items():
+        scorers = [make() for make in makers]
+        cells = []
+        for users in users_of.values():
+            values = np.array([measured(scorer, users, known, test) for scorer in scorers])
+            spread = [f" ± {value:.4f}" if len(scorers) > 1 else "" for value in values.std(axis=0)]
+            cells.append(" / ".join(f"{value:.4f}{of}" for value, of in zip(values.mean(axis=0), spread, strict=True)))
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
