@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import print_machine
-from stages.baselines.__main__ import candidates_of, fixed_baselines, history_of, refitted, selections
+from stages.baselines.__main__ import allowed, candidates_of, fixed_baselines, history_of, refitted, selections
 from stages.baselines.params import BaselinesParams
 from stages.train.params import TrainParams
 from towerline.artifacts.names import MAIN_CUTOFF, MOST_POPULAR, RECENT_POPULAR
@@ -50,11 +50,13 @@ def baselines(train: Interactions, validation: Interactions, known: Interactions
     lives = half_lives(train)
     held_out = HeldOut(history_of(train), history_of(validation))
     with threadpool_limits(limits=1, user_api="blas"):
-        tried = candidates_of(params, train, history_of(train), lives)
+        final = candidates_of(params, known, history_of(known), lives)
+        tried = {
+            name: [candidate for candidate in of_name if candidate.settings in allowed(name, final[name], params)]
+            for name, of_name in candidates_of(params, train, history_of(train), lives).items()
+        }
         selected = selections(tried, params.memory_limit * 1e9, held_out, lambda: None)
-        return fixed_baselines(params, known) | refitted(
-            candidates_of(params, known, history_of(known), lives), selected
-        )
+        return fixed_baselines(params, known) | refitted(final, selected)
 
 
 def main() -> None:

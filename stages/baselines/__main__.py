@@ -1,7 +1,7 @@
 """Training and validation set -> the baselines that the model is compared with.
 
 Recent popularity, item-kNN, EASE and iALS are fitted to the training set with several settings each, and the settings
-of the best NDCG@20 on the validation set are kept; the biases of the rating baseline are chosen by RMSE. Then all
+of the best NDCG@20 on the validation set are kept; the regularization of the rating biases is chosen by RMSE. Then all
 baselines are fitted to the rows of both sets with these settings, as the model is.
 
 Reads: data/split/train.parquet, data/split/validation.parquet, data/vocabulary/items.parquet.

@@ -15,7 +15,7 @@ from towerline.ranking.user_items import UserItems
 
 NEIGHBOURS = (100, 1000, 20, 300, 50, 500)
 EASE_REGULARIZATIONS = (200, 1000, 50, 500, 100, 2000)
-# Of popularity, for each user and item.
+# Bytes of a scorer by popularity, for each user and item.
 POPULARITY_BYTES = 16
 # Dimension, alpha, regularization.
 IALS_SETTINGS = ((64, 5, 40), (128, 20, 160), (128, 20, 40), (64, 1, 10), (128, 5, 40), (128, 80, 40))

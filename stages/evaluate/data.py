@@ -146,9 +146,10 @@ def read_data(repeats: bool) -> Data:
 
 
 def is_test_set_later() -> bool:
-    """True if no row of the test set is older than any row of the training set; false where the data has no times."""
-    times = [_timestamps(path) for path in (TRAIN, TEST)]
-    return all(map(len, times)) and bool(times[0].max() <= times[1].min())
+    """True if no row of the test set is older than any known row; false where the data has no times."""
+    known = np.concatenate([_timestamps(path) for path in (TRAIN, VALIDATION)])
+    test = _timestamps(TEST)
+    return bool(len(known) and len(test) and known.max() <= test.min())
 
 
 def _timestamps(path: Path) -> NDArray[np.int64]:

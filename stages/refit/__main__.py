@@ -1,7 +1,7 @@
 """Fits the model that export ships, with the settings that train has found.
 
-What users choose next is best predicted from all that is known, the test set included. The quality of this model is
-that of the same recipe on the training and validation set, which evaluate measures.
+The rows of the test set are the latest ones of a temporal split. The quality of this model is not measured; evaluate
+measures the same recipe, fitted to the training and validation set.
 
 Reads: data/split/*.parquet, models/two_tower/model.json.
 Writes: models/final/*.

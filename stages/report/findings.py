@@ -117,11 +117,11 @@ def split_caution(method: str, older: float) -> str | None:
 
     Args:
       method: `split.method`.
-      older: share of test rows that are older than the newest training row; NaN where there are no times.
+      older: share of test rows that are older than the newest known row; NaN where there are no times.
     """
-    advice = "Metrics on future interactions are usually lower; set split.method to temporal to measure them"
+    advice = "Metrics on future interactions may differ much; set split.method to temporal to measure them"
     if older > 0:
-        return f"{percent(older)} of the test rows are older than the newest training row (split: {method}). {advice}."
+        return f"{percent(older)} of the test rows are older than the newest known row (split: {method}). {advice}."
     if math.isnan(older) and method == "random":
         return f"The test rows are a random sample, not the latest rows. {advice}, which needs timestamps."
     return None

@@ -138,7 +138,7 @@ def scorer_of(arrays: dict[str, NDArray[Any]], history: UserItems) -> Scorer:
 
     Args:
       arrays: name -> array.
-      history: the items of every user in the training set.
+      history: the items of every user in the rows of the fit.
 
     Raises:
       ValueError: the arrays are of no kind of scorer.

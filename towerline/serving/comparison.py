@@ -11,8 +11,8 @@ from towerline.ranking.embedding import directions
 from towerline.serving.errors import check_positive
 from towerline.serving.recommender import Recommender
 
-# Users whose lists are compared at once.
-BLOCK_USERS = 10_000
+# Pairs of items that are compared at once, 100 MB.
+BLOCK_PAIRS = 100_000_000
 
 
 class Overview(NamedTuple):
@@ -22,7 +22,7 @@ class Overview(NamedTuple):
       users, items: number of ids in both exports.
       new_users, gone_users, new_items, gone_items: number of ids in the new or the old export alone.
       overlap: mean over the users in both of the share of their first k items that both exports recommend, 0 to 1.
-      unchanged: share of these users whose items are the same, in any order.
+      unchanged: share of these users whose items are the same, in any order. Both are None if no user is in both.
       drift: mean over the items in both of 1 - cosine of the old and the new vector, after the rotation that fits best
         (orthogonal Procrustes, Schönemann 1966), 0 to 2; None if the dimensions differ or no item is in both.
     """
@@ -33,8 +33,8 @@ class Overview(NamedTuple):
     items: int
     new_items: int
     gone_items: int
-    overlap: float
-    unchanged: float
+    overlap: float | None
+    unchanged: float | None
     drift: float | None
 
 
@@ -141,10 +141,13 @@ def _lists(
     old: Recommender, new: Recommender, users: _Matched, k: int
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
     """The [users, at most k] rows of items that each export recommends, block by block of users."""
-    for start in range(0, len(users.new), BLOCK_USERS):
+    # No list is longer than the catalogue.
+    length = min(k, max(len(old.exported.item_ids), len(new.exported.item_ids)))
+    block = max(1, BLOCK_PAIRS // length**2)
+    for start in range(0, len(users.new), block):
         sides = []
         for side, rows in ((old, users.old), (new, users.new)):
-            asked = rows[start : start + BLOCK_USERS].astype(np.int32)
+            asked = rows[start : start + block].astype(np.int32)
             best = side.best(side.exported.user_embeddings[asked], None, side.exported.seen_by(asked), k)
             sides.append(best.rows)
         yield sides[0], sides[1]
@@ -171,8 +174,8 @@ def _overview(
         items=len(items.new),
         new_items=len(new.exported.item_ids) - len(items.new),
         gone_items=len(old.exported.item_ids) - len(items.new),
-        overlap=float(overlap.mean()) if len(overlap) else 1.0,
-        unchanged=float((overlap == 1).mean()) if len(overlap) else 1.0,
+        overlap=float(overlap.mean()) if len(overlap) else None,
+        unchanged=float((overlap == 1).mean()) if len(overlap) else None,
         drift=drift,
     )
 

@@ -33,7 +33,7 @@ def item_terms(prior: Prior, rows: Interactions) -> NDArray[np.float32]:
 
 
 def best_half_life(rows: Interactions, held_out: HeldOut) -> float | None:
-    """The half-life whose popularity ranks best for all users alike, by NDCG on held-out items; the first of the best.
+    """The half-life with the best NDCG on held-out items if all users get the same order; the first of the best.
 
     Args:
       rows: the training set.

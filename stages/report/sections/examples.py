@@ -65,7 +65,7 @@ def _of_baseline(lists: Lists, users: NDArray[np.int32]) -> list[tuple[str, NDAr
     if data.baseline is None:
         return []
     name, arrays = data.baseline
-    scorer = scorer_of(arrays, data.items_by_user("train"))
+    scorer = scorer_of(arrays, lists.seen)
     return [(model_label(name), lists.recommended(users, data.cutoff(), scorer))]
 
 

@@ -23,7 +23,11 @@ MONDAY_SHIFT = 3 * SECONDS_A_DAY
 def section(data: Inputs) -> Section:
     sizes = {name: len(timed.rows.user_index) for name, timed in data.sets.items()}
     total = max(sum(sizes.values()), 1)
-    uses = {"train": "fit the model", "validation": "choose settings", "test": "compute the metrics only"}
+    uses = {
+        "train": "fit the models",
+        "validation": "choose settings, then fit the models too",
+        "test": "compute the metrics of this page",
+    }
     facts = [(count(rows), f"{name} rows", f"{percent(rows / total)}: {uses[name]}") for name, rows in sizes.items()]
     timed = {
         name: of_set for name, of_set in data.sets.items() if of_set.timestamp is not None and len(of_set.timestamp)
@@ -94,8 +98,8 @@ def _finding(first: int, last: int, older: float) -> str:
     if np.isnan(older):
         return span
     if older == 0:
-        return f"{span} Every test row is as new as the newest training row or newer."
-    return f"{span} {percent(older)} of the test rows are older than the newest training row."
+        return f"{span} Every test row is as new as the newest known row or newer."
+    return f"{span} {percent(older)} of the test rows are older than the newest known row."
 
 
 def _day(seconds: int) -> str:

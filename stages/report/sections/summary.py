@@ -90,11 +90,12 @@ def cautions(data: Inputs) -> list[str]:
 
 
 def older_test_rows(data: Inputs) -> float:
-    """The share of test rows that are older than the newest training row; NaN where there are no times."""
-    train, test = data.sets["train"].timestamp, data.sets["test"].timestamp
-    if train is None or test is None or not len(train) or not len(test):
+    """The share of test rows that are older than the newest known row; NaN where there are no times."""
+    times = {name: of_set.timestamp for name, of_set in data.sets.items() if of_set.timestamp is not None}
+    newest = max((times[name].max() for name in ("train", "validation") if len(times.get(name, ()))), default=None)
+    if newest is None or not len(times.get("test", ())):
         return math.nan
-    return float(np.mean(test < train.max()))
+    return float(np.mean(times["test"] < newest))
 
 
 def _facts(data: Inputs) -> Facts:

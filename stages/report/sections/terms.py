@@ -3,7 +3,7 @@
 from stages.report.blocks import Details, Section, Terms
 
 TERMS = [
-    ("Test items", "A user's items in the test set, which no model was fitted on."),
+    ("Test items", "A user's items in the test set, which no model of this page was fitted to."),
     (
         "Recall@k",
         "Of a user's test items, the share that is among the first k items shown. 1 means that all of them are.",
@@ -38,7 +38,7 @@ TERMS = [
     ("Novelty", "Mean self-information of the items shown, in bits: an item that is half as popular has one bit more."),
     (
         "Head, middle, tail",
-        "The catalogue in three groups by popularity, the head being the few items with the most training rows.",
+        "The catalogue in three groups by popularity, the head being the few items with the most known rows.",
     ),
     ("Cosine", "Similarity of two vectors: 1 for the same direction, 0 for nothing in common."),
     ("RMSE, MAE", "Errors of predicted ratings, in the unit of the ratings; RMSE weighs large errors more. 0 is best."),

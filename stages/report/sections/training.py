@@ -18,7 +18,6 @@ CURVES: dict[str, tuple[str, str, bool | None]] = {
     ),
     "rating_loss": ("Rating loss", "Mean loss of the rating task on the training set.", True),
     "temperature": ("Temperature", "The divisor of the cosines in the softmax.", None),
-    "popularity_prior": ("Popularity prior", "The weight of an item's log popularity in its score.", None),
 }
 
 

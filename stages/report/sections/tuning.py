@@ -41,7 +41,8 @@ def section(data: Inputs) -> Section | None:
     chosen = [f"{row.label} {decimal(row.validation)}" for row in rows_of(ranking[ranking["chosen"]])]
     table = Table(["baseline", "trial", "settings", "metric", "", "on the validation set"], rows, text_columns=5)
     text = (
-        f"Settings of the baselines were chosen on the validation set. Those of {model_label(MODEL)} are the ones of "
+        f"Settings of the baselines were chosen on the validation set, and so were the epochs, temperatures and "
+        f"popularity prior of {model_label(MODEL)} where params.yaml leaves them open. Its other settings are those of "
         "params.yaml; how many others were tried is not recorded."
     )
     figure = Figure(

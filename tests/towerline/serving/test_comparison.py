@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.stats import ortho_group
 
@@ -80,6 +81,15 @@ def test_overlap_and_changes_are_those_of_the_lists(
     assert any(row.item_id < "0020" for row in compare(old, new, k=7, top=300).left), "an item that is gone left lists"
 
 
+def test_exports_without_a_common_user_have_no_overlap(
+    sides: tuple[towerline.Recommender, towerline.Recommender],
+) -> None:
+    exported = sides[1].exported
+    others = exported._replace(user_ids=pa.array([f"other {row}" for row in range(len(exported.user_ids))]))
+    overview = compare(sides[0], towerline.Recommender(others), k=1000).overview
+    assert (overview.users, overview.new_users, overview.overlap, overview.unchanged) == (0, 40, None, None)
+
+
 def test_a_rotation_is_no_drift_and_lists_stay(sides: tuple[towerline.Recommender, towerline.Recommender]) -> None:
     exported = sides[0].exported
     size = directions(exported.item_embeddings).shape[1]
@@ -91,7 +101,7 @@ def test_a_rotation_is_no_drift_and_lists_stay(sides: tuple[towerline.Recommende
     rotated = exported._replace(user_embeddings=users, item_embeddings=items)
     comparison = compare(sides[0], towerline.Recommender(rotated))
     assert comparison.overview.drift == pytest.approx(0, abs=1e-5)
-    assert comparison.overview.overlap > 0.99
+    assert (comparison.overview.overlap or 0) > 0.99
     other = compare(*sides).overview
     assert other.drift is not None
     assert other.drift > 0.3, "vectors of another training"
