@@ -63,9 +63,9 @@ def read_data(path: Path) -> Data:
 
 def measure(embeddings: Embeddings, train: Interactions, held_out: Interactions) -> tuple[float, float]:
     """Recall@20 and NDCG@20 over all users with held-out items, the whole catalogue ranked, training items removed."""
-    relevant = UserItems.of_pairs(held_out.user_index, held_out.item_index, num_rows=held_out.num_users + 1)
+    relevant = UserItems.of_interactions(held_out)
     users = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
-    seen = UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1).of_users(users)
+    seen = UserItems.of_interactions(train).of_users(users)
     ranked = rank_items(embeddings, users, seen, CUTOFF)
     metrics = rank_metrics(ranked, relevant.of_users(users), [CUTOFF])
     return float(metrics["recall", CUTOFF].mean()), float(metrics["ndcg", CUTOFF].mean())

@@ -55,7 +55,7 @@ def main() -> None:
     given = parser.parse_args()
     train = read_data(given.data).train
     print_machine(["numpy"], given.threads)
-    history = UserItems.of_pairs(train.user_index, train.item_index, num_rows=train.num_users + 1)
+    history = UserItems.of_interactions(train)
     embeddings = Embeddings(*spectral_start(history, train.num_items, DIMENSION, seed=0))
     users = np.flatnonzero(history.counts()).astype(np.int32)
     seen = history.of_users(users)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import print_machine
-from stages.baselines.__main__ import allowed, candidates_of, fixed_baselines, history_of, refitted, selections
+from stages.baselines.__main__ import allowed, candidates_of, fixed_baselines, refitted, selections
 from stages.baselines.params import BaselinesParams
 from stages.train.params import TrainParams
 from towerline.artifacts.names import MAIN_CUTOFF, MOST_POPULAR, RECENT_POPULAR
@@ -22,6 +22,7 @@ from towerline.metrics.validation import HeldOut
 from towerline.ranking.popularity import half_lives
 from towerline.ranking.scorers import Embeddings, Scorer
 from towerline.ranking.top_k import rank_items
+from towerline.ranking.user_items import UserItems
 from towerline.training.fitting import fit, seed_everything
 from towerline.training.search import search
 
@@ -39,7 +40,7 @@ def groups(train: Interactions, known: Interactions, test: Interactions) -> dict
 
 def measured(scorer: Scorer, users: NDArray[np.int32], known: Interactions, test: Interactions) -> tuple[float, float]:
     """Mean recall and NDCG over the users, the whole catalogue ranked, known items of a user left out."""
-    relevant, seen = history_of(test).of_users(users), history_of(known).of_users(users)
+    relevant, seen = UserItems.of_interactions(test).of_users(users), UserItems.of_interactions(known).of_users(users)
     values = rank_metrics(rank_items(scorer, users, seen, MAIN_CUTOFF), relevant, [MAIN_CUTOFF])
     return float(values["recall", MAIN_CUTOFF].mean()), float(values["ndcg", MAIN_CUTOFF].mean())
 
@@ -48,12 +49,12 @@ def baselines(train: Interactions, validation: Interactions, known: Interactions
     """The baselines of the stage baselines, with settings chosen on the validation set and fitted to the known rows."""
     params = BaselinesParams.load()
     lives = half_lives(train)
-    held_out = HeldOut(history_of(train), history_of(validation))
+    held_out = HeldOut(UserItems.of_interactions(train), UserItems.of_interactions(validation))
     with threadpool_limits(limits=1, user_api="blas"):
-        final = candidates_of(params, known, history_of(known), lives)
+        final = candidates_of(params, known, UserItems.of_interactions(known), lives)
         tried = {
             name: [candidate for candidate in of_name if candidate.settings in allowed(name, final[name], params)]
-            for name, of_name in candidates_of(params, train, history_of(train), lives).items()
+            for name, of_name in candidates_of(params, train, UserItems.of_interactions(train), lives).items()
         }
         selected = selections(tried, params.memory_limit * 1e9, held_out, lambda: None)
         return fixed_baselines(params, known) | refitted(final, selected)

@@ -66,7 +66,7 @@ def candidates_of(
       params: the section baselines.
       rows: the rows to fit.
       history: the items of every user in them.
-      lives: half-lives of recent popularity, in seconds; None alone where the data has no times.
+      lives: half-lives of recent popularity, in days; None alone where the data has no times.
     """
     candidates = {}
     if params.recent_popular and len(lives) > 1:
@@ -144,25 +144,20 @@ def save(models: Mapping[str, Any], trials: list[Trial]) -> None:
     formats.write_csv(BASELINES_TABLE, Trial._fields, rows)
 
 
-def history_of(rows: Interactions) -> UserItems:
-    """The items of every user in the rows."""
-    return UserItems.of_pairs(rows.user_index, rows.item_index, num_rows=rows.num_users + 1)
-
-
 def main() -> str:
     params = BaselinesParams.load()
     train, validation = read_interactions(TRAIN), read_interactions(VALIDATION)
     rows = Interactions.joined(train, validation)
-    held_out = HeldOut(history_of(train), history_of(validation))
+    held_out = HeldOut(UserItems.of_interactions(train), UserItems.of_interactions(validation))
     lives, max_bytes = half_lives(train), params.memory_limit * 1e9
     # implicit warns about a conversion that it does itself.
     warnings.filterwarnings("ignore", category=ParameterWarning)
     with progress(what="baselines", unit="baseline") as bar, threadpool_limits(limits=1, user_api="blas"):
         # The fit to all rows takes the most memory.
-        final = candidates_of(params, rows, history_of(rows), lives)
+        final = candidates_of(params, rows, UserItems.of_interactions(rows), lives)
         tried = {
             name: [candidate for candidate in of_name if candidate.settings in allowed(name, final[name], params)]
-            for name, of_name in candidates_of(params, train, history_of(train), lives).items()
+            for name, of_name in candidates_of(params, train, UserItems.of_interactions(train), lives).items()
         }
         selected = selections(tried, max_bytes, held_out, bar.update)
         scorers = fixed_baselines(params, rows) | refitted(final, selected)

@@ -21,19 +21,16 @@ POPULARITY_BYTES = 16
 IALS_SETTINGS = ((64, 5, 40), (128, 20, 160), (128, 20, 40), (64, 1, 10), (128, 5, 40), (128, 80, 40))
 
 
-SECONDS_PER_DAY = 86_400
-
-
 def recent_popular_candidates(rows: Interactions, lives: list[float | None]) -> list[Candidate]:
     """Candidates of popularity with a half-life.
 
     Args:
       rows: the rows to count.
-      lives: half-lives in seconds; None for the popularity of all times.
+      lives: half-lives in days; None for the popularity of all times.
     """
     return [
         Candidate(
-            "no half-life" if life is None else f"half-life {life / SECONDS_PER_DAY:.4g} days",
+            "no half-life" if life is None else f"half-life {life:.4g} days",
             POPULARITY_BYTES * (rows.num_users + rows.num_items),
             partial(by_popularity, rows, life),
         )

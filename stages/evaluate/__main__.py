@@ -11,7 +11,7 @@ Writes: reports/metrics.json, reports/plots/*.csv,
 Parameters: evaluate.
 """
 
-from stages.evaluate.data import is_test_set_later, read_data
+from stages.evaluate.data import read_data
 from stages.evaluate.models import Models
 from stages.evaluate.params import EvaluateParams
 from stages.evaluate.plots import write_plots
@@ -32,7 +32,7 @@ def main() -> str:
     tables.write()
     write_plots(tables.metrics, data.types())
     summary.write()
-    return summary.text(is_test_set_later())
+    return summary.text(data.is_test_set_later())
 
 
 if __name__ == "__main__":

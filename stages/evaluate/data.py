@@ -1,6 +1,5 @@
 """The data that scorers are measured on: users with test items, the items they are not shown, and groups of items."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -88,8 +87,7 @@ class Data(NamedTuple):
           item_type: [num_items + 1] text.
           repeats: true if known items of a user may be shown again.
         """
-        relevant = UserItems.of_pairs(test.user_index, test.item_index, num_rows=test.num_users + 1)
-        seen = UserItems.of_pairs(known.user_index, known.item_index, num_rows=known.num_users + 1)
+        relevant, seen = map(UserItems.of_interactions, (test, known))
         is_known, tested = seen.counts() > 0, relevant.counts() > 0
         warm, cold = (
             Queries.of_users(np.flatnonzero(tested & chosen).astype(np.int32), relevant, seen, repeats)
@@ -104,6 +102,11 @@ class Data(NamedTuple):
     def num_known_users(self) -> int:
         """The number of users with known rows."""
         return len(np.unique(self.known.user_index))
+
+    def is_test_set_later(self) -> bool:
+        """True if no row of the test set is older than any known row; false where the data has no times."""
+        known, test = self.known.timestamp, self.test.timestamp
+        return known is not None and test is not None and bool(known.max() <= test.min())
 
     def types(self) -> list[str]:
         """The item types where there are several of them, else none."""
@@ -143,18 +146,3 @@ def read_data(repeats: bool) -> Data:
     if not len(data.warm.users):
         raise StageError(f"{TEST}: expected users that {TRAIN} or {VALIDATION} knows too, found none")
     return data
-
-
-def is_test_set_later() -> bool:
-    """True if no row of the test set is older than any known row; false where the data has no times."""
-    known = np.concatenate([_timestamps(path) for path in (TRAIN, VALIDATION)])
-    test = _timestamps(TEST)
-    return bool(len(known) and len(test) and known.max() <= test.min())
-
-
-def _timestamps(path: Path) -> NDArray[np.int64]:
-    """[rows] int64 seconds since 1970 UTC; no rows where the data has no times."""
-    with pq.ParquetFile(path) as file:
-        if "timestamp" not in file.schema_arrow.names:
-            return np.zeros(0, np.int64)
-        return np.asarray(np.from_dlpack(file.read(columns=["timestamp"])["timestamp"].combine_chunks()))

@@ -58,7 +58,7 @@ def evaluated(
       cutoffs: the k of the metrics.
       within_type: true if the items of each type are ranked alone too, where there are several types.
       progressed: called with the number of users ranked since its last call.
-      cold_scorer: the scorer for users without training rows; None for the same.
+      cold_scorer: the scorer for users without known rows; None for the same.
     """
     most, warm, cold = max(cutoffs), data.warm, data.cold
     shown = rank_items(scorer, warm.users, warm.excluded, most, progressed=progressed)

@@ -15,7 +15,7 @@ class Exposure(NamedTuple):
     Attributes:
       coverage: share of the catalogue that is shown to at least one user, 0 to 1.
       gini: Gini index of the numbers of times that items are shown, 0 (all equal) to 1.
-      mean_popularity: mean number of training rows of the items shown.
+      mean_popularity: mean number of known rows of the items shown.
       novelty: mean self-information of the items shown, in bits.
       head, middle, tail: shares of these groups among the items shown.
     """
@@ -33,7 +33,7 @@ def popularity_groups(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """The group of each item: HEAD, the most popular ones with a third of all rows, MIDDLE the next third, or TAIL.
 
     Args:
-      counts: [num_items + 1] training rows of each item.
+      counts: [num_items + 1] known rows of each item.
 
     Returns:
       [num_items + 1] int64; items without rows are TAIL, equal counts are ordered by index.
@@ -55,8 +55,8 @@ def exposure(shown: NDArray[np.int32], counts: NDArray[np.int64], num_users: int
 
     Args:
       shown: [...] int32 items, 0 for none.
-      counts: [num_items + 1] training rows of each item, at most one for each user.
-      num_users: number of users in the training set.
+      counts: [num_items + 1] known rows of each item, at most one for each user.
+      num_users: number of users with known rows.
     """
     times = np.bincount(shown.ravel(), minlength=len(counts))[1:]
     total = max(int(times.sum()), 1)

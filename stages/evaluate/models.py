@@ -68,7 +68,7 @@ class Models(NamedTuple):
         rating_head = formats.read_arrays(TWO_TOWER.rating_head)
         rankers = {MODEL: Ranker(embeddings, embeddings)}
         ratings = {MODEL: RatingModel(**rating_head)} if rating_head else {}
-        history = UserItems.of_pairs(known.user_index, known.item_index, num_rows=known.num_users + 1)
+        history = UserItems.of_interactions(known)
         popular = by_popularity(known)
         for path in sorted(BASELINES.iterdir()):
             arrays = formats.read_arrays(path)

@@ -180,7 +180,7 @@ class Retrieval(tf.Module):
             "candidate_embedding": self.candidate_embedding,
         }
         try:
-            with _autograph_beside(folder):
+            with _autograph_files_next_to(folder):
                 tf.saved_model.save(self, str(folder), signatures=signatures)
         except tf.errors.OpError as error:
             # "{{function_node ...}} file; what the operating system said [Op:SaveV2]"
@@ -190,7 +190,7 @@ class Retrieval(tf.Module):
 
 
 @contextmanager
-def _autograph_beside(path: Path) -> Iterator[None]:
+def _autograph_files_next_to(path: Path) -> Iterator[None]:
     """Keeps AutoGraph's temporary files next to a path, and its warnings off the terminal.
 
     TensorFlow wraps each signature in a function that it converts with AutoGraph, whatever the signature asks for. A

@@ -28,14 +28,7 @@ def main() -> str:
     seed_everything(recipe.seed, recipe.threads)
     with progress(what="training", unit="epoch", total=len(recipe.temperatures)) as bar:
         fitted = fit(recipe, rows, lambda epoch: bar.update())
-    towers, rating_model = fitted.towers, fitted.rating_model
-    FINAL.write(
-        towers.query.all_embeddings(),
-        towers.candidate.all_embeddings(),
-        rating_model._asdict() if rating_model is not None else {},
-        recipe.model_dump(),
-        len(rows.user_index),
-    )
+    fitted.write(FINAL, recipe, len(rows.user_index))
     return f"{len(fitted.epochs)} epochs on {len(rows.user_index):,} rows"
 
 

@@ -132,18 +132,6 @@ class Items(NamedTuple):
         return len(self.table["item_type"].unique())
 
 
-class Timed(NamedTuple):
-    """A set of the split with its times.
-
-    Attributes:
-      rows: pairs and ratings.
-      timestamp: [rows] int64 seconds since 1970 UTC; None where the data has none.
-    """
-
-    rows: Interactions
-    timestamp: NDArray[np.int64] | None
-
-
 class Inputs(NamedTuple):
     """All data that the page shows.
 
@@ -168,7 +156,7 @@ class Inputs(NamedTuple):
     digests: dict[str, str]
     ingest: dict[str, Any]
     refused: Sequence[dict[str, Any]]
-    sets: dict[str, Timed]
+    sets: dict[str, Interactions]
     users: pa.ChunkedArray
     items: Items
     user_embeddings: NDArray[np.float32]
@@ -185,14 +173,13 @@ class Inputs(NamedTuple):
     def user_labels(self, index: NDArray[np.integer[Any]]) -> list[str]:
         return [shortened(name) for name in self.users.take(pa.array(index - 1)).to_pylist()]
 
+    def rows(self, *sets: str) -> Interactions:
+        """The rows of the given sets."""
+        return Interactions.joined(*(self.sets[name] for name in sets))
+
     def items_by_user(self, *sets: str) -> UserItems:
         """The items of each user in the given sets; row u is that of user u."""
-        rows = [self.sets[name].rows for name in sets]
-        return UserItems.of_pairs(
-            np.concatenate([of_set.user_index for of_set in rows]),
-            np.concatenate([of_set.item_index for of_set in rows]),
-            num_rows=rows[0].num_users + 1,
-        )
+        return UserItems.of_interactions(self.rows(*sets))
 
     def overall(self) -> pd.DataFrame:
         """Metrics over the whole catalogue and all users."""
@@ -257,12 +244,6 @@ def rows_of(table: pd.DataFrame) -> Iterator[Any]:
     return iter(table.itertuples(index=False))
 
 
-def read_set(path: Path) -> Timed:
-    timed = "timestamp" in pq.read_schema(path).names
-    times = pq.read_table(path, columns=["timestamp"])["timestamp"].to_numpy() if timed else None
-    return Timed(read_interactions(path), times)
-
-
 def read_vocabulary(path: Path, num_ids: int) -> pa.Table:
     vocabulary = pq.read_table(path)
     if len(vocabulary) != num_ids:
@@ -277,8 +258,8 @@ def read_settings() -> dict[str, dict[str, Any]]:
 
 def read_inputs() -> Inputs:
     """Reads all data that the page shows."""
-    sets = {path.stem: read_set(path) for path in (TRAIN, VALIDATION, TEST)}
-    num_users, num_items = sets["train"].rows.num_users, sets["train"].rows.num_items
+    sets = {path.stem: read_interactions(path) for path in (TRAIN, VALIDATION, TEST)}
+    num_users, num_items = sets["train"].num_users, sets["train"].num_items
     files = sorted(path.as_posix() for path in (*OTHER_FILES, *TABLES))
     inputs = Inputs(
         settings=read_settings(),

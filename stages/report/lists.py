@@ -26,7 +26,7 @@ class Lists:
 
     def __init__(self, data: Inputs) -> None:
         self.data = data
-        train = data.sets["train"].rows
+        train = data.sets["train"]
         self.popularity = np.bincount(train.item_index, minlength=train.num_items + 1)
         self.seen = data.items_by_user("train", "validation")
         self.test = data.items_by_user("test")

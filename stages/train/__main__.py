@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.train.params import SECONDS_PER_DAY, TrainParams
+from stages.train.params import TrainParams
 from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import TOWER_WEIGHTS, TRAINING_REPORT, TWO_TOWER
 from towerline.pipeline import formats
@@ -50,25 +50,18 @@ def has_validation(train: Interactions, validation: Interactions) -> bool:
     return bool(np.isin(validation.user_index, train.user_index).any())
 
 
-def save(fitted: "Fitted", recipe: Recipe, rows: int, epochs: "list[Epoch]") -> None:
+def save(fitted: "Fitted", recipe: Recipe, num_rows: int, epochs: "list[Epoch]") -> None:
     """Writes models/two_tower and reports/training.csv.
 
     Args:
       fitted: the model.
       recipe: that it was fitted with.
-      rows: number of rows that it was fitted to.
+      num_rows: number of rows that it was fitted to.
       epochs: those of the search, or of the fit without a search.
     """
-    towers, rating_model = fitted.towers, fitted.rating_model
-    TWO_TOWER.write(
-        towers.query.all_embeddings(),
-        towers.candidate.all_embeddings(),
-        rating_model._asdict() if rating_model is not None else {},
-        recipe.model_dump(),
-        rows,
-    )
+    fitted.write(TWO_TOWER, recipe, num_rows)
     with formats.replacing(TOWER_WEIGHTS) as unfinished:
-        towers.save_weights(unfinished)
+        fitted.towers.save_weights(unfinished)
     lines = [["" if value is None else value for value in epoch] for epoch in epochs]
     formats.write_csv(TRAINING_REPORT, epochs[0]._fields, lines, formats.PUBLIC_DECIMALS)
 
@@ -86,7 +79,7 @@ def described(epoch: "Epoch") -> str:
 
 def described_prior(prior: Prior) -> str:
     """The popularity prior in one short line."""
-    days = "" if prior.half_life is None else f" with a half-life of {prior.half_life / SECONDS_PER_DAY:.3g} days"
+    days = "" if prior.half_life is None else f" with a half-life of {prior.half_life:.3g} days"
     return f"popularity{days} weighs {prior.weight:.3g}, long-term popularity {prior.long_term_weight:.3g}"
 
 
@@ -109,7 +102,7 @@ def main() -> str:
 
         try:
             if has_validation(train, validation):
-                recipe, epochs, _ = search(params.given(), params, train, validation, show)
+                recipe, epochs = search(params.given(), params, train, validation, show)
                 fitted = fit(recipe, rows, show)
             else:
                 recipe = recipe_of(params.given(), params)

@@ -7,8 +7,6 @@ from pydantic import model_validator
 from towerline.pipeline.settings import Section, between
 from towerline.training.recipe import Given, Hyperparameters
 
-SECONDS_PER_DAY = 86_400
-
 
 def _listed(texts: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
@@ -30,9 +28,7 @@ class TrainParams(Hyperparameters, Section):
 
     def given(self) -> Given:
         """The settings that the search does not choose."""
-        days = self.popularity_half_life
-        half_life = None if days is None else days * SECONDS_PER_DAY
-        return Given(self.temperature, self.popularity_prior, half_life, self.early_stopping_patience)
+        return Given(self.temperature, self.popularity_prior, self.popularity_half_life, self.early_stopping_patience)
 
     def without_times(self, why: str) -> str:
         """The error of a half-life where the data has no times, for the given reason."""

@@ -18,7 +18,7 @@ NDCG_BY_ITEM_TYPE = Path("reports/plots/ndcg_by_item_type.csv")
 
 # The candidates of a ranking: all items, or the items of one type alone.
 EVERYTHING, WITHIN_TYPE = "everything", "within_type"
-# The groups of a metric: all users with training rows, those without, and the users or test items of one value of a
+# The groups of a metric: all users with known rows, those without, and the users or test items of one value of a
 # type, of activity (number of seen items), or of popularity.
 ALL, COLD_USERS = "all", "cold_users"
 ITEM_TYPE, ACTIVITY, ITEMS = "item_type", "activity", "items"

@@ -10,7 +10,7 @@ from towerline.ranking.scorers import KIND, Kind
 
 # Alternating least squares of the biases is at its minimum long before.
 BIAS_SWEEPS = 30
-# What is tried on the validation set; the first where there is none.
+# Regularizations that are compared on the validation set; the first one is used if there is no validation set.
 BIAS_REGULARIZATIONS = (5.0, 0.5, 2.0, 20.0)
 
 

@@ -34,5 +34,8 @@ class HeldOut:
 
     def ndcg(self, scorer: Scorer) -> float:
         """Mean NDCG@MAIN_CUTOFF over the users, the whole catalogue ranked, seen items left out."""
-        ranked = rank_items(scorer, self.users, self.seen, MAIN_CUTOFF)
+        return self.ndcg_of(rank_items(scorer, self.users, self.seen, MAIN_CUTOFF))
+
+    def ndcg_of(self, ranked: NDArray[np.int32]) -> float:
+        """Mean NDCG@MAIN_CUTOFF over the users, of [queries, MAIN_CUTOFF] items, best first, 0 for none."""
         return float(rank_metrics(ranked, self.relevant, [MAIN_CUTOFF])["ndcg", MAIN_CUTOFF].mean())

@@ -7,12 +7,12 @@ from towerline.artifacts.split import Interactions
 
 # Rows that are added to those of an item, so that the logarithm is finite.
 PSEUDO_ROWS = 0.5
-_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
-# Half-lives to choose from, in seconds, the shortest first: from a minute to ten years.
+SECONDS_PER_DAY = 86_400
+# Half-lives to choose from, in days, the shortest first: from a minute to ten years.
 HALF_LIVES = (
-    *(_MINUTE * number for number in (1, 2, 5, 10, 20, 30)),
-    *(_HOUR * number for number in (1, 2, 3, 6, 12)),
-    *(_DAY * number for number in (1, 2, 3, 5, 7, 10, 14, 21, 30, 60, 90, 180, 365, 730, 1_825, 3_650)),
+    *(minutes / 1_440 for minutes in (1, 2, 5, 10, 20, 30)),
+    *(hours / 24 for hours in (1, 2, 3, 6, 12)),
+    *map(float, (1, 2, 3, 5, 7, 10, 14, 21, 30, 60, 90, 180, 365, 730, 1_825, 3_650)),
 )
 
 
@@ -23,7 +23,7 @@ def decayed_counts(rows: Interactions, half_life: float | None) -> NDArray[np.fl
 
     Args:
       rows: the rows; with times if there is a half-life.
-      half_life: in seconds; None for the plain number of rows.
+      half_life: in days; None for the plain number of rows.
 
     Returns:
       [num_items + 1] float64.
@@ -32,7 +32,7 @@ def decayed_counts(rows: Interactions, half_life: float | None) -> NDArray[np.fl
     if half_life is not None and len(rows.item_index):
         if rows.timestamp is None:
             raise ValueError("expected rows with times for a half-life, found none")
-        weights = 0.5 ** ((rows.timestamp.max() - rows.timestamp) / half_life)
+        weights = 0.5 ** ((rows.timestamp.max() - rows.timestamp) / (half_life * SECONDS_PER_DAY))
     return np.bincount(rows.item_index, weights, minlength=rows.num_items + 1).astype(np.float64)
 
 
@@ -48,9 +48,9 @@ def half_lives(rows: Interactions) -> list[float | None]:
       rows: the rows; without times, or where all times are equal, None is the only choice.
 
     Returns:
-      None, the popularity of all times, and those of HALF_LIVES up to the time that the rows span, in seconds.
+      None, the popularity of all times, and those of HALF_LIVES up to the time that the rows span, in days.
     """
     if rows.timestamp is None or not len(rows.timestamp):
         return [None]
-    span = float(rows.timestamp.max() - rows.timestamp.min())
-    return [None, *(float(half_life) for half_life in reversed(HALF_LIVES) if half_life <= span)]
+    span = (rows.timestamp.max() - rows.timestamp.min()) / SECONDS_PER_DAY
+    return [None, *(half_life for half_life in reversed(HALF_LIVES) if half_life <= span)]

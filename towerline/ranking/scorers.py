@@ -94,7 +94,7 @@ def by_popularity(rows: Interactions, half_life: float | None = None) -> Embeddi
 
     Args:
       rows: the rows to count; with times if there is a half-life.
-      half_life: in seconds; None to count all rows alike.
+      half_life: in days; None to count all rows alike.
 
     Returns:
       [num_users + 1, 1] ones and [num_items + 1, 1] decayed_counts(), float32, exact up to 2^24 rows per item.

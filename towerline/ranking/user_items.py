@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from towerline.artifacts.split import Interactions
+
 
 class UserItems(NamedTuple):
     """Items by user: those of user u are items[starts[u] : starts[u + 1]], ascending and each once.
@@ -33,6 +35,11 @@ class UserItems(NamedTuple):
         pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
         counts = np.bincount(pairs // width, minlength=num_rows)
         return cls(np.concatenate([[0], np.cumsum(counts)]), (pairs % width).astype(np.int32))
+
+    @classmethod
+    def of_interactions(cls, rows: Interactions) -> "UserItems":
+        """The items of every user: row u is that of user index u."""
+        return cls.of_pairs(rows.user_index, rows.item_index, num_rows=rows.num_users + 1)
 
     @classmethod
     def none(cls, num_rows: int) -> "UserItems":

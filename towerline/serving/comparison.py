@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from towerline.ranking.blocks import one_blas_thread
@@ -11,8 +13,8 @@ from towerline.ranking.embedding import directions
 from towerline.serving.errors import check_positive
 from towerline.serving.recommender import Recommender
 
-# Pairs of items that are compared at once, 100 MB.
-BLOCK_PAIRS = 100_000_000
+# Users whose lists are compared at once.
+BLOCK_USERS = 10_000
 
 
 class Overview(NamedTuple):
@@ -90,7 +92,7 @@ def compare(
     """
     check_positive("k", k)
     check_positive("top", top)
-    users = _matched(_user_keys(old), _user_keys(new))
+    users = _matched(old.exported.user_ids, new.exported.user_ids)
     # Rows of items in one numbering: those of the new export, then those of the old export alone.
     items = _matched(_item_keys(old), _item_keys(new))
     num_new = len(new.exported.item_ids)
@@ -122,32 +124,26 @@ class _Matched(NamedTuple):
     new: NDArray[np.int64]
 
 
-def _matched(old: list[object], new: list[object]) -> _Matched:
-    row_of = {key: row for row, key in enumerate(old)}
-    pairs = [(row_of[key], row) for row, key in enumerate(new) if key in row_of]
-    rows = np.array(pairs, np.int64).reshape(-1, 2)
-    return _Matched(rows[:, 0], rows[:, 1])
+def _matched(old: pa.Array, new: pa.Array) -> _Matched:
+    rows = pc.index_in(new, value_set=old).fill_null(-1).to_numpy().astype(np.int64)
+    found = np.flatnonzero(rows >= 0)
+    return _Matched(rows[found], found)
 
 
-def _user_keys(side: Recommender) -> list[object]:
-    return list(side.exported.user_ids.to_pylist())
-
-
-def _item_keys(side: Recommender) -> list[object]:
-    return list(zip(side.exported.item_types.to_pylist(), side.exported.item_ids.to_pylist(), strict=True))
+def _item_keys(side: Recommender) -> pa.Array:
+    """Type and id of each item as one text, unambiguous because it begins with the length of the type."""
+    types, ids = side.exported.item_types, side.exported.item_ids
+    return pc.binary_join_element_wise(pc.utf8_length(types).cast(pa.string()), types, ids, ":")
 
 
 def _lists(
     old: Recommender, new: Recommender, users: _Matched, k: int
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
     """The [users, at most k] rows of items that each export recommends, block by block of users."""
-    # No list is longer than the catalogue.
-    length = min(k, max(len(old.exported.item_ids), len(new.exported.item_ids)))
-    block = max(1, BLOCK_PAIRS // length**2)
-    for start in range(0, len(users.new), block):
+    for start in range(0, len(users.new), BLOCK_USERS):
         sides = []
         for side, rows in ((old, users.old), (new, users.new)):
-            asked = rows[start : start + block].astype(np.int32)
+            asked = rows[start : start + BLOCK_USERS].astype(np.int32)
             best = side.best(side.exported.user_embeddings[asked], None, side.exported.seen_by(asked), k)
             sides.append(best.rows)
         yield sides[0], sides[1]
@@ -155,7 +151,9 @@ def _lists(
 
 def _overlap(before: NDArray[np.int64], after: NDArray[np.int32]) -> NDArray[np.float64]:
     """[users] items in both lists over the length of the longer list; 1 if both are empty."""
-    common = ((before[:, :, None] == after[:, None, :]) & (before >= 0)[:, :, None]).sum(axis=(1, 2))
+    width = int(max(before.max(initial=0), after.max(initial=0))) + 1
+    user = np.arange(len(after))[:, None] * width
+    common = (np.isin(user + after, user + before) & (after >= 0)).sum(axis=1)
     length = np.maximum((before >= 0).sum(axis=1), (after >= 0).sum(axis=1))
     return np.where(length > 0, common / np.maximum(length, 1), 1.0)
 

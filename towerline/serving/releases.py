@@ -32,7 +32,7 @@ _LEFTOVER = re.compile(
     rf"({re.escape(pointer.UNFINISHED)}|{re.escape(_REMOVED)})({pointer.VERSION.pattern}|{re.escape(pointer.NAME)})"
     r"\.[0-9a-f]{16}"
 )
-# What an empty disk or volume may hold.
+# Entries of a disk or volume that holds no other files.
 _OF_THE_DISK = "lost+found"
 _CHUNK = 1 << 20
 # Of the versions that were live before; a rollback further back names the version.

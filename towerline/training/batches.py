@@ -11,7 +11,7 @@ from towerline.ranking.user_items import UserItems
 
 # Candidates are drawn in proportion to popularity to this power: rare items still come up, popular ones more often.
 SAMPLING_POWER = 0.4
-# Weight of the log popularity in the loss. The towers need not learn what the popularity prior adds when serving.
+# Weight of log_share() in the loss. The towers need not learn what the popularity prior adds when serving.
 POPULARITY_IN_LOSS = 0.5
 # Count of an item without training rows, whose logarithm would not be finite.
 UNSEEN_COUNT = 0.5
@@ -39,7 +39,7 @@ class Batch(NamedTuple):
     masked: NDArray[np.int32]
 
 
-def log_popularity(item_index: NDArray[np.int32], num_items: int) -> NDArray[np.float32]:
+def log_share(item_index: NDArray[np.int32], num_items: int) -> NDArray[np.float32]:
     """[num_items + 1] log of each item's share of the training rows, at most 0; an unseen item counts as half a row."""
     counts = np.bincount(item_index, minlength=num_items + 1).astype(np.float64)
     return np.log(np.maximum(counts, UNSEEN_COUNT) / len(item_index)).astype(np.float32)
@@ -88,7 +88,7 @@ class UserBatches:
         self.batch_size = batch_size
         counts = np.bincount(train.item_index, minlength=train.num_items + 1)
         self.probability = inclusion_probabilities(counts, candidates)
-        popularity = log_popularity(train.item_index, train.num_items)
+        popularity = log_share(train.item_index, train.num_items)
         with np.errstate(divide="ignore"):
             self.log_weight = (POPULARITY_IN_LOSS * popularity - np.log(self.probability)).astype(np.float32)
 

@@ -1,4 +1,7 @@
-"""Calibration: the temperature and popularity prior under which held-out items are most likely."""
+"""Calibration: the temperature, and a weight of popularity, under which held-out items are most likely.
+
+The search takes the temperature from it. The popularity prior of the model is chosen by NDCG.
+"""
 
 from typing import NamedTuple
 
@@ -22,7 +25,7 @@ class Calibration(NamedTuple):
 
     Attributes:
       temperature: above 0.
-      prior: the popularity prior, at least 0; at 1 popularity has its full weight.
+      prior: weight of log popularity, at least 0; the start of the next calibration.
     """
 
     temperature: float

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from towerline.artifacts.split import Interactions
+from towerline.artifacts.train import ModelFiles
 from towerline.metrics.ratings import RatingModel, rating_biases
 from towerline.pipeline.errors import StageError
 from towerline.ranking.similarity import user_terms
@@ -56,6 +57,22 @@ class Fitted(NamedTuple):
     rating_model: RatingModel | None
     epochs: list[Epoch]
 
+    def write(self, files: ModelFiles, recipe: Recipe, num_rows: int) -> None:
+        """Writes embeddings, rating head, sizes and recipe.
+
+        Args:
+          files: where to.
+          recipe: the recipe of the fit.
+          num_rows: number of rows of the fit.
+        """
+        files.write(
+            self.towers.query.all_embeddings(),
+            self.towers.candidate.all_embeddings(),
+            self.rating_model._asdict() if self.rating_model is not None else {},
+            recipe.model_dump(),
+            num_rows,
+        )
+
 
 class Vectors(NamedTuple):
     """Unit vectors, or zero vectors, of all ids.
@@ -91,7 +108,7 @@ class Training:
           biases: user and item biases of the rating task; None without that task.
         """
         self.settings = settings
-        self.seen = UserItems.of_pairs(rows.user_index, rows.item_index, num_rows=rows.num_users + 1)
+        self.seen = UserItems.of_interactions(rows)
         self.standard = Standard.of(rows.rating if settings.rating_weight else None)
         self.biases = biases
         self.batches = self._batches(rows)

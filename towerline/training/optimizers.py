@@ -1,4 +1,4 @@
-"""Optimizers whose sparse updates touch only the rows of a batch, in Keras' legacy and faster form."""
+"""Optimizers for batches that name each row once, in Keras' legacy form, which is faster."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,19 +1,17 @@
 """Choice of the popularity prior by NDCG on the validation set."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from towerline.artifacts.names import MAIN_CUTOFF
 from towerline.artifacts.split import Interactions
-from towerline.metrics.ranking import rank_metrics
 from towerline.metrics.validation import HeldOut
 from towerline.ranking.blocks import in_blocks
 from towerline.ranking.popularity import half_lives, log_popularity
 from towerline.ranking.similarity import evidence
 from towerline.ranking.top_k import top_k
-from towerline.ranking.user_items import UserItems
 from towerline.training.recipe import Prior
 
 # Weights of recent popularity that are tried first; cosines run from -1 to 1.
@@ -52,37 +50,32 @@ def best_prior(
     held_out: HeldOut,
     user_vectors: NDArray[np.float32],
     item_vectors: NDArray[np.float32],
-    half_life: float | None,
-    weight: float | None = None,
-    is_half_life_given: bool = False,
+    lives: Sequence[float | None],
+    weights: Sequence[float],
 ) -> Prior:
-    """The prior of the best NDCG on held-out items.
+    """The prior of the best NDCG on held-out items; several weights are refined by FACTORS.
 
     Args:
       rows: the training set.
       held_out: users with their held-out items, at least one.
       user_vectors: [queries, d] float32 unit vectors of the users of held_out.
       item_vectors: [num_items + 1, d] float32 unit vectors.
-      half_life: the half-life to start from, or the one to use.
-      weight: the weight to use; None to choose it.
-      is_half_life_given: true to use half_life as it is.
+      lives: half-lives to choose from, in their order.
+      weights: weights of recent popularity to choose from, in their order.
     """
 
-    def ndcg(priors: Iterable[Prior]) -> NDArray[np.float64]:
-        return ndcg_of_priors(list(priors), rows, held_out, user_vectors, item_vectors)
+    def ndcg(priors: Sequence[Prior]) -> NDArray[np.float64]:
+        return ndcg_of_priors(priors, rows, held_out, user_vectors, item_vectors)
 
-    lives = [half_life] if is_half_life_given else _close(half_lives(rows), half_life)
-    weights = WEIGHTS if weight is None else (weight,)
-    values = ndcg(Prior(weight=value, half_life=life, long_term_weight=0.0) for life in lives for value in weights)
-    life, value = np.unravel_index(smoothed(values.reshape(len(lives), -1)).argmax(), (len(lives), len(weights)))
-    finer = [weights[value] * factor for factor in FACTORS] if weight is None else [weight]
+    coarse = [Prior(weight=weight, half_life=life, long_term_weight=0.0) for life in lives for weight in weights]
+    first = coarse[int(smoothed(ndcg(coarse).reshape(len(lives), -1)).argmax())]
+    finer = [first.weight * factor for factor in FACTORS] if len(weights) > 1 else list(weights)
     priors = [
-        Prior(weight=value, half_life=lives[life], long_term_weight=share * value)
-        for value in finer
+        first.model_copy(update={"weight": weight, "long_term_weight": share * weight})
+        for weight in finer
         for share in LONG_TERM_FACTORS
     ]
-    values = ndcg(priors)
-    return priors[int(smoothed(values.reshape(len(finer), -1)).argmax())]
+    return priors[int(smoothed(ndcg(priors).reshape(len(finer), -1)).argmax())]
 
 
 def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -96,8 +89,9 @@ def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return means
 
 
-def _close(choices: list[float | None], half_life: float | None) -> list[float | None]:
-    """A half-life and up to NEIGHBOURS choices on either side of it."""
+def close_half_lives(rows: Interactions, half_life: float | None) -> list[float | None]:
+    """A half-life that best_half_life() has chosen, and up to NEIGHBOURS choices on either side of it."""
+    choices = half_lives(rows)
     place = choices.index(half_life)
     return choices[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]
 
@@ -136,9 +130,5 @@ def ndcg_of_priors(
     # The cosines and the scores of one prior are held at the same time.
     blocks = in_blocks(ranked, len(held_out.users), 2 * len(item_vectors))
     return np.array(
-        [_ndcg(np.concatenate([block[number] for block in blocks]), held_out.relevant) for number in range(len(priors))]
+        [held_out.ndcg_of(np.concatenate([block[number] for block in blocks])) for number in range(len(priors))]
     )
-
-
-def _ndcg(ranked: NDArray[np.int32], relevant: UserItems) -> float:
-    return float(rank_metrics(ranked, relevant, [MAIN_CUTOFF])["ndcg", MAIN_CUTOFF].mean())

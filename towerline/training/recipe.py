@@ -31,7 +31,7 @@ class Given(NamedTuple):
     Attributes:
       temperature: training temperature.
       popularity_prior: weight of recent popularity, in units of the last training temperature.
-      half_life: half-life of recent popularity in seconds.
+      half_life: half-life of recent popularity in days.
       patience: number of epochs without a better validation metric after which the search stops; 0 for no such end.
     """
 
@@ -53,7 +53,7 @@ class Prior(Settings):
 
     Attributes:
       weight: of P, at least 0.
-      half_life: of P, in seconds; None for the popularity of all times, P = L.
+      half_life: of P, in days; None for the popularity of all times, P = L.
       long_term_weight: of L.
     """
 

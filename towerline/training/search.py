@@ -10,11 +10,18 @@ from towerline.metrics.ratings import BIAS_REGULARIZATIONS, bias_trials
 from towerline.ranking.popularity import log_popularity
 from towerline.training.calibration import Calibration
 from towerline.training.fitting import Epoch, Training, Vectors
-from towerline.training.prior import FACTORS, WEIGHTS, best_half_life, best_prior, ndcg_of_priors
+from towerline.training.prior import (
+    FACTORS,
+    WEIGHTS,
+    best_half_life,
+    best_prior,
+    close_half_lives,
+    ndcg_of_priors,
+)
 from towerline.training.recipe import Given, Hyperparameters, Prior, Recipe
 from towerline.training.validation import Validation
 
-# Start of temperature and popularity prior if they are not given; the prior is in units of the temperature.
+# Start of the calibration, and the temperature of the first epoch if none is given.
 FIRST_GUESS = Calibration(temperature=0.15, prior=0.6)
 # The training temperature is this factor times the calibrated one. The best training temperatures, found by search on
 # ml-100k, MovieTweetings, Douban, Amazon and Gowalla, are from 0.1 to 0.25 and close to it.
@@ -23,11 +30,10 @@ TEMPERATURE_RANGE = (0.05, 0.5)
 
 
 class Found(NamedTuple):
-    """A recipe, the epochs of the training that it comes from, and the number of the best of them, from 1."""
+    """A recipe, whose number of temperatures is that of the best epoch, and all epochs of the search."""
 
     recipe: Recipe
     epochs: list[Epoch]
-    best_epoch: int
 
 
 def recipe_of(given: Given, settings: Hyperparameters) -> Recipe:
@@ -57,7 +63,7 @@ def search(
     best epoch.
 
     Args:
-      given: what is not to be chosen.
+      given: the settings that are fixed.
       settings: the hyperparameters.
       train: the training set; with ratings if the rating task has a weight.
       validation: the validation set, with at least one user of the training set.
@@ -100,7 +106,7 @@ class _Search:
         temperatures = self.temperatures[:best]
         prior = self._prior(best_vectors, temperatures[-1])
         recipe = _recipe(self.settings, temperatures, prior, self.bias_regularization)
-        return Found(recipe, epochs, best)
+        return Found(recipe, epochs)
 
     def _epoch(self, number: int) -> tuple[Epoch, Vectors]:
         self.temperatures.append(self.temperature)
@@ -138,16 +144,9 @@ class _Search:
 
     def _prior(self, vectors: Vectors, temperature: float) -> Prior:
         given, users = self.given, self.validation.prior_users
-        weight = None if given.popularity_prior is None else given.popularity_prior * temperature
-        return best_prior(
-            self.train,
-            users,
-            vectors.users[users.users],
-            vectors.items,
-            self.half_life,
-            weight,
-            is_half_life_given=given.half_life is not None,
-        )
+        lives = close_half_lives(self.train, self.half_life) if given.half_life is None else [given.half_life]
+        weights = WEIGHTS if given.popularity_prior is None else [given.popularity_prior * temperature]
+        return best_prior(self.train, users, vectors.users[users.users], vectors.items, lives, weights)
 
 
 def _recipe(

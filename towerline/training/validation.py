@@ -43,7 +43,7 @@ class Validation:
           rows: the validation set; may be empty.
           num_logits: logits of the training loss in an epoch.
         """
-        relevant = UserItems.of_pairs(rows.user_index, rows.item_index, num_rows=rows.num_users + 1)
+        relevant = UserItems.of_interactions(rows)
         num_ranked, num_calibration = (
             num_users(share * num_logits, rows.num_items, maximum)
             for share, maximum in ((RANKING_SHARE, MAX_RANKED_USERS), (CALIBRATION_SHARE, MAX_CALIBRATION_USERS))

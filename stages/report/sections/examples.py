@@ -71,16 +71,15 @@ def _of_baseline(lists: Lists, users: NDArray[np.int32]) -> list[tuple[str, NDAr
 
 def _seen(data: Inputs, user: np.int32) -> list[Entry]:
     """The user's first seen items with their ratings: the best rated first, then the latest, then by index."""
-    sets = [data.sets[name] for name in ("train", "validation")]
-    rows = np.flatnonzero(np.concatenate([timed.rows.user_index for timed in sets]) == user)
-    items = np.concatenate([timed.rows.item_index for timed in sets])[rows]
-    times = [timed.timestamp for timed in sets if timed.timestamp is not None]
-    ratings = [timed.rows.rating for timed in sets if timed.rows.rating is not None]
-    columns = [np.concatenate(column)[rows] for column in (times, ratings) if len(column) == len(sets)]
-    order = np.lexsort([items, *(-column.astype(np.float64) for column in columns)])[:SEEN_SHOWN]
+    known = data.rows("train", "validation")
+    rows = np.flatnonzero(known.user_index == user)
+    items = known.item_index[rows]
+    keys = [items.astype(np.float64)]
+    keys += [-column[rows].astype(np.float64) for column in (known.timestamp, known.rating) if column is not None]
+    order = np.lexsort(keys)[:SEEN_SHOWN]
     rated = [""] * len(order)
-    if len(ratings) == len(sets):
-        rated = [f"rated\u00a0{rating:g}" for rating in columns[-1][order]]
+    if known.rating is not None:
+        rated = [f"rated\u00a0{rating:g}" for rating in known.rating[rows][order]]
     return [
         Entry(name, ", ".join(filter(None, [kind, rating])))
         for name, kind, rating in zip(

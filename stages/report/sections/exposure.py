@@ -52,7 +52,7 @@ def _shares(rows: pd.DataFrame) -> Figure:
             )
             low += share
     heads = [f"{model_label(row.model)} {percent(row.head)}" for row in rows_of(rows) if row.model in (MODEL, CONSUMED)]
-    header = ["model", "coverage", "Gini", "training rows per item", "novelty (bits)", *GROUPS]
+    header = ["model", "coverage", "Gini", "known rows per item", "novelty (bits)", *GROUPS]
     cells = [
         [
             model_label(row.model),

@@ -23,7 +23,7 @@ def section(data: Inputs) -> Section:
     if not len(items):
         return Section("item-map", "Map", [Note("Too few items have different vectors for a map.")])
     places = data.item_map[["x", "y"]].to_numpy()
-    popularity = np.bincount(data.sets["train"].rows.item_index, minlength=data.sets["train"].rows.num_items + 1)
+    popularity = np.bincount(data.sets["train"].item_index, minlength=data.sets["train"].num_items + 1)
     labels, rows = data.items.labels(items), popularity[items].tolist()
     name, groups = _grouping(data, items)
     domain = _domain(groups)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stages.report import charts
 from stages.report.blocks import Facts, Figure, Section, Table
-from stages.report.inputs import Inputs, Timed
+from stages.report.inputs import Inputs
 from stages.report.sections.data import counts_figure
 from stages.report.sections.summary import older_test_rows
 from stages.report.wording import count, percent
@@ -21,7 +21,7 @@ MONDAY_SHIFT = 3 * SECONDS_A_DAY
 
 
 def section(data: Inputs) -> Section:
-    sizes = {name: len(timed.rows.user_index) for name, timed in data.sets.items()}
+    sizes = {name: len(rows.user_index) for name, rows in data.sets.items()}
     total = max(sum(sizes.values()), 1)
     uses = {
         "train": "fit the models",
@@ -29,10 +29,10 @@ def section(data: Inputs) -> Section:
         "test": "compute the metrics of this page",
     }
     facts = [(count(rows), f"{name} rows", f"{percent(rows / total)}: {uses[name]}") for name, rows in sizes.items()]
-    timed = {
-        name: of_set for name, of_set in data.sets.items() if of_set.timestamp is not None and len(of_set.timestamp)
+    times = {
+        name: rows.timestamp for name, rows in data.sets.items() if rows.timestamp is not None and len(rows.timestamp)
     }
-    figure = _over_time(timed, older_test_rows(data)) if timed else counts_figure("sets", "Rows by set", "rows", sizes)
+    figure = _over_time(times, older_test_rows(data)) if times else counts_figure("sets", "Rows by set", "rows", sizes)
     return Section("split", "Split", [Facts(facts), figure])
 
 
@@ -56,8 +56,7 @@ PERIODS: dict[str, tuple[Callable[[NDArray[np.int64]], NDArray[np.int64]], int]]
 }
 
 
-def _over_time(sets: dict[str, Timed], older: float) -> Figure:
-    times = {name: timed.timestamp for name, timed in sets.items() if timed.timestamp is not None}
+def _over_time(times: dict[str, NDArray[np.int64]], older: float) -> Figure:
     first, last = min(map(np.min, times.values())), max(map(np.max, times.values()))
     period = next((name for name, (_, length) in PERIODS.items() if (last - first) // length < MOST_PERIODS), "year")
     floor, length = PERIODS[period]

@@ -91,11 +91,11 @@ def cautions(data: Inputs) -> list[str]:
 
 def older_test_rows(data: Inputs) -> float:
     """The share of test rows that are older than the newest known row; NaN where there are no times."""
-    times = {name: of_set.timestamp for name, of_set in data.sets.items() if of_set.timestamp is not None}
-    newest = max((times[name].max() for name in ("train", "validation") if len(times.get(name, ()))), default=None)
-    if newest is None or not len(times.get("test", ())):
+    known = data.rows("train", "validation").timestamp
+    test = data.sets["test"].timestamp
+    if known is None or test is None or not len(known) or not len(test):
         return math.nan
-    return float(np.mean(times["test"] < newest))
+    return float(np.mean(test < known.max()))
 
 
 def _facts(data: Inputs) -> Facts:
@@ -118,7 +118,7 @@ def _origin(data: Inputs) -> Terms:
     read = data.ingest
     sizes = f"{counted(read['rows_kept'], 'row')}, {counted(read['users'], 'user')}, {counted(read['items'], 'item')}"
     seed = f"seed {split['seed']}" if split["method"] == "random" else ""
-    sizes_of_sets = ", ".join(f"{name} {count(len(timed.rows.user_index))}" for name, timed in data.sets.items())
+    sizes_of_sets = ", ".join(f"{name} {count(len(rows.user_index))}" for name, rows in data.sets.items())
     model = [
         f"{train['embedding_dimension']} dimensions",
         str(train["loss"]),

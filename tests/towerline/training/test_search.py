@@ -17,7 +17,15 @@ from towerline.ranking.similarity import user_terms
 from towerline.ranking.user_items import UserItems
 from towerline.towers import tf
 from towerline.training.fitting import fit as fit_by
-from towerline.training.prior import best_half_life, best_prior, item_terms, ndcg_of_priors, smoothed
+from towerline.training.prior import (
+    WEIGHTS,
+    best_half_life,
+    best_prior,
+    close_half_lives,
+    item_terms,
+    ndcg_of_priors,
+    smoothed,
+)
 from towerline.training.recipe import Prior, Recipe
 from towerline.training.search import Found, search
 
@@ -68,7 +76,7 @@ def test_the_ndcg_of_a_prior_is_that_of_the_embeddings_with_its_terms(
     train, validation = trend()
     asked = held_out(train, validation)
     users, items = random_vectors()
-    lives = (None, 5.0 * DAY)
+    lives = (None, 5.0)
     priors = [Prior(weight=w, half_life=h, long_term_weight=v) for w in (0.1, 1.0) for h in lives for v in (0.0, -0.3)]
     seen = UserItems.of_pairs(train.user_index, train.item_index, num_rows=USERS + 1)
     expected = [
@@ -87,18 +95,18 @@ def test_a_planted_trend_gives_its_half_life_and_weight() -> None:
     asked = held_out(train, validation)
     half_life = best_half_life(train, asked)
     assert half_life is not None
-    assert DAY <= half_life <= 10 * DAY
+    assert 1 <= half_life <= 10
     users, items = random_vectors()
-    prior = best_prior(train, asked, users[asked.users], items, half_life)
+    prior = best_prior(train, asked, users[asked.users], items, close_half_lives(train, half_life), WEIGHTS)
     assert prior.half_life is not None
-    assert prior.half_life <= 10 * DAY
+    assert prior.half_life <= 10
     # Random cosines are of no use, so that popularity has to weigh more than they do.
     assert prior.weight * log_popularity(train, prior.half_life).max() > 1
-    given = best_prior(train, asked, users[asked.users], items, 30.0 * DAY, 0.25, is_half_life_given=True)
-    assert (given.half_life, given.weight) == (30 * DAY, 0.25)
+    given = best_prior(train, asked, users[asked.users], items, [30.0], [0.25])
+    assert (given.half_life, given.weight) == (30, 0.25)
     timeless = train._replace(timestamp=None)
     assert best_half_life(timeless, asked) is None
-    assert best_prior(timeless, asked, users[asked.users], items, None).half_life is None
+    assert close_half_lives(timeless, None) == [None]
 
 
 def test_the_maximum_of_a_smoothed_curve_is_in_the_middle_of_a_plateau() -> None:
@@ -112,9 +120,11 @@ def test_a_search_finds_temperatures_epochs_and_a_recent_prior() -> None:
     found = searched(train, validation, epochs=6, early_stopping_patience=2)
     recipe = found.recipe
     scores = [epoch.validation_ndcg or 0.0 for epoch in found.epochs]
-    assert int(np.argmax(scores)) + 1 == found.best_epoch == len(recipe.temperatures)
-    assert len(found.epochs) == min(6, found.best_epoch + 2)
-    assert [epoch.temperature for epoch in found.epochs][: found.best_epoch] == pytest.approx(recipe.temperatures)
+    assert int(np.argmax(scores)) + 1 == len(recipe.temperatures)
+    assert len(found.epochs) == min(6, len(recipe.temperatures) + 2)
+    assert [epoch.temperature for epoch in found.epochs][: len(recipe.temperatures)] == pytest.approx(
+        recipe.temperatures
+    )
     assert recipe.prior.half_life is not None
     assert recipe.bias_regularization is None
     assert Recipe(**recipe.model_dump()) == recipe
