@@ -17,7 +17,7 @@ class Lists:
 
     Attributes:
       data: all inputs.
-      popularity: [num_items + 1] training rows of each item.
+      popularity: [num_items + 1] known rows of each item, those of the training and validation set.
       seen: items of the training and validation set by user.
       test: items of the test set by user.
       interactions: items of all sets by user.
@@ -26,8 +26,8 @@ class Lists:
 
     def __init__(self, data: Inputs) -> None:
         self.data = data
-        train = data.sets["train"]
-        self.popularity = np.bincount(train.item_index, minlength=train.num_items + 1)
+        known = data.rows("train", "validation")
+        self.popularity = np.bincount(known.item_index, minlength=known.num_items + 1)
         self.seen = data.items_by_user("train", "validation")
         self.test = data.items_by_user("test")
         self.interactions = data.items_by_user("train", "validation", "test")

@@ -72,7 +72,7 @@ def well_known_items(
     """The most popular items of each type in turn, so that no type is left out.
 
     Args:
-      rows: [num_items + 1] training rows of each item.
+      rows: [num_items + 1] number of rows of each item.
       candidates: [num_items + 1] bool, true for the items to choose from.
       kind: [num_items + 1] number of the type.
       count: maximum number of items.

@@ -43,9 +43,10 @@ def section(data: Inputs, room: int) -> Section | None:
         return None
     text = (
         f"Finds {covered(len(index['users']), len(users), 'user', 'most active')} and "
-        f"{covered(len(index['items']), len(items), 'item', 'most popular')} by a part of the id or title; without "
-        f"training rows there are no lists. Recommended are the model's first {RECOMMENDED} items, without the user's "
-        "items in the training and validation set. A tick marks a test item. The number after a name is the similarity."
+        f"{covered(len(index['items']), len(items), 'item', 'most popular')} by a part of the id or title. Users and "
+        "items without rows in the training and validation set have no lists. Recommended are the model's first "
+        f"{RECOMMENDED} items, without the user's items in the training and validation set. A tick marks a test item. "
+        "The number after a name is the similarity."
     )
     return Section("search", "Search", [Note(text), Search("finder", "Find a user or an item", index)])
 
