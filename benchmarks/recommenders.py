@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from stages.train.params import TrainParams
 from towerline.artifacts.split import Interactions
 from towerline.ranking.scorers import Embeddings, by_popularity
 from towerline.towers import tf
 from towerline.training.fitting import fit
+from towerline.training.params import TrainParams
 from towerline.training.search import recipe_of
 
 # Chosen on Gowalla's validation set.

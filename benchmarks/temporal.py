@@ -9,21 +9,19 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from benchmarks.common import print_machine
-from stages.baselines.__main__ import allowed, candidates_of, fixed_baselines, refitted, selections
-from stages.baselines.params import BaselinesParams
-from stages.train.params import TrainParams
 from towerline.artifacts.names import MAIN_CUTOFF, MOST_POPULAR, RECENT_POPULAR
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
+from towerline.artifacts.vocabulary import read_item_types
+from towerline.baseline_models.params import BaselinesParams
+from towerline.baseline_models.tuning import tuned
 from towerline.metrics.ranking import rank_metrics
-from towerline.metrics.validation import HeldOut
-from towerline.ranking.popularity import half_lives
 from towerline.ranking.scorers import Embeddings, Scorer
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 from towerline.training.fitting import fit, seed_everything
+from towerline.training.params import TrainParams
 from towerline.training.search import search
 
 GROUPS = ("known", "known in train", "cold")
@@ -43,21 +41,6 @@ def measured(scorer: Scorer, users: NDArray[np.int32], known: Interactions, test
     relevant, seen = UserItems.of_interactions(test).of_users(users), UserItems.of_interactions(known).of_users(users)
     values = rank_metrics(rank_items(scorer, users, seen, MAIN_CUTOFF), relevant, [MAIN_CUTOFF])
     return float(values["recall", MAIN_CUTOFF].mean()), float(values["ndcg", MAIN_CUTOFF].mean())
-
-
-def baselines(train: Interactions, validation: Interactions, known: Interactions) -> dict[str, Scorer]:
-    """The baselines of the stage baselines, with settings chosen on the validation set and fitted to the known rows."""
-    params = BaselinesParams.load()
-    lives = half_lives(train)
-    held_out = HeldOut(UserItems.of_interactions(train), UserItems.of_interactions(validation))
-    with threadpool_limits(limits=1, user_api="blas"):
-        final = candidates_of(params, known, UserItems.of_interactions(known), lives)
-        tried = {
-            name: [candidate for candidate in of_name if candidate.settings in allowed(name, final[name], params)]
-            for name, of_name in candidates_of(params, train, UserItems.of_interactions(train), lives).items()
-        }
-        selected = selections(tried, params.memory_limit * 1e9, held_out, lambda: None)
-        return fixed_baselines(params, known) | refitted(final, selected)
 
 
 def main() -> None:
@@ -82,7 +65,7 @@ def main() -> None:
         "two_tower": [lambda seed=seed: two_tower(seed) for seed in range(number)]  # type: ignore[misc]
     }
     order = [RECENT_POPULAR, MOST_POPULAR]
-    fitted = baselines(train, validation, known)
+    fitted = tuned(BaselinesParams.load(), train, validation, read_item_types()).scorers
     for name in sorted(fitted, key=lambda name: (name not in order, name)):
         sides[name] = [lambda name=name: fitted[name]]  # type: ignore[misc]
     titles = [f"{name} ({len(users):,})" for name, users in users_of.items()]

@@ -9,10 +9,10 @@ from typing import Any
 from benchmarks import recommenders
 from benchmarks.common import arguments, print_machine, read_data
 from benchmarks.recommenders import TOWERLINE
-from stages.train.params import TrainParams
 from towerline.artifacts.split import Interactions
 from towerline.towers import tf
 from towerline.training.fitting import Training, seed_everything
+from towerline.training.params import TrainParams
 
 DIMENSIONS = (32, 64, 128, 256)
 BATCH_SIZES = (128, 512)

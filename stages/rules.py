@@ -4,14 +4,14 @@ Section.load() imports this module where it is there. A stage may refuse to run 
 depends on it, so no stage lists it in dvc.yaml.
 """
 
-from stages.baselines.params import BaselinesParams
 from stages.evaluate.params import EvaluateParams
 from stages.export.params import ExportParams
 from stages.ingest.params import IngestParams
 from stages.refit.params import RefitParams
 from stages.split.params import SplitParams
-from stages.train.params import TrainParams
+from towerline.baseline_models.params import BaselinesParams
 from towerline.pipeline.settings import rule_between
+from towerline.training.params import TrainParams
 
 SECTIONS = (IngestParams, SplitParams, TrainParams, RefitParams, BaselinesParams, EvaluateParams, ExportParams)
 

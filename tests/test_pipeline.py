@@ -167,7 +167,7 @@ def test_a_changed_or_a_new_module_runs_the_stages_that_list_it(project: Path) -
     comment = "\n# A comment.\n"
     for module, expected in {
         "stages/split/__main__.py": ["split"],
-        "stages/baselines/models.py": ["baselines"],
+        "towerline/baseline_models/ease.py": ["baselines"],
         "stages/evaluate/exposure.py": ["evaluate"],
         "stages/export/servable.py": ["export"],
         "towerline/tables/engine.py": ["ingest", "vocabulary", "split", "export"],

@@ -3,13 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stages.evaluate.exposure import GROUPS, popularity_groups
 from towerline.artifacts.evaluate import CountRow
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
-from towerline.artifacts.vocabulary import ITEM_VOCABULARY
+from towerline.artifacts.vocabulary import read_item_types
 from towerline.pipeline.errors import StageError
 from towerline.ranking.user_items import UserItems
 
@@ -140,9 +139,7 @@ def read_data(repeats: bool) -> Data:
     """
     train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))
     known = Interactions.joined(train, validation)
-    with pq.ParquetFile(ITEM_VOCABULARY) as file:
-        types = file.read(columns=["item_type"])["item_type"].to_pylist()
-    data = Data.of_sets(known, test, np.array(["", *types]), repeats)
+    data = Data.of_sets(known, test, read_item_types(), repeats)
     if not len(data.warm.users):
         raise StageError(f"{TEST}: expected users that {TRAIN} or {VALIDATION} knows too, found none")
     return data

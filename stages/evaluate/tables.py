@@ -9,7 +9,6 @@ from stages.evaluate.data import Data
 from stages.evaluate.evaluation import OVERALL, Evaluation
 from stages.evaluate.exposure import exposure
 from stages.evaluate.models import Models
-from stages.evaluate.uncertainty import bootstrap_interval, holm, paired_p_values
 from towerline.artifacts.evaluate import (
     CONSUMED,
     DIFFERENCES_TABLE,
@@ -27,6 +26,7 @@ from towerline.artifacts.evaluate import (
 )
 from towerline.artifacts.names import MODEL
 from towerline.metrics.ranking import Values
+from towerline.metrics.uncertainty import bootstrap_interval, holm, paired_p_values
 from towerline.pipeline import formats
 
 

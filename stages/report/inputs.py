@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from stages.report.wording import shortened
-from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE
+from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE, SETTINGS
 from towerline.artifacts.evaluate import (
     ALL,
     DIFFERENCES_TABLE,
@@ -64,7 +64,7 @@ TABLES: Mapping[Path, Columns] = {
     DIFFERENCES_TABLE: Columns.of(DifferenceRow),
     EXPOSURE_TABLE: Columns.of(ExposureRow),
     RATINGS_TABLE: Columns.of(RatingRow),
-    BASELINES_TABLE: Columns(("baseline", "trial", "settings", "metric", "chosen"), ("validation",)),
+    BASELINES_TABLE: Columns(("baseline", "metric", "chosen"), ("trial", "k", "validation", *SETTINGS)),
     ITEM_MAP: Columns.of(MapRow),
     TRAINING_REPORT: Columns((), ("epoch",)),
 }

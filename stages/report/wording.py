@@ -62,6 +62,11 @@ def metric_label(name: str) -> str:
     return METRIC_LABELS.get(name, name)
 
 
+def metric_at(name: str, k: float) -> str:
+    """The label of a metric with its cutoff, as in NDCG@20; without one if k is NaN."""
+    return metric_label(name) if math.isnan(k) else f"{metric_label(name)}@{k:g}"
+
+
 def decimal(value: float, digits: int = 4) -> str:
     """A number with a fixed number of decimals."""
     return MISSING if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)

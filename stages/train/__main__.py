@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.train.params import TrainParams
 from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import TOWER_WEIGHTS, TRAINING_REPORT, TWO_TOWER
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress, run
+from towerline.training.params import TrainParams
 from towerline.training.recipe import Prior, Recipe
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from ruamel.yaml import YAML
 from stages import rules
 from stages.split.params import SplitParams
 from stages.train.__main__ import check_data
-from stages.train.params import TrainParams
 from tests.conftest import ROOT, run, set_params
 from towerline.artifacts.split import Interactions
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.settings import Section
+from towerline.training.params import TrainParams
 
 SECTIONS: dict[str, type[Section]] = {model.section: model for model in rules.SECTIONS}
 PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")

@@ -1,6 +1,69 @@
 """Paths of the fitted baselines and of the table of the settings that were tried."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 BASELINES = Path("models/baselines")
 BASELINES_TABLE = Path("reports/tables/baselines.csv")
+
+# A setting of a baseline -> its text; None is the text of a setting that has no value.
+SETTINGS: dict[str, tuple[str, str | None]] = {
+    "half_life_days": ("half-life {:.4g} d", "no half-life"),
+    "neighbours": ("neighbours {:g}", None),
+    "dimension": ("dimension {:g}", None),
+    "alpha": ("alpha {:g}", None),
+    "regularization": ("regularization {:g}", None),
+}
+
+# Names of SETTINGS -> values; those that the baseline has.
+Settings = Mapping[str, float | None]
+
+
+class TrialRow(NamedTuple):
+    """A baseline with one of its settings; a setting that the baseline does not have, or that has no value, is None.
+
+    Attributes:
+      baseline: its name.
+      trial: number among those of the baseline, from 1.
+      half_life_days: of popularity; None is the popularity of all times.
+      neighbours: of item-kNN.
+      dimension, alpha: of iALS.
+      regularization: of EASE, iALS, or the rating biases.
+      metric: on the validation set, ndcg or rmse.
+      k: cutoff of the metric; None for rmse.
+      validation: value of the metric; None if the validation set is empty.
+      chosen: true for the best setting.
+    """
+
+    baseline: str
+    trial: int
+    half_life_days: float | None
+    neighbours: float | None
+    dimension: float | None
+    alpha: float | None
+    regularization: float | None
+    metric: str
+    k: int | None
+    validation: float | None
+    chosen: bool
+
+
+def trial_row(
+    baseline: str, trial: int, settings: Settings, metric: str, k: int | None, validation: float | None, chosen: bool
+) -> TrialRow:
+    """The row of a trial with the given settings; other arguments as the attributes of TrialRow."""
+    values = {name: settings.get(name) for name in SETTINGS}
+    return TrialRow(baseline=baseline, trial=trial, **values, metric=metric, k=k, validation=validation, chosen=chosen)
+
+
+def settings_text(settings: Settings) -> str:
+    """The settings in one line, such as "dimension 64, alpha 5, regularization 40"."""
+    texts = []
+    for name, value in settings.items():
+        text, none = SETTINGS[name]
+        if value is not None:
+            texts.append(text.format(value))
+        elif none is not None:
+            texts.append(none)
+    return ", ".join(texts)

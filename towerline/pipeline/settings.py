@@ -19,6 +19,8 @@ from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import printable
 
 PARAMS_FILE = Path("params.yaml")
+# The module with all sections and the rules between them.
+RULES = "stages.rules"
 
 # Longer values are shortened in messages.
 SHOWN_LETTERS = 100
@@ -42,9 +44,9 @@ class Section(Settings):
     def load(cls, path: Path = PARAMS_FILE) -> Self:
         """Reads the section as DVC reads it (YAML 1.2: 1e-3 is a number, `no` is a string).
 
-        Where the module `rules` is in the package of the stages, the other sections and the rules between sections are
-        checked too, so that the first stage that runs refuses a value that a later stage could not use. Nothing of the
-        other sections is returned: what a stage writes depends on its own section alone.
+        Where there is the module RULES, the other sections and the rules between sections are checked too, so that the
+        first stage that runs refuses a value that a later stage could not use. Nothing of the other sections is
+        returned: what a stage writes depends on its own section alone.
 
         Raises:
           StageError: the file is not readable, the section is missing, a value of any section is not what its type
@@ -64,11 +66,11 @@ class Section(Settings):
 
     @classmethod
     def _models(cls) -> dict[str, type["Section"]]:
-        """Models of all sections by name, if the package of the stages has a module `rules`; else only this one."""
-        rules = f"{cls.__module__.partition('.')[0]}.rules"
-        if importlib.util.find_spec(rules) is None:
+        """Models of all sections by name, where there is the module RULES; else only this one."""
+        package = RULES.partition(".")[0]
+        if importlib.util.find_spec(package) is None or importlib.util.find_spec(RULES) is None:
             return {cls.section: cls}
-        return {model.section: model for model in importlib.import_module(rules).SECTIONS}
+        return {model.section: model for model in importlib.import_module(RULES).SECTIONS}
 
 
 def _check_names(models: Mapping[str, type[Section]], content: Mapping[Any, Any], path: Path) -> None:

@@ -8,7 +8,7 @@ from stages.report.findings import FEW_USERS
 from stages.report.inputs import Inputs, rows_of
 from stages.report.sections.quality import METRIC_HEADER, chart_values, charted_labels, metric_cells
 from stages.report.sections.summary import HEADLINE_METRICS
-from stages.report.wording import counted, metric_label, model_label
+from stages.report.wording import counted, metric_at, model_label
 from towerline.artifacts.evaluate import ACTIVITY, COLD_USERS, EVERYTHING, ITEM_TYPE, ITEMS, WITHIN_TYPE
 from towerline.artifacts.names import MODEL
 
@@ -65,7 +65,7 @@ def _small_types(rows: pd.DataFrame) -> set[str]:
 def _choice(data: Inputs, name: str, rows: pd.DataFrame) -> list[Choice]:
     """A choice of the metrics that the rows have; none where there are no rows."""
     figures = [
-        (f"{metric_label(metric)}@{data.cutoff()}", _figure(name, metric, rows[rows["metric"] == metric], data))
+        (metric_at(metric, data.cutoff()), _figure(name, metric, rows[rows["metric"] == metric], data))
         for metric in HEADLINE_METRICS
         if (rows["metric"] == metric).any()
     ]
@@ -73,7 +73,7 @@ def _choice(data: Inputs, name: str, rows: pd.DataFrame) -> list[Choice]:
 
 
 def _figure(name: str, metric: str, rows: pd.DataFrame, data: Inputs) -> Figure:
-    title = f"{metric_label(metric)}@{data.cutoff()}"
+    title = metric_at(metric, data.cutoff())
     labels = [_label(row.by, row.value) for row in rows_of(rows)]
     shown = rows.assign(label=labels)
     own = [(row.label, row.mean) for row in rows_of(shown[shown["model"] == MODEL])]

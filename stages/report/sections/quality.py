@@ -10,7 +10,7 @@ from stages.report.blocks import Block, Choice, Details, Figure, Grid, Legend, N
 from stages.report.findings import SIGNIFICANCE
 from stages.report.inputs import Inputs, rows_of
 from stages.report.sections.summary import HEADLINE_METRICS, test_users
-from stages.report.wording import count, counted, decimal, metric_label, model_label
+from stages.report.wording import count, counted, decimal, metric_at, metric_label, model_label
 from towerline.artifacts.evaluate import COLD_USERS
 from towerline.artifacts.names import MODEL, RANDOM
 
@@ -125,7 +125,7 @@ def _differences_table(differences: pd.DataFrame) -> Table:
     rows = [
         [
             model_label(row.baseline),
-            f"{metric_label(row.metric)}@{int(row.k)}",
+            metric_at(row.metric, row.k),
             count(int(row.users)),
             wording.signed(row.difference),
             wording.signed(row.low),

@@ -8,7 +8,7 @@ from stages.report import findings
 from stages.report.blocks import Block, Caution, Facts, Note, Section, Terms
 from stages.report.findings import Comparison
 from stages.report.inputs import Inputs, rows_of
-from stages.report.wording import count, counted, decimal, interval, metric_label, model_label, percent
+from stages.report.wording import count, counted, decimal, interval, metric_at, model_label, percent
 from towerline.artifacts.evaluate import CONSUMED, EVERYTHING, ITEMS
 from towerline.artifacts.names import MODEL
 
@@ -52,9 +52,7 @@ def comparisons(data: Inputs) -> list[Comparison]:
         ].sort_values("p_adjusted", ascending=False, kind="stable")
         tested = of_best[["low", "high", "p_adjusted"]].iloc[0].tolist() if len(of_best) else [math.nan] * 3
         labels = [model_label(name) for name in names]
-        compared.append(
-            Comparison(f"{metric_label(metric)}@{k}", float(own["mean"].iloc[0]), best, labels, *map(float, tested))
-        )
+        compared.append(Comparison(metric_at(metric, k), float(own["mean"].iloc[0]), best, labels, *map(float, tested)))
     return compared
 
 
@@ -103,7 +101,7 @@ def _facts(data: Inputs) -> Facts:
     overall = data.overall()
     own = overall[(overall["model"] == MODEL) & (overall["k"] == k)]
     facts = [
-        (decimal(row.mean), f"{metric_label(metric)}@{k}", f"95% interval {interval(row.low, row.high)}")
+        (decimal(row.mean), metric_at(metric, k), f"95% interval {interval(row.low, row.high)}")
         for metric in HEADLINE_METRICS
         for row in rows_of(own[own["metric"] == metric])
     ]

@@ -11,15 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from stages.baselines import models as baselines
-from stages.baselines.ease import ItemClasses, ease
-from stages.evaluate import uncertainty
 from stages.evaluate.data import Data
 from stages.evaluate.evaluation import OVERALL, Evaluation, Slice, activity_groups, evaluated
 from stages.evaluate.exposure import exposure, gini, popularity_groups
 from stages.evaluate.summary import Summary
 from stages.evaluate.tables import Tables
-from stages.evaluate.uncertainty import bootstrap_interval, holm, paired_p_values
 from tests.conftest import dataset
 from towerline.artifacts.evaluate import (
     ALL,
@@ -39,8 +35,12 @@ from towerline.artifacts.evaluate import (
 )
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.artifacts.split import Interactions
+from towerline.baseline_models import implicit_models as baselines
+from towerline.baseline_models.ease import ItemClasses, ease
+from towerline.metrics import uncertainty
 from towerline.metrics.ranking import rank_metrics
 from towerline.metrics.ratings import mean_rating, rating_biases
+from towerline.metrics.uncertainty import bootstrap_interval, holm, paired_p_values
 from towerline.ranking import blocks
 from towerline.ranking.scorers import Chance, Embeddings, ItemWeights, Scorer, arrays_of, by_popularity, scorer_of
 from towerline.ranking.top_k import rank_items

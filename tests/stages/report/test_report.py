@@ -27,7 +27,7 @@ from stages.report.inputs import read_inputs
 from stages.report.lists import Lists, items_of
 from stages.report.sections import groups, search, tuning
 from tests.conftest import ROOT, run, write_rows
-from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE
+from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE, SETTINGS, TrialRow
 from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP
@@ -140,8 +140,8 @@ def write_tables(folder: Path, models: list[str], types: list[str], cutoffs: lis
         "model,rmse,mae",
         [["two_tower", "1.2", "0.9"], ["global_mean", "1.5", "1.1"]] * ratings,
     )
-    trials = [[model, "1", HOSTILE[0], "ndcg@20", "0.1", "True"] for model in models[1:]]
-    write(BASELINES_TABLE, "baseline,trial,settings,metric,validation,chosen", trials)
+    trials = [[model, "1", *[""] * 4, "0.5", "ndcg", "20", "0.1", "True"] for model in models[1:]]
+    write(BASELINES_TABLE, ",".join(TrialRow._fields), trials)
 
 
 bundled = cache(chart_library)
@@ -457,20 +457,21 @@ def test_a_curve_is_described_by_its_ends_and_its_best_epoch() -> None:
 
 def test_best_settings_at_an_end_of_the_values_tried_are_named() -> None:
     def sentence(*chosen: int) -> str | None:
-        settings = ["k 5, a 0.5", "k 20, a 1", "k 10, a 2", "c 1e-05", "c 1", "c 3", "fixed 7"]
-        trials = pd.DataFrame({"label": [*"AAABBBC"], "settings": settings})
+        trials = pd.DataFrame({"label": [*"AAABBBC"], **dict.fromkeys(SETTINGS, np.nan)})
+        trials["dimension"] = [5, 20, 10, np.nan, np.nan, np.nan, 7]
+        trials["alpha"] = [0.5, 1, 2, *[np.nan] * 4]
+        trials["half_life_days"] = [*[np.nan] * 3, 1e-05, 1, 3, np.nan]
         return findings.grid_edges(tuning.edge_settings(trials.assign(chosen=trials.index.isin(chosen))))
 
     assert sentence(1, 4, 6) == (
-        "The best setting is the smallest or largest value tried for A (k 20); better ones may lie outside."
+        "The best setting is the smallest or largest value tried for A (dimension 20); better ones may lie outside."
     )
-    assert "tried for A (k 5 and a 0.5) and B (c 1e-05); " in str(sentence(0, 3, 6))
-    assert "tried for A (a 2); " in str(sentence(2, 4, 6))
+    assert "tried for A (dimension 5 and alpha 0.5) and B (half-life 1e-05 d); " in str(sentence(0, 3, 6))
+    assert "tried for A (alpha 2); " in str(sentence(2, 4, 6))
     assert (
         findings.grid_edges({"A": [], "B": []}) == "No best setting of A and B is the smallest or largest value tried."
     )
     assert findings.grid_edges({}) is None
-    assert tuning.edge_settings(pd.DataFrame({"label": ["A"], "settings": [HOSTILE[0]], "chosen": [True]})) == {}
 
 
 def test_cautions_hold_only_where_the_figures_give_them() -> None:

@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 
 from stages.export.servable import Retrieval, Vocabularies
-from stages.train.params import TrainParams
 from tests.conftest import ROOT, planted_rows
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ranking import rank_metrics
@@ -25,6 +24,7 @@ from towerline.towers import tf
 from towerline.towers.towers import Towers
 from towerline.training import fitting
 from towerline.training.batches import Batch, PairBatches, UserBatches, inclusion_probabilities
+from towerline.training.params import TrainParams
 from towerline.training.search import recipe_of
 from towerline.training.spectral import spectral_start
 from towerline.training.tasks import log_partition

@@ -1,4 +1,4 @@
-"""The section `train` of params.yaml."""
+"""The section `train` of params.yaml, which the stages train and backtest read."""
 
 from typing import Annotated, ClassVar, Self
 

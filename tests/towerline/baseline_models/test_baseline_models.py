@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.baselines import ease as ease_module
-from stages.baselines.ease import ItemClasses, ease
-from stages.baselines.models import item_knn, most_popular_of_type
-from stages.baselines.selection import Candidate, Selection, memory_note, select, within_memory
 from towerline.artifacts.split import Interactions
+from towerline.baseline_models import ease as ease_module
+from towerline.baseline_models.ease import ItemClasses, ease
+from towerline.baseline_models.implicit_models import item_knn
+from towerline.baseline_models.selection import Candidate, Selection, memory_note, select, within_memory
+from towerline.baseline_models.type_popularity import most_popular_of_type
 from towerline.ranking.scorers import Embeddings, Scorer
 from towerline.ranking.user_items import UserItems
 
@@ -90,34 +91,34 @@ def test_popularity_of_types_follows_the_users_types() -> None:
     assert scores[0, 1:].tolist() == pytest.approx([3 / 7, 1 / 7, 2 / 7, 1 / 7])
 
 
-def candidate(settings: str, num_bytes: int) -> Candidate:
-    model = Embeddings(np.full((1, 1), len(settings), np.float32), np.zeros((1, 1), np.float32))
-    return Candidate(settings, num_bytes, lambda: model)
+def candidate(alpha: float, num_bytes: int) -> Candidate:
+    model = Embeddings(np.full((1, 1), min(alpha, 2), np.float32), np.zeros((1, 1), np.float32))
+    return Candidate({"alpha": alpha}, num_bytes, lambda: model)
 
 
-def length(model: Scorer) -> float:
+def score(model: Scorer) -> float:
     assert isinstance(model, Embeddings)
     return float(model.users[0, 0])
 
 
 def test_the_first_of_the_best_candidates_within_memory_is_chosen() -> None:
-    candidates = [candidate(settings, size) for settings, size in (("b", 1), ("huge", 9), ("aa", 8), ("cc", 3))]
+    candidates = [candidate(alpha, size) for alpha, size in ((1, 1), (7, 9), (2, 8), (3, 3))]
     tried = within_memory(candidates, 8)
-    selection = select("some", tried, length, 8)
-    assert selection.settings == "aa"
-    assert [trial[1:] for trial in selection.trials] == [
-        (1, "b", "ndcg@20", 1.0, False),
-        (2, "aa", "ndcg@20", 2.0, True),
-        (3, "cc", "ndcg@20", 2.0, False),
+    selection = select("some", tried, score, 8)
+    assert selection.settings == {"alpha": 2}
+    assert [(row.trial, row.alpha, row.metric, row.k, row.validation, row.chosen) for row in selection.trials] == [
+        (1, 1, "ndcg", 20, 1.0, False),
+        (2, 2, "ndcg", 20, 2.0, True),
+        (3, 3, "ndcg", 20, 2.0, False),
     ]
-    assert memory_note("some", candidates, 8) == "some with huge would take 9e-09 GB"
+    assert memory_note("some", candidates, 8) == "some with alpha 7 would take 9e-09 GB"
     assert memory_note("some", candidates, 0.5) == "some would take 9e-09 GB"
     assert memory_note("some", candidates, 9) is None
 
 
 def test_without_a_validation_set_the_first_candidate_is_chosen_without_a_score() -> None:
-    candidates = [candidate("a", 1), candidate("bb", 1)]
+    candidates = [candidate(1, 1), candidate(2, 1)]
     selection = select("some", candidates, None, 8)
-    assert selection.settings == "a"
+    assert selection.settings == {"alpha": 1}
     assert [(trial.validation, trial.chosen) for trial in selection.trials] == [(None, True)]
-    assert select("some", [], length, 8) == Selection(None, [])
+    assert select("some", [], score, 8) == Selection(None, [])

@@ -7,42 +7,30 @@ from typing import NamedTuple
 
 import numpy as np
 
+from towerline.artifacts.baselines import Settings, TrialRow, settings_text, trial_row
 from towerline.artifacts.names import MAIN_CUTOFF
 from towerline.ranking.scorers import Scorer
-
-METRIC = f"ndcg@{MAIN_CUTOFF}"
 
 
 class Candidate(NamedTuple):
     """A baseline with one of its settings.
 
     Attributes:
-      settings: as text, for the table of trials.
+      settings: name -> value.
       num_bytes: memory that fit() allocates.
       fit: makes the scorer.
     """
 
-    settings: str
+    settings: Settings
     num_bytes: int
     fit: Callable[[], Scorer]
-
-
-class Trial(NamedTuple):
-    """A row of reports/tables/baselines.csv; `validation` is None if the validation set is empty."""
-
-    baseline: str
-    trial: int
-    settings: str
-    metric: str
-    validation: float | None
-    chosen: bool
 
 
 class Selection(NamedTuple):
     """The settings of the best candidate and all trials; None if no candidate is within the memory limit."""
 
-    settings: str | None
-    trials: list[Trial]
+    settings: Settings | None
+    trials: list[TrialRow]
 
 
 def select(
@@ -62,16 +50,20 @@ def select(
     if not candidates:
         return Selection(None, [])
     if score is None:
-        return Selection(candidates[0].settings, [Trial(name, 1, candidates[0].settings, METRIC, None, True)])
+        return Selection(candidates[0].settings, [_row(name, 1, candidates[0], None, True)])
     workers = min(os.cpu_count() or 1, int(max_bytes // max(candidate.num_bytes for candidate in candidates)))
     with ThreadPoolExecutor(workers) as pool:
         scores = list(pool.map(lambda candidate: score(candidate.fit()), candidates))
     chosen = int(np.argmax(scores))
     trials = [
-        Trial(name, number, candidate.settings, METRIC, value, number == chosen + 1)
+        _row(name, number, candidate, value, number == chosen + 1)
         for number, (candidate, value) in enumerate(zip(candidates, scores, strict=True), 1)
     ]
     return Selection(candidates[chosen].settings, trials)
+
+
+def _row(name: str, number: int, candidate: Candidate, ndcg: float | None, chosen: bool) -> TrialRow:
+    return trial_row(name, number, candidate.settings, "ndcg", MAIN_CUTOFF, ndcg, chosen)
 
 
 def within_memory(candidates: Sequence[Candidate], max_bytes: float) -> list[Candidate]:
@@ -84,5 +76,9 @@ def memory_note(name: str, candidates: Sequence[Candidate], max_bytes: float) ->
     left_out = [candidate for candidate in candidates if candidate.num_bytes > max_bytes]
     if not left_out:
         return None
-    settings = "" if len(left_out) == len(candidates) else f" with {' or '.join(item.settings for item in left_out)}"
+    settings = (
+        ""
+        if len(left_out) == len(candidates)
+        else f" with {' or '.join(settings_text(item.settings) for item in left_out)}"
+    )
     return f"{name}{settings} would take {max(item.num_bytes for item in left_out) / 1e9:.2g} GB"

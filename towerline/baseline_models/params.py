@@ -1,6 +1,6 @@
-"""The section `baselines` of params.yaml."""
+"""The section `baselines` of params.yaml, which the stages baselines and backtest read."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import PositiveFloat
 
@@ -8,7 +8,7 @@ from towerline.pipeline.settings import Section, Seed, between
 
 
 class BaselinesParams(Section):
-    section = "baselines"
+    section: ClassVar[str] = "baselines"
 
     random: bool
     most_popular: bool

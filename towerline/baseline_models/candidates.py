@@ -6,10 +6,10 @@ Gowalla, the most general first.
 
 from functools import partial
 
-from stages.baselines.ease import ItemClasses, ease, ease_bytes
-from stages.baselines.models import IALS_BYTES, ITEM_KNN_BYTES, ials, item_knn
-from stages.baselines.selection import Candidate
 from towerline.artifacts.split import Interactions
+from towerline.baseline_models.ease import ItemClasses, ease, ease_bytes
+from towerline.baseline_models.implicit_models import IALS_BYTES, ITEM_KNN_BYTES, ials, item_knn
+from towerline.baseline_models.selection import Candidate
 from towerline.ranking.scorers import ItemWeights, by_popularity
 from towerline.ranking.user_items import UserItems
 
@@ -30,7 +30,7 @@ def recent_popular_candidates(rows: Interactions, lives: list[float | None]) -> 
     """
     return [
         Candidate(
-            "no half-life" if life is None else f"half-life {life:.4g} days",
+            {"half_life_days": life},
             POPULARITY_BYTES * (rows.num_users + rows.num_items),
             partial(by_popularity, rows, life),
         )
@@ -50,7 +50,7 @@ def item_knn_candidates(rows: Interactions, history: UserItems) -> list[Candidat
         return ItemWeights(item_knn(history, rows.num_items, neighbours), history)
 
     return [
-        Candidate(f"neighbours {number}", ITEM_KNN_BYTES * rows.num_items * (number + 1), partial(fit, number))
+        Candidate({"neighbours": number}, ITEM_KNN_BYTES * rows.num_items * (number + 1), partial(fit, number))
         for number in NEIGHBOURS
     ]
 
@@ -63,7 +63,7 @@ def ease_candidates(rows: Interactions, history: UserItems) -> list[Candidate]:
         return ItemWeights(ease(classes, regularization), history)
 
     return [
-        Candidate(f"regularization {number}", ease_bytes(classes), partial(fit, number))
+        Candidate({"regularization": number}, ease_bytes(classes), partial(fit, number))
         for number in EASE_REGULARIZATIONS
     ]
 
@@ -72,7 +72,7 @@ def ials_candidates(rows: Interactions, history: UserItems, seed: int) -> list[C
     """Candidates of iALS; arguments as in item_knn_candidates() and ials()."""
     return [
         Candidate(
-            f"dimension {dimension}, alpha {alpha}, regularization {regularization}",
+            {"dimension": dimension, "alpha": alpha, "regularization": regularization},
             IALS_BYTES * dimension * (rows.num_users + rows.num_items),
             partial(ials, history, rows.num_items, dimension, alpha, regularization, seed),
         )
