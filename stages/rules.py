@@ -4,6 +4,7 @@ Section.load() imports this module where it is there. A stage may refuse to run 
 depends on it, so no stage lists it in dvc.yaml.
 """
 
+from stages.backtest.params import BacktestParams
 from stages.evaluate.params import EvaluateParams
 from stages.export.params import ExportParams
 from stages.ingest.params import IngestParams
@@ -13,7 +14,16 @@ from towerline.baseline_models.params import BaselinesParams
 from towerline.pipeline.settings import rule_between
 from towerline.training.params import TrainParams
 
-SECTIONS = (IngestParams, SplitParams, TrainParams, RefitParams, BaselinesParams, EvaluateParams, ExportParams)
+SECTIONS = (
+    IngestParams,
+    SplitParams,
+    TrainParams,
+    RefitParams,
+    BaselinesParams,
+    EvaluateParams,
+    ExportParams,
+    BacktestParams,
+)
 
 
 @rule_between(IngestParams, SplitParams)

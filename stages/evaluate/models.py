@@ -9,7 +9,7 @@ from stages.evaluate.data import Data
 from stages.evaluate.evaluation import Evaluation, evaluated
 from towerline.artifacts.baselines import BASELINES
 from towerline.artifacts.evaluate import RatingRow, TutorialRow
-from towerline.artifacts.names import MODEL, RECENT_POPULAR
+from towerline.artifacts.names import MODEL
 from towerline.artifacts.split import TEST, Interactions
 from towerline.artifacts.train import TWO_TOWER, read_embeddings
 from towerline.metrics.ranking import hits
@@ -18,7 +18,7 @@ from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress
 from towerline.ranking.embedding import directions
-from towerline.ranking.scorers import KIND, Chance, Embeddings, Kind, Scorer, by_popularity, scorer_of
+from towerline.ranking.scorers import KIND, Embeddings, Kind, Scorer, by_popularity, cold_user_scorer, scorer_of
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 
@@ -51,9 +51,7 @@ class Models(NamedTuple):
     def read(cls, known: Interactions) -> "Models":
         """Reads the model and the baselines.
 
-        The model scores users without known rows by its popularity prior. A baseline by similarity has no score for
-        them, so it falls back to the most popular items, as an application would; baselines that rank alike for all
-        users need no known rows.
+        The model scores users without known rows by its popularity prior, a baseline by its cold_user_scorer().
 
         Args:
           known: the rows that the models were fitted to, those of the training and validation set.
@@ -79,8 +77,7 @@ class Models(NamedTuple):
                 scorer = scorer_of(arrays, history)
             except ValueError as error:
                 raise StageError(f"{path}: {error}; repro baselines") from None
-            is_alike = isinstance(scorer, Chance) or path.stem == RECENT_POPULAR
-            rankers[path.stem] = Ranker(scorer, scorer if is_alike else popular)
+            rankers[path.stem] = Ranker(scorer, cold_user_scorer(path.stem, scorer, popular))
         return cls(embeddings, rankers, ratings)
 
     def evaluations(self, data: Data, cutoffs: list[int], within_type: bool) -> dict[str, Evaluation]:

@@ -47,6 +47,17 @@ class Interactions(NamedTuple):
             _joined([rows.timestamp for rows in sets]),
         )
 
+    def where(self, chosen: NDArray[np.bool_]) -> "Interactions":
+        """The rows for which `chosen`, [rows] bool, is true."""
+        return Interactions(
+            self.user_index[chosen],
+            self.item_index[chosen],
+            None if self.rating is None else self.rating[chosen],
+            self.num_users,
+            self.num_items,
+            None if self.timestamp is None else self.timestamp[chosen],
+        )
+
 
 def _joined(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
     """The columns of several sets as one; None if one of the sets has none."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from towerline.artifacts.split import Interactions
@@ -22,7 +21,7 @@ from towerline.training.optimizers import optimizer
 from towerline.training.prior import item_terms
 from towerline.training.ratings import Standard
 from towerline.training.recipe import Hyperparameters, Prior, Recipe
-from towerline.training.spectral import spectral_start
+from towerline.training.spectral import Vectors, spectral_start
 from towerline.training.two_tower import RatingHead, TwoTower
 
 # The reported loss is that of the same batches at the same temperature in every epoch: the temperature of training may
@@ -74,18 +73,6 @@ class Fitted(NamedTuple):
         )
 
 
-class Vectors(NamedTuple):
-    """Unit vectors, or zero vectors, of all ids.
-
-    Attributes:
-      users: [num_users + 1, d] float32, including the users' histories.
-      items: [num_items + 1, d] float32.
-    """
-
-    users: NDArray[np.float32]
-    items: NDArray[np.float32]
-
-
 def seed_everything(seed: int, threads: int) -> None:
     """Makes TensorFlow's arithmetic a function of its inputs, the seed and the number of threads.
 
@@ -100,12 +87,19 @@ def seed_everything(seed: int, threads: int) -> None:
 class Training:
     """The state of one training: the model, its batches and its temperature."""
 
-    def __init__(self, settings: Hyperparameters, rows: Interactions, biases: RatingModel | None) -> None:
+    def __init__(
+        self,
+        settings: Hyperparameters,
+        rows: Interactions,
+        biases: RatingModel | None,
+        start: Vectors | None = None,
+    ) -> None:
         """
         Args:
           settings: the hyperparameters.
           rows: the rows to train on; with ratings if there is a rating task.
           biases: user and item biases of the rating task; None without that task.
+          start: initial vectors of the towers; None for spectral_start().
         """
         self.settings = settings
         self.seen = UserItems.of_interactions(rows)
@@ -113,7 +107,8 @@ class Training:
         self.biases = biases
         self.batches = self._batches(rows)
         self.temperature = tf.Variable(REPORTED_TEMPERATURE, trainable=False, dtype=tf.float32)
-        self.model = self._model(rows)
+        start = start or spectral_start(self.seen, rows.num_items, settings.embedding_dimension, settings.seed)
+        self.model = self._model(rows, start)
         self.step = self._compiled_step()
         self.random = np.random.default_rng(settings.seed)
         reported = self.batches.epoch(np.random.default_rng(settings.seed))
@@ -126,12 +121,11 @@ class Training:
             return UserBatches(rows, self.seen, rating, settings.batch_size, settings.candidates)
         return PairBatches(rows, rating, settings.batch_size)
 
-    def _model(self, rows: Interactions) -> TwoTower:
+    def _model(self, rows: Interactions, start: Vectors) -> TwoTower:
         settings = self.settings
         towers = Towers(rows.num_users, rows.num_items, settings.embedding_dimension)
-        users, items = spectral_start(self.seen, rows.num_items, settings.embedding_dimension, settings.seed)
-        towers.query.start_from(users, np.unique(rows.user_index))
-        towers.candidate.start_from(items, np.unique(rows.item_index))
+        towers.query.start_from(start.users, np.unique(rows.user_index))
+        towers.candidate.start_from(start.items, np.unique(rows.item_index))
         weights = {"retrieval": settings.retrieval_weight, "rating": settings.rating_weight}
         weights = {task: weight for task, weight in weights.items() if weight > 0}
         rating_head = None
@@ -172,7 +166,7 @@ class Training:
         return float(np.average(losses, weights=[len(batch.pair_user) for batch in self.reported_batches]))
 
     def vectors(self) -> Vectors:
-        """The vectors of all ids at this point of the training."""
+        """The vectors of all ids at this point of the training, those of users with their histories."""
         return Vectors(unit(self.user_vectors()).numpy(), unit(self.model.towers.candidate.embedding).numpy())
 
     def user_vectors(self) -> tf.Tensor:
@@ -230,19 +224,25 @@ class Training:
         return towers
 
 
-def fit(recipe: Recipe, rows: Interactions, on_epoch: Callable[[Epoch], object] = lambda epoch: None) -> Fitted:
+def fit(
+    recipe: Recipe,
+    rows: Interactions,
+    on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+    start: Vectors | None = None,
+) -> Fitted:
     """Trains the two towers on all rows by a recipe.
 
     Args:
       recipe: the hyperparameters, the temperature of each epoch, and the prior.
       rows: the rows; with ratings if the rating task has a weight, with times if the prior has a half-life.
       on_epoch: called after each epoch.
+      start: initial vectors of the towers, such as from warm_start(); None for spectral_start().
 
     Raises:
       StageError: a loss is not finite.
     """
     biases = None if recipe.bias_regularization is None else rating_biases(rows, recipe.bias_regularization)
-    training = Training(recipe, rows, biases)
+    training = Training(recipe, rows, biases, start)
     epochs = []
     for number, temperature in enumerate(recipe.temperatures, 1):
         epochs.append(training.epoch(number, temperature))

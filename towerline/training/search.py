@@ -9,7 +9,7 @@ from towerline.artifacts.split import Interactions
 from towerline.metrics.ratings import BIAS_REGULARIZATIONS, bias_trials
 from towerline.ranking.popularity import log_popularity
 from towerline.training.calibration import Calibration
-from towerline.training.fitting import Epoch, Training, Vectors
+from towerline.training.fitting import Epoch, Training
 from towerline.training.prior import (
     FACTORS,
     WEIGHTS,
@@ -19,6 +19,7 @@ from towerline.training.prior import (
     ndcg_of_priors,
 )
 from towerline.training.recipe import Given, Hyperparameters, Prior, Recipe
+from towerline.training.spectral import Vectors
 from towerline.training.validation import Validation
 
 # Start of the calibration, and the temperature of the first epoch if none is given.

@@ -1,5 +1,7 @@
 """Initial vectors of the towers: truncated SVD of the user-item matrix."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
@@ -12,9 +14,19 @@ POWER_ITERATIONS = 2
 NOISE = 0.1
 
 
-def spectral_start(
-    rows: UserItems, num_items: int, dimension: int, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+class Vectors(NamedTuple):
+    """Unit vectors, or zero vectors, of all ids.
+
+    Attributes:
+      users: [num_users + 1, d] float32.
+      items: [num_items + 1, d] float32.
+    """
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+
+
+def spectral_start(rows: UserItems, num_items: int, dimension: int, seed: int) -> Vectors:
     """User and item vectors from the truncated SVD of the degree-normalised interaction matrix.
 
     D_u^-1/2 R D_i^-1/2 ~ U S V^T (the spectral view of collaborative filtering, as in GF-CF, Shen et al. 2021), by a
@@ -28,7 +40,7 @@ def spectral_start(
       seed: of the random projection.
 
     Returns:
-      [num_users + 1, dimension] and [num_items + 1, dimension] float32; rows without interactions are not meaningful.
+      The vectors; those of ids without interactions are not meaningful.
     """
     counts = rows.counts()
     matrix = rows.matrix(num_items + 1)
@@ -42,7 +54,7 @@ def spectral_start(
             matrix, rank, n_iter=POWER_ITERATIONS, power_iteration_normalizer="QR", random_state=seed
         )
     random = np.random.default_rng(seed)
-    return _unit_rows(left * strength, dimension, random), _unit_rows(right.T * strength, dimension, random)
+    return Vectors(_unit_rows(left * strength, dimension, random), _unit_rows(right.T * strength, dimension, random))
 
 
 def _unit_rows(vectors: NDArray[np.float32], dimension: int, random: np.random.Generator) -> NDArray[np.float32]:

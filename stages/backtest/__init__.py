@@ -1,0 +1,1 @@
+"""All interactions -> metrics of models that are fitted again and again, each tested on what came next."""
