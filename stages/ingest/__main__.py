@@ -14,9 +14,9 @@ from ibis.backends.duckdb import Backend
 from stages.ingest import sources
 from stages.ingest.advice import check_rejected_share, nothing_kept
 from stages.ingest.columns import Layout
-from stages.ingest.delimited import Dialect
 from stages.ingest.params import IngestParams
 from stages.ingest.reasons import parsed, parsed_items
+from stages.ingest.records import Dialect
 from stages.ingest.report import item_report, report
 from stages.ingest.staging import FEATURES
 from stages.ingest.tables import ITEM_KEY, KEY, TITLE, all_active, interaction_columns, last_items, last_of_each

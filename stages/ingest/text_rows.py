@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stages.ingest.columns import Columns, Layout, Names, check_first_row, check_header
-from stages.ingest.delimited import Records, read_records
+from stages.ingest.delimited import read_records
+from stages.ingest.records import Records
 from stages.ingest.staging import FEATURES, features_of
 from towerline.pipeline.errors import StageError
 from towerline.raw.files import RawFile, errors_of

@@ -16,7 +16,7 @@ import pytest
 
 from stages.vocabulary import __main__ as vocabulary
 from tests.conftest import dataset, set_params, write_rows
-from tests.stages.ingest.test_records import read_with_csv
+from tests.stages.ingest.test_delimited import read_with_csv
 from towerline.pipeline.errors import StageError
 
 Ingest = Callable[..., list[dict[str, Any]]]
