@@ -5,7 +5,7 @@ from typing import Any
 import ibis.expr.types as ir
 from ibis import _
 
-from stages.ingest.tables import ITEM_KEY
+from stages.ingest.kept_rows import ITEM_KEY
 from towerline.tables import expressions
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import ibis.expr.types as ir
 from ibis import _
 
+from stages.ingest.kept_rows import ITEM_KEY, TITLE
 from stages.ingest.params import IngestParams
 from stages.ingest.report import counts
-from stages.ingest.tables import ITEM_KEY, TITLE
 from towerline.artifacts.ingest import REJECTED
 from towerline.raw.values import USUAL_LOW_RATINGS
 from towerline.tables import expressions

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from stages.report import charts, findings, wording
-from stages.report.blocks import Block, Choice, Details, Figure, Grid, Legend, Note, Section, Table
 from stages.report.findings import FEW_USERS
 from stages.report.inputs import Inputs, rows_of
+from stages.report.page_blocks import Block, Choice, Details, Figure, Grid, Legend, Note, Section, Table
 from stages.report.sections.quality import METRIC_HEADER, chart_values, charted_labels, metric_cells
 from stages.report.sections.summary import HEADLINE_METRICS
 from stages.report.wording import counted, metric_label, model_label

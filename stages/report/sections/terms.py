@@ -1,6 +1,6 @@
 """The terms of the page and their meaning."""
 
-from stages.report.blocks import Details, Section, Terms
+from stages.report.page_blocks import Details, Section, Terms
 
 TERMS = [
     ("Test items", "A user's items in the test set, which no model of this page was fitted to."),

@@ -5,8 +5,8 @@ import re
 import pandas as pd
 
 from stages.report import charts, findings, wording
-from stages.report.blocks import Details, Figure, Note, Section, Table
 from stages.report.inputs import Inputs, rows_of
+from stages.report.page_blocks import Details, Figure, Note, Section, Table
 from stages.report.wording import counted, decimal, metric_label, model_label
 from towerline.artifacts.names import MODEL
 
