@@ -65,6 +65,7 @@ def test_the_summary_has_the_lead_on_the_best_baseline_and_few_numbers() -> None
     assert text[0] == "9 users ranked, 1 cold"
     assert text[1].split() == ["recall@10", "NDCG@10", "coverage@10", "RMSE"]
     assert text[2].split() == [MODEL, "0.5000", "0.5000", "0.2500", "1.5000"]
+    assert [line.split()[0] for line in text[3:6]] == ["ease", "ials", "random"]
     assert text[-2].startswith("lead over ease, the best baseline: NDCG@10 +0.1250 (95 % interval -0.5000 to +0.5000")
     assert text[-1].startswith("caution: ")
     assert summary.text(later=True).splitlines() == text[:-1]
