@@ -110,11 +110,16 @@ def test_an_empty_source_ends_in_the_documented_error(tmp_path: Path) -> None:
     assert "unexpected error" in run(project, "dvc", "repro", check=False).stderr
 
 
+def plots_page(project: Path, command: str) -> str:
+    """The page of `dvc plots show` or `dvc plots diff`."""
+    drawn = run(project, "dvc", "plots", command).stdout.strip()
+    return Path(drawn.removeprefix("file://")).read_text()
+
+
 def test_plots_are_drawn_and_compared(project: Path) -> None:
     set_params(project, {"evaluate.cutoffs": [5, 10, 20]})
     run(project, "dvc", "repro")
-    drawn = run(project, "dvc", "plots", "diff").stdout.strip()
-    page = Path(drawn.removeprefix("file://")).read_text()
+    page = plots_page(project, "diff")
     titles = re.findall(r'"title": {"text": "([^"]*)"', page)
     plots = YAML(typ="safe").load((project / "dvc.yaml").read_text())["plots"]
     assert titles == [entry["title"] for plot in plots for entry in plot.values()], "each curve once"
@@ -142,3 +147,4 @@ def test_baselines_that_are_switched_off_or_too_large_are_not_in_the_result(proj
     assert "ease would take" in run(project, "dvc", "repro").stdout
     metrics = json.loads((project / "reports/metrics.json").read_text())
     assert names & set(metrics) == {"most_popular"}
+    assert "could not find" not in plots_page(project, "show"), "curves of the models that there are"
