@@ -31,7 +31,7 @@ def section(data: Inputs) -> Section:
     if items:
         text = f"{counted(len(items), 'popular item')}, each with the items of the largest cosine, popularity left out."
         blocks += [Note(text), Choice("items", "Item", [(card.name, card) for card in items])]
-    return Section("examples", "Examples", blocks or [Note("No user and no item has a training row.")])
+    return Section("examples", "Examples", blocks or [Note("No user and no item has a known row.")])
 
 
 def user_cards(lists: Lists) -> list[Card]:
@@ -125,6 +125,6 @@ def item_cards(lists: Lists) -> list[Card]:
                 vocabulary.labels(neighbours), vocabulary.details(neighbours), near.similarity[row], strict=False
             )
         ]
-        rows = counted(int(lists.popularity[items[row]]), "training row")
+        rows = counted(int(lists.popularity[items[row]]), "known row")
         cards.append(Card(name, ", ".join(filter(None, [kind, rows])), [("Similar items", entries, 0)]))
     return cards

@@ -94,5 +94,5 @@ def _figure(name: str, metric: str, rows: pd.DataFrame, data: Inputs) -> Figure:
 
 def _label(by: str, value: str) -> str:
     if by == COLD_USERS:
-        return "no training row"
+        return "no known row"
     return f"{value.replace('-', wording.MISSING)} items" if by == ACTIVITY else wording.shortened(value, 40)

@@ -59,7 +59,7 @@ def _users(data: Inputs) -> str:
     cold = data.metrics.loc[data.metrics["by"] == COLD_USERS, "users"]
     if not len(cold):
         return text
-    return f"{text} {counted(int(cold.max()), 'cold user')} without a training row are left out here; see Groups."
+    return f"{text} {counted(int(cold.max()), 'cold user')} without a known row are left out here; see Groups."
 
 
 def chart_values(rows: pd.DataFrame) -> list[dict[str, Any]]:
