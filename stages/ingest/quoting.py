@@ -121,6 +121,7 @@ class _LineByLine:
         self.passed = range(0)
 
     def quoting(self, final: bool) -> Quoting:
+        """The meaning of all quotes, as quoting_of() returns it."""
         misquoted: list[int] = []
         used = len(self.data)
         next_line = 0

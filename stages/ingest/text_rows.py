@@ -19,6 +19,11 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def text_rows(file: RawFile, layout: Layout) -> Iterator[pa.RecordBatch]:
+    """Rows of a file of delimited text; a row's line is the one on which it starts.
+
+    Raises:
+      StageError: the file cannot be read, has nothing but blank lines, or lacks a column.
+    """
     columns: Columns | None = None
     expected_fields = 0
     with errors_of(file.path), file.open() as text:
