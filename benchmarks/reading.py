@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from stages.ingest.delimited import Dialect, read_records
+from stages.ingest.delimited import read_records
+from stages.ingest.records import Dialect
 
 ROWS = 3_000_000
 SHARE_STRAY = 0.01

@@ -14,6 +14,8 @@ from hypothesis import settings
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
+# In the order in which DVC runs them.
+STAGES = ["ingest", "vocabulary", "split", "train", "refit", "baselines", "evaluate", "map", "report", "export"]
 # For child processes: the environment before an import of towerline.towers sets the variables of TensorFlow.
 ENVIRONMENT = dict(os.environ)
 # Public data sets that are not ours to ship; tests that need one skip where it is missing.
@@ -154,3 +156,10 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "dvc", "repro")
     commit_all(folder)
     return folder
+
+
+@pytest.fixture
+def project(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the small project after `dvc repro`, with its cache, as the current folder, to be changed at will."""
+    monkeypatch.chdir(shutil.copytree(small_project, tmp_path / "project", symlinks=True))
+    return tmp_path / "project"

@@ -2,16 +2,17 @@
 
 from stages.evaluate.evaluation import OVERALL, Slice
 from towerline.artifacts.evaluate import ITEM_TYPE, METRICS_BY_CUTOFF, NDCG_BY_ITEM_TYPE, MetricRow
-from towerline.artifacts.names import EASE, IALS, MODEL, MOST_POPULAR, main_cutoff
+from towerline.artifacts.names import EASE, IALS, MODEL, MOST_POPULAR, RECENT_POPULAR, main_cutoff
 from towerline.pipeline import formats
 
-# The curves of the plots in dvc.yaml. A baseline that was not fitted has no column: DVC draws empty cells as zeros.
-DRAWN = (MODEL, EASE, IALS, MOST_POPULAR)
+# The models that are drawn. Each has rows and not columns of its own: if one column of a plot is missing, DVC draws no
+# curve at all, and a baseline may be switched off, or need times that the data does not have.
+DRAWN = (MODEL, EASE, IALS, RECENT_POPULAR, MOST_POPULAR)
 DRAWN_METRICS = ("recall", "ndcg")
 
 
 def write_plots(rows: list[MetricRow], types: list[str]) -> None:
-    """Writes the files of reports/plots, where DVC draws a curve for each column and a bar for each row.
+    """Writes the files of reports/plots, where DVC draws a curve for each model and a bar for each row.
 
     Args:
       rows: the rows of reports/tables/metrics.csv.
@@ -20,10 +21,10 @@ def write_plots(rows: list[MetricRow], types: list[str]) -> None:
     cutoffs = sorted({row.k for row in rows})
     models = [name for name in DRAWN if any(row.model == name for row in rows)]
     means = {(row.model, *Slice(row.candidates, row.by, row.value), row.metric, row.k): row.mean for row in rows}
-    curves = [(name, metric) for name in models for metric in DRAWN_METRICS]
-    by_cutoff = [[k, *(means[name, *OVERALL, metric, k] for name, metric in curves)] for k in cutoffs]
-    header = ["k", *(f"{name}_{metric}" for name, metric in curves)]
-    formats.write_csv(METRICS_BY_CUTOFF, header, by_cutoff, formats.PUBLIC_DECIMALS)
+    by_cutoff: list[list[str | int | float]] = [
+        [name, k, *(means[name, *OVERALL, metric, k] for metric in DRAWN_METRICS)] for name in models for k in cutoffs
+    ]
+    formats.write_csv(METRICS_BY_CUTOFF, ["model", "k", *DRAWN_METRICS], by_cutoff, formats.PUBLIC_DECIMALS)
     k = main_cutoff(cutoffs)
     slices = {"all types": OVERALL} | {kind: Slice(OVERALL.candidates, ITEM_TYPE, kind) for kind in types}
     bars: list[list[str | float]] = [

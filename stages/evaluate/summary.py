@@ -77,6 +77,8 @@ class Summary(NamedTuple):
     def text(self, later: bool) -> str:
         """The counts in a line, the figures as a table, the lead in a line, and the caution where it applies.
 
+        The model comes first in the table, then the baselines by NDCG, the best first, then those that do not rank.
+
         Args:
           later: true if the test set is later than the training set.
         """
@@ -84,12 +86,16 @@ class Summary(NamedTuple):
         width = max(map(len, self.figures)) + 2
         lines = [f"{self.counts['users_ranked']:,} users ranked, {self.counts['cold_users']:,} cold"]
         lines.append(_line("", [name.replace("ndcg", "NDCG").replace("rmse", "RMSE") for name in names], width))
-        for model, figures in self.figures.items():
+        for model in sorted(self.figures, key=self._place):
+            figures = self.figures[model]
             cells = [f"{figures[name]:.4f}" if name in figures else "" for name in names]
             lines.append(_line(model, cells, width))
         if self.lead is not None:
             lines.append(_lead_line(self.lead))
         return "\n".join(lines if later else [*lines, CAUTION])
+
+    def _place(self, name: str) -> tuple[bool, float]:
+        return name != MODEL, -self.figures[name].get(f"ndcg@{self.k}", -1.0)
 
 
 def _line(name: str, cells: list[str], width: int) -> str:

@@ -14,12 +14,12 @@ from ibis.backends.duckdb import Backend
 from stages.ingest import sources
 from stages.ingest.advice import check_rejected_share, nothing_kept
 from stages.ingest.columns import Layout
-from stages.ingest.delimited import Dialect
+from stages.ingest.kept_rows import ITEM_KEY, KEY, TITLE, all_active, interaction_columns, last_items, last_of_each
 from stages.ingest.params import IngestParams
 from stages.ingest.reasons import parsed, parsed_items
+from stages.ingest.records import Dialect
 from stages.ingest.report import item_report, report
 from stages.ingest.staging import FEATURES
-from stages.ingest.tables import ITEM_KEY, KEY, TITLE, all_active, interaction_columns, last_items, last_of_each
 from stages.ingest.warnings import warnings_about
 from towerline.artifacts.ingest import INGEST_REPORT, INTERACTIONS, ITEMS, REJECTED
 from towerline.pipeline import formats

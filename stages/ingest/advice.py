@@ -32,6 +32,7 @@ def check_rejected_share(source: str, rows: ir.Table, params: IngestParams) -> N
 
 
 def lines_of(rows: ir.Table) -> int:
+    """The number of lines that the rows take in their files; a row of Parquet counts as one."""
     return int(rows.num_lines.sum().to_pyarrow().as_py() or 0)
 
 

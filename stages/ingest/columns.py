@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.ingest.delimited import Dialect, Records
+from stages.ingest.records import Dialect, Records
 from towerline.pipeline.errors import StageError
 from towerline.raw.names import plain, rank, spellings
 

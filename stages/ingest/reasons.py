@@ -4,9 +4,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
+from stages.ingest.kept_rows import ITEM_KEY, KEY
 from stages.ingest.params import IngestParams
-from stages.ingest.tables import ITEM_KEY, KEY
-from stages.ingest.values import blank, parsed_number, parsed_timestamp, undecodable
+from stages.ingest.parsing import blank, parsed_number, parsed_timestamp, undecodable
 from towerline.raw.values import ISO_8601, NUMBER
 
 SETS = ("train", "validation", "test")

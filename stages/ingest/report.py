@@ -5,14 +5,21 @@ from typing import Any
 import ibis.expr.types as ir
 from ibis import _
 
-from stages.ingest.tables import ITEM_KEY
+from stages.ingest.kept_rows import ITEM_KEY
 from towerline.tables import expressions
 
 
 def report(
     accepted: ir.Table, rejected: ir.Table, deduplicated: ir.Table, positive: ir.Table, kept: ir.Table
 ) -> dict[str, Any]:
-    """The numbers of rows that came in, were refused, were left out, and are kept, with the reasons."""
+    """The numbers of rows that came in, were refused, were left out, and are kept, with the reasons.
+
+    Args:
+      accepted, rejected: together all rows that came in.
+      deduplicated: the accepted rows without repetitions.
+      positive: those of them that `ingest.minimum_rating` keeps.
+      kept: those of them whose user and item have enough rows.
+    """
     num_accepted, num_rejected, num_deduplicated = (
         expressions.count_of(accepted),
         expressions.count_of(rejected),

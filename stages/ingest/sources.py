@@ -20,8 +20,7 @@ from towerline.raw.files import files_in, identified
 
 
 def write_staged_rows(source: Path, layout: Layout, into: Path) -> None:
-    """Writes the rows of a file, or of all files in a folder, to a Parquet file with the columns of PLACE and a text
-    column for each role, and with FEATURES where the layout has them.
+    """Writes the rows of a file, or of all files in a folder, to a Parquet file with the columns of schema_of().
 
     Args:
       source: a file, or a folder whose files are read in the order of their names; delimited text or Parquet, plain or

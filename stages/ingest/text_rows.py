@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stages.ingest.columns import Columns, Layout, Names, check_first_row, check_header
-from stages.ingest.delimited import Records, read_records
+from stages.ingest.delimited import read_records
+from stages.ingest.records import Records
 from stages.ingest.staging import FEATURES, features_of
 from towerline.pipeline.errors import StageError
 from towerline.raw.files import RawFile, errors_of
@@ -18,6 +19,11 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def text_rows(file: RawFile, layout: Layout) -> Iterator[pa.RecordBatch]:
+    """Rows of a file of delimited text; a row's line is the one on which it starts.
+
+    Raises:
+      StageError: the file cannot be read, has nothing but blank lines, or lacks a column.
+    """
     columns: Columns | None = None
     expected_fields = 0
     with errors_of(file.path), file.open() as text:

@@ -5,9 +5,9 @@ from typing import Any
 import ibis.expr.types as ir
 from ibis import _
 
+from stages.ingest.kept_rows import ITEM_KEY, TITLE
 from stages.ingest.params import IngestParams
 from stages.ingest.report import counts
-from stages.ingest.tables import ITEM_KEY, TITLE
 from towerline.artifacts.ingest import REJECTED
 from towerline.raw.values import USUAL_LOW_RATINGS
 from towerline.tables import expressions
@@ -59,7 +59,13 @@ def item_warnings(numbers: dict[str, Any], items: ir.Table, kept: ir.Table, para
 
 
 def why_untitled(known: ir.Table, kept: ir.Table, params: IngestParams) -> str | None:
-    """The reason for which no item that is kept gets a title; None where one does, or where rows lack only theirs."""
+    """The reason for which no item that is kept gets a title; None where the item table has a row of any of them.
+
+    Args:
+      known: the accepted rows of the item table, one an item.
+      kept: the interactions that are kept.
+      params: the settings.
+    """
     if not expressions.count_of(known):
         return f"{params.items} has no accepted row; write its rows, or set ingest.items to null"
     if not expressions.count_of(known.filter(_.title.notnull())):

@@ -6,7 +6,7 @@ A colour is a variable `var(--name)` of page.css; page.js replaces it by its val
 from collections.abc import Sequence
 from typing import Any
 
-from stages.report.blocks import Spec
+from stages.report.page_blocks import Spec
 
 SERIES_COLOURS = [f"var(--series-{number})" for number in range(8)]
 SERIES_DASHES = [[1, 0], [7, 3], [2, 3], [9, 3, 2, 3], [5, 2], [12, 4], [1, 2], [4, 4]]

@@ -104,6 +104,7 @@ def grid_edges(edges: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def few_users(users: int) -> str | None:
+    """The caution where there are fewer than FEW_USERS test users."""
     if users >= FEW_USERS:
         return None
     return (
@@ -138,12 +139,14 @@ def head_caution(shown: float, consumed: float) -> str | None:
 
 
 def tail_caution(metric: str, head: float, tail: float) -> str | None:
+    """The caution where the metric is lower for tail items than for head items."""
     if not tail < head or decimal(head) == decimal(tail):
         return None
     return f"{metric} of tail items is {decimal(tail)}, that of head items {decimal(head)}."
 
 
 def coverage_caution(own: float, best: float, baseline: str) -> str | None:
+    """The caution where the model shows less of the catalogue than the best baseline."""
     if not own < best or percent(own) == percent(best):
         return None
     return f"The model shows {percent(own)} of the catalogue to some user, {baseline} {percent(best)}."

@@ -199,11 +199,11 @@ class Inputs(NamedTuple):
             )
         return main_cutoff(cutoffs)
 
-    def best_baselines(self, metric: str = "ndcg") -> list[str]:
-        """The baselines by a metric at the main cutoff, the best first."""
+    def best_baselines(self) -> list[str]:
+        """The baselines by NDCG at the main cutoff, the best first."""
         overall = self.overall()
         rows = overall[
-            (overall["metric"] == metric) & (overall["k"] == self.cutoff()) & (overall["model"] != MODEL)
+            (overall["metric"] == "ndcg") & (overall["k"] == self.cutoff()) & (overall["model"] != MODEL)
         ].sort_values("mean", ascending=False, kind="stable")
         return [str(name) for name in rows["model"]]
 

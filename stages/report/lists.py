@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.report import selection
+from stages.report import neighbours
 from stages.report.inputs import Inputs
-from stages.report.selection import Neighbours
+from stages.report.neighbours import Neighbours
 from towerline.ranking.scorers import Embeddings, Scorer
 from towerline.ranking.similarity import evidence
 from towerline.ranking.top_k import rank_items
@@ -31,13 +31,13 @@ class Lists:
         self.seen = data.items_by_user("train", "validation")
         self.test = data.items_by_user("test")
         self.interactions = data.items_by_user("train", "validation", "test")
-        self.user_taste = selection.taste(data.user_embeddings)
-        self.item_taste = selection.taste(data.item_embeddings)
+        self.user_taste = neighbours.taste(data.user_embeddings)
+        self.item_taste = neighbours.taste(data.item_embeddings)
         self._weighted_users = self.user_taste * evidence(self.interactions.counts())[:, None]
 
     def activity(self) -> NDArray[np.int64]:
         """[num_users + 1] number of seen items; 0 for a user without a trained vector."""
-        return np.where(selection.trained(self.user_taste), self.seen.counts(), 0)
+        return np.where(neighbours.trained(self.user_taste), self.seen.counts(), 0)
 
     def recommended(self, users: NDArray[np.int32], k: int, scorer: Scorer | None = None) -> NDArray[np.int32]:
         """[users, k] int32 items by score without the seen ones, 0 where there are no more.
@@ -52,11 +52,11 @@ class Lists:
 
     def similar_users(self, users: NDArray[np.int32], count: int) -> Neighbours:
         """The most similar users, as `towerline.serving.Recommender.similar_users` defines similarity."""
-        return selection.nearest(self._weighted_users, users, count)
+        return neighbours.nearest(self._weighted_users, users, count)
 
     def similar_items(self, items: NDArray[np.int32], count: int) -> Neighbours:
         """The items with the largest cosine, popularity left out."""
-        return selection.nearest(self.item_taste, items, count)
+        return neighbours.nearest(self.item_taste, items, count)
 
 
 def items_of(items: UserItems, user: np.int32) -> NDArray[np.int32]:

@@ -13,9 +13,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from stages.report import charts
-from stages.report.blocks import Section
 from stages.report.embedded import embedded_json
 from stages.report.inputs import Inputs
+from stages.report.page_blocks import Section
 from stages.report.sections import (
     data,
     examples,

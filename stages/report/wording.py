@@ -13,12 +13,14 @@ from towerline.artifacts.names import (
     MOST_POPULAR,
     MOST_POPULAR_OF_TYPE,
     RANDOM,
+    RECENT_POPULAR,
     USER_ITEM_BIAS,
 )
 
 MODEL_LABELS = {
     MODEL: "Two towers",
     MOST_POPULAR: "Most popular",
+    RECENT_POPULAR: "Most popular of late",
     MOST_POPULAR_OF_TYPE: "Most popular of its type",
     RANDOM: "Random",
     ITEM_KNN: "Similar items (kNN)",

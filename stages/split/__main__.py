@@ -11,7 +11,7 @@ from ibis import _
 from stages.split.assignment import assigned, indexed
 from stages.split.checks import check_rows, check_users
 from stages.split.params import SplitParams
-from stages.split.validation import with_validation
+from stages.split.validation_share import with_validation
 from towerline.artifacts.ingest import INTERACTIONS
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY

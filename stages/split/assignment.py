@@ -19,6 +19,8 @@ LEAST_ROWS_TO_LEAVE_OUT = 3
 
 
 class Sizes(NamedTuple):
+    """The numbers of rows that the sets are to have."""
+
     train: int
     validation: int
     test: int

@@ -64,7 +64,8 @@ def has_one(values: ir.Column) -> bool:
 def check_users(rows: ir.Table, params: SplitParams) -> None:
     """Raises StageError where no user of the test set, or of the validation set, has training rows.
 
-    evaluate would have nobody to rank for, and train and baselines nobody to choose on. A validation set may be empty.
+    train and baselines would have nobody to choose settings on, and evaluate would rank for nobody but users of the
+    validation set. A validation set may be empty.
     """
     trained = rows.filter(_.set_name == "train").select("user_index")
     for name in ("test", "validation"):

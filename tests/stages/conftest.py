@@ -6,8 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
+from stages import rules
 from tests.conftest import ROOT, set_params, write_rows
+from towerline.pipeline.settings import Section
+
+# The section's name -> its model, and the sections of the committed params.yaml.
+SECTIONS: dict[str, type[Section]] = {model.section: model for model in rules.SECTIONS}
+PARAMS: dict[str, Any] = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+# Runs the ingest stage over rows or text, with changed parameters, and returns the interactions that it writes.
+Ingest = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -24,7 +34,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def ingest(workspace: Path) -> Callable[..., list[dict[str, Any]]]:
+def ingest(workspace: Path) -> Ingest:
     """Runs the ingest stage over rows or text and returns data/interactions.parquet."""
     import pyarrow.parquet as pq
 

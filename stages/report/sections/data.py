@@ -3,8 +3,8 @@
 from collections import Counter
 
 from stages.report import charts, wording
-from stages.report.blocks import Block, Details, Facts, Figure, Note, Section, Table
 from stages.report.inputs import Inputs
+from stages.report.page_blocks import Block, Details, Facts, Figure, Note, Section, Table
 from stages.report.wording import count, counted
 
 RAW_LIMIT = 200

@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.report import selection
-from stages.report.blocks import Block, Card, Choice, Entry, Note, Section
+from stages.report import orders
 from stages.report.inputs import Inputs, Items
 from stages.report.lists import Lists, items_of
+from stages.report.neighbours import trained
+from stages.report.page_blocks import Block, Card, Choice, Entry, Note, Section
 from stages.report.wording import count, counted, decimal, model_label
 from towerline.ranking.scorers import scorer_of
 
@@ -30,13 +31,13 @@ def section(data: Inputs) -> Section:
     if items:
         text = f"{counted(len(items), 'popular item')}, each with the items of the largest cosine, popularity left out."
         blocks += [Note(text), Choice("items", "Item", [(card.name, card) for card in items])]
-    return Section("examples", "Examples", blocks or [Note("No user and no item has a training row.")])
+    return Section("examples", "Examples", blocks or [Note("No user and no item has a known row.")])
 
 
 def user_cards(lists: Lists) -> list[Card]:
     """Users from the least to the most active: their items, their recommendations, and similar users."""
     data = lists.data
-    users = selection.users_across_activity(lists.activity(), lists.test.counts() > 0, NUM_USERS)
+    users = orders.users_across_activity(lists.activity(), lists.test.counts() > 0, NUM_USERS)
     if not len(users):
         return []
     recommended = lists.recommended(users, data.cutoff())
@@ -110,8 +111,8 @@ def _similar_users(
 def item_cards(lists: Lists) -> list[Card]:
     """Popular items of each type in turn, with the items nearest to them."""
     vocabulary = lists.data.items
-    candidates = selection.trained(lists.item_taste)
-    items = selection.well_known_items(lists.popularity, candidates, vocabulary.type_numbers(), NUM_ITEMS)
+    candidates = trained(lists.item_taste)
+    items = orders.well_known_items(lists.popularity, candidates, vocabulary.type_numbers(), NUM_ITEMS)
     if not len(items):
         return []
     near = lists.similar_items(items, NEIGHBOURS)
@@ -124,6 +125,6 @@ def item_cards(lists: Lists) -> list[Card]:
                 vocabulary.labels(neighbours), vocabulary.details(neighbours), near.similarity[row], strict=False
             )
         ]
-        rows = counted(int(lists.popularity[items[row]]), "training row")
+        rows = counted(int(lists.popularity[items[row]]), "known row")
         cards.append(Card(name, ", ".join(filter(None, [kind, rows])), [("Similar items", entries, 0)]))
     return cards

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from stages.report import charts, wording
-from stages.report.blocks import Choice, Figure, Grid, Note, Section, Table
 from stages.report.inputs import Inputs, rows_of
+from stages.report.page_blocks import Choice, Figure, Grid, Note, Section, Table
 from stages.report.wording import decimal, model_label, percent
 from towerline.artifacts.evaluate import CONSUMED
 from towerline.artifacts.names import MODEL

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from stages.report import charts, findings, wording
-from stages.report.blocks import Block, Choice, Details, Figure, Grid, Legend, Note, Section, Table
 from stages.report.findings import FEW_USERS
 from stages.report.inputs import Inputs, rows_of
+from stages.report.page_blocks import Block, Choice, Details, Figure, Grid, Legend, Note, Section, Table
 from stages.report.sections.quality import METRIC_HEADER, chart_values, charted_labels, metric_cells
 from stages.report.sections.summary import HEADLINE_METRICS
 from stages.report.wording import counted, metric_at, model_label
@@ -94,5 +94,5 @@ def _figure(name: str, metric: str, rows: pd.DataFrame, data: Inputs) -> Figure:
 
 def _label(by: str, value: str) -> str:
     if by == COLD_USERS:
-        return "no training row"
+        return "no known row"
     return f"{value.replace('-', wording.MISSING)} items" if by == ACTIVITY else wording.shortened(value, 40)

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.report import charts, selection
-from stages.report.blocks import Figure, Note, Section, Table
+from stages.report import charts
 from stages.report.inputs import Inputs
+from stages.report.page_blocks import Figure, Note, Section, Table
 from stages.report.wording import count, counted, decimal
 
 LABELS = 24
@@ -31,7 +31,7 @@ def section(data: Inputs) -> Section:
         {"x": x, "y": y, "rows": number, "label": label, "series": group if group in domain else OTHERS}
         for (x, y), number, label, group in zip(places.tolist(), rows, labels, groups, strict=True)
     ]
-    named = [values[position] for position in selection.spread(places, LABELS)]
+    named = [values[position] for position in _spread(places, LABELS)]
     text = (
         "t-SNE of the item embeddings: items near each other have similar users. Directions and large distances have "
         "no meaning. The area of a point grows with the item's training rows."
@@ -76,3 +76,16 @@ def _domain(groups: list[str]) -> list[str]:
     if len(order) <= MOST_GROUPS and OTHERS not in groups:
         return order
     return [*order[:MOST_GROUPS], OTHERS]
+
+
+def _spread(places: NDArray[np.float64], most: int) -> list[int]:
+    """Indices of the first positions whose labels do not overlap, at most `most`."""
+    extent = np.ptp(places, axis=0) + 1e-9
+    chosen: list[int] = []
+    for position in range(len(places)):
+        distance = np.abs(places[chosen] - places[position]) / extent
+        if not (distance < (0.17, 0.05)).all(axis=1).any():
+            chosen.append(position)
+        if len(chosen) == most:
+            break
+    return chosen

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from stages.report import charts, findings, wording
-from stages.report.blocks import Block, Choice, Details, Figure, Grid, Legend, Note, Section, Table
 from stages.report.findings import SIGNIFICANCE
 from stages.report.inputs import Inputs, rows_of
+from stages.report.page_blocks import Block, Choice, Details, Figure, Grid, Legend, Note, Section, Table
 from stages.report.sections.summary import HEADLINE_METRICS, test_users
 from stages.report.wording import count, counted, decimal, metric_at, metric_label, model_label
 from towerline.artifacts.evaluate import COLD_USERS
@@ -59,7 +59,7 @@ def _users(data: Inputs) -> str:
     cold = data.metrics.loc[data.metrics["by"] == COLD_USERS, "users"]
     if not len(cold):
         return text
-    return f"{text} {counted(int(cold.max()), 'cold user')} without a training row are left out here; see Groups."
+    return f"{text} {counted(int(cold.max()), 'cold user')} without a known row are left out here; see Groups."
 
 
 def chart_values(rows: pd.DataFrame) -> list[dict[str, Any]]:

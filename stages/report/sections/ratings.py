@@ -1,8 +1,8 @@
 """Errors of predicted ratings."""
 
 from stages.report import findings
-from stages.report.blocks import Note, Section, Table
 from stages.report.inputs import Inputs, rows_of
+from stages.report.page_blocks import Note, Section, Table
 from stages.report.wording import decimal, model_label
 
 

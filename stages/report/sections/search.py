@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.report import selection
-from stages.report.blocks import Note, Search, Section
+from stages.report import neighbours, orders
 from stages.report.embedded import embedded_json
 from stages.report.inputs import Inputs
 from stages.report.lists import Lists, items_of
+from stages.report.page_blocks import Note, Search, Section
 from stages.report.wording import count, counted
 
 RECOMMENDED = 10
@@ -36,8 +36,8 @@ def section(data: Inputs, room: int) -> Section | None:
       room: number of bytes that the index of the search may take.
     """
     lists = Lists(data)
-    users = selection.by_count(lists.activity(), lists.activity() > 0)
-    items = selection.by_count(lists.popularity, selection.trained(lists.item_taste))
+    users = orders.by_count(lists.activity(), lists.activity() > 0)
+    items = orders.by_count(lists.popularity, neighbours.trained(lists.item_taste))
     index = index_of(lists, users, items, room)
     if not index["users"] and not index["items"]:
         return None
@@ -133,7 +133,7 @@ def _recommended(lists: Lists, users: NDArray[np.int32], numbers: Numbers) -> li
     return coded
 
 
-def _similar(near: selection.Neighbours, numbers: Numbers) -> list[list[int]]:
+def _similar(near: neighbours.Neighbours, numbers: Numbers) -> list[list[int]]:
     """Numbers and hundredths of the similarity in turn, nearest first."""
     return [
         [

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stages.report.blocks import Details, Note, Section, Table
 from stages.report.inputs import Inputs
+from stages.report.page_blocks import Details, Note, Section, Table
 from stages.report.wording import shortened
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.report import charts
-from stages.report.blocks import Facts, Figure, Section, Table
 from stages.report.inputs import Inputs
+from stages.report.page_blocks import Facts, Figure, Section, Table
 from stages.report.sections.data import counts_figure
 from stages.report.sections.summary import older_test_rows
 from stages.report.wording import count, percent

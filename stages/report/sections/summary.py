@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from stages.report import findings
-from stages.report.blocks import Block, Caution, Facts, Note, Section, Terms
 from stages.report.findings import Comparison
 from stages.report.inputs import Inputs, rows_of
+from stages.report.page_blocks import Block, Caution, Facts, Note, Section, Terms
 from stages.report.wording import count, counted, decimal, interval, metric_at, model_label, percent
 from towerline.artifacts.evaluate import CONSUMED, EVERYTHING, ITEMS
 from towerline.artifacts.names import MODEL

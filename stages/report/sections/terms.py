@@ -1,9 +1,10 @@
 """The terms of the page and their meaning."""
 
-from stages.report.blocks import Details, Section, Terms
+from stages.report.page_blocks import Details, Section, Terms
 
 TERMS = [
     ("Test items", "A user's items in the test set, which no model of this page was fitted to."),
+    ("Known rows", "The rows of the training and the validation set, which the models of this page were fitted to."),
     (
         "Recall@k",
         "Of a user's test items, the share that is among the first k items shown. 1 means that all of them are.",

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from stages.report import charts, findings, wording
-from stages.report.blocks import Choice, Figure, Note, Section, Table
 from stages.report.inputs import Inputs
+from stages.report.page_blocks import Choice, Figure, Note, Section, Table
 from stages.report.wording import counted
 
 # Column -> title, meaning, and true if lower values are better; None if neither low nor high values are better.

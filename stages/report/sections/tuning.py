@@ -3,8 +3,8 @@
 import pandas as pd
 
 from stages.report import charts, findings, wording
-from stages.report.blocks import Details, Figure, Note, Section, Table
 from stages.report.inputs import Inputs, rows_of
+from stages.report.page_blocks import Details, Figure, Note, Section, Table
 from stages.report.wording import counted, decimal, metric_at, model_label
 from towerline.artifacts.baselines import SETTINGS, settings_text
 from towerline.artifacts.names import MODEL

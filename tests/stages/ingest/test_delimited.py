@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.ingest import delimited as records
-from stages.ingest.delimited import Dialect, read_records
+from stages.ingest import delimited, quoting
+from stages.ingest.delimited import read_records
+from stages.ingest.records import Dialect
 from towerline.raw.files import LineTooLongError
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+\Z")
@@ -54,8 +55,8 @@ class Record(NamedTuple):
 
 def read(data: bytes, block: int = 1 << 20, limit: int = 1 << 18, dialect: Dialect | None = None) -> list[Record]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(records, "BLOCK_CHARACTERS", block)
-        patched.setattr(records, "MAX_RECORD_BYTES", limit)
+        patched.setattr(delimited, "BLOCK_CHARACTERS", block)
+        patched.setattr(quoting, "MAX_RECORD_BYTES", limit)
         return list(flat(data, dialect or Dialect()))
 
 
@@ -159,14 +160,14 @@ def test_line_ends_within_quotes_are_kept() -> None:
 @pytest.mark.parametrize("line", ['x","y\n', '5,"open\n', ',"""\n', '5,"a ""b""\n'])
 def test_time_is_linear_in_the_number_of_stray_quotes(line: str) -> None:
     steps = []
-    walk = records._LineByLine._walk
+    walk = quoting._LineByLine._walk
 
     def counted(*arguments: object, **keywords: object) -> bool | None:
         steps.append(1)
         return walk(*arguments, **keywords)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(records._LineByLine, "_walk", counted)
+        patched.setattr(quoting._LineByLine, "_walk", counted)
         assert sum(record.num_lines for record in read(line.encode() * 20_000)) == 20_000
     assert len(steps) < 5 * 20_000
 
@@ -192,6 +193,6 @@ def test_without_a_quote_character_quotes_are_text() -> None:
 
 
 def test_a_line_too_long_to_be_one_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(delimited, "MAX_LINE_BYTES", 1000)
     with pytest.raises(LineTooLongError, match="line 2: longer than 1,000 bytes"):
         read(b"a,b\n" + b"x" * 2000, block=100)

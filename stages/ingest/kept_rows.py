@@ -5,7 +5,7 @@ import ibis.expr.types as ir
 from ibis import _
 from ibis.backends.duckdb import Backend
 
-from stages.ingest.values import blank
+from stages.ingest.parsing import blank
 from towerline.tables import expressions
 
 ITEM_KEY = ["item_type", "item_id"]

@@ -11,7 +11,7 @@ from towerline.tables import expressions
 
 DIGITS = "0123456789abcdef"
 DIGEST_DIGITS = 32
-# Of a digest, as many make a number: 24 bits.
+# The number of a digest's digits that make a number of 24 bits.
 NUMBER_DIGITS = 6
 
 

@@ -1,0 +1,98 @@
+"""The page as a whole: its sections, the same bytes twice, and texts of others, which stay text."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages.report import __main__ as report
+from stages.report.__main__ import REPORT
+from stages.report.embedded import embedded_json
+from tests.conftest import ROOT, run, write_rows
+from tests.stages.report.fabricated import BARE, HOSTILE, Elements, fabricate, made
+from towerline.artifacts.evaluate import RATINGS_TABLE
+
+
+def test_texts_of_others_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Elements(made(tmp_path, monkeypatch))
+    assert "img" not in page.counts
+    # The JSON of each figure and of the search, and two scripts that run.
+    assert page.counts["script"] == page.counts["figure"] + 3
+    assert len(page.specs) == page.counts["figure"] + 1
+    texts = "\n".join(page.texts)
+    for text in (HOSTILE[0], HOSTILE[1], HOSTILE[2]):
+        assert text in texts
+    assert "\x00" not in texts
+    assert "\u202e" not in texts
+    assert "x" * 200 not in texts, "long texts are shortened"
+
+
+def test_a_specification_cannot_end_its_element_and_keeps_its_texts() -> None:
+    spec = {"data": {"values": [{"label": text, "value": float("nan")} for text in HOSTILE]}}
+    text = str(embedded_json(spec))
+    assert "<" not in text
+    assert [value["label"] for value in json.loads(text)["data"]["values"]] == HOSTILE
+    assert json.loads(text)["data"]["values"][0]["value"] is None
+
+
+def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
+    pages = []
+    for number, threads in ((1, "1"), (2, "4")):
+        folder = fabricate(tmp_path / f"folder {number}", num_users=60, num_items=120)
+        run(
+            folder,
+            *(sys.executable, "-m", "stages.report"),
+            PYTHONPATH=str(ROOT),
+            PYTHONHASHSEED=str(number),
+            TZ=f"Etc/GMT+{number}",
+            OMP_NUM_THREADS=threads,
+            OPENBLAS_NUM_THREADS=threads,
+        )
+        pages.append((folder / REPORT).read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_a_page_of_everything_has_all_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Elements(made(tmp_path, monkeypatch))
+    ids = page.ids
+    # Those of the item table among them.
+    assert re.search(r"The first \d+ of the 12 refused rows", " ".join(page.texts))
+    for name in ("quality", "groups", "exposure", "ratings", "item-map", "examples", "tuning", "settings"):
+        assert name in ids
+    for name in ("refused", "time", "curve-rating-loss", "within-type-recall", "cutoffs-hit-rate"):
+        assert name in ids
+
+
+def test_what_the_data_lacks_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Elements(made(tmp_path, monkeypatch, **BARE))
+    assert not {"ratings", "refused", "time", "curve-rating-loss", "items-by-type"} & set(page.ids)
+    assert {"sets", "item-map", "examples", "terms"} <= set(page.ids)
+    assert "No row was refused." in page.texts
+
+
+@pytest.mark.parametrize("titles", [True, False])
+def test_an_item_without_a_title_goes_by_its_id(titles: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = Elements(made(tmp_path, monkeypatch, titles=titles)).texts
+    assert "item 8" in texts
+    assert ("Title: item 9" if titles else "item 9") in texts
+
+
+def test_large_counts_are_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = Elements(made(tmp_path, monkeypatch, rows_read=12_345_678_901)).texts
+    assert "12,345,678,901" in texts
+
+
+def test_the_page_opens_with_verdict_cautions_and_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    html = made(tmp_path, monkeypatch)
+    texts = " ".join(Elements(html).texts)
+    opening = texts[: texts.index("rows read")]
+    assert "Better than the best baseline by NDCG@20, no clear difference from it by Recall@20" in opening
+    assert "By Most popular" in texts, "the best baseline's list beside ours"
+    for text in ("Only 9 test users", "data/raw/preferences.csv.gz", "random; seed 42", "128 dimensions"):
+        assert text in opening
+    digest = re.findall("digest ([0-9a-f]{12})", opening)
+    write_rows(RATINGS_TABLE, [["two_tower", "1.3", "1.0"]], ["model", "rmse", "mae"])
+    report.main()
+    assert digest != re.findall("digest ([0-9a-f]{12})", REPORT.read_text(encoding="utf-8"))[:1], "other inputs"
