@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 # In the order in which DVC runs them.
+# The stages of the default pipeline; backtest is a pipeline of its own.
 STAGES = ["ingest", "vocabulary", "split", "train", "refit", "baselines", "evaluate", "map", "report", "export"]
 # For child processes: the environment before an import of towerline.towers sets the variables of TensorFlow.
 ENVIRONMENT = dict(os.environ)
@@ -113,6 +114,10 @@ SMALL = {
     "train.batch_size": 16,
     "train.early_stopping_patience": 2,
     "evaluate.cutoffs": [5, 10],
+    # The planted rows are of half a day.
+    "backtest.cuts": 2,
+    "backtest.days": 0.1,
+    "backtest.bootstrap_samples": 100,
 }
 
 
@@ -138,7 +143,8 @@ def commit_all(folder: Path) -> None:
 def make_small_project(into: Path) -> Path:
     """A copy of the project over the planted data, committed, with no stage run yet."""
     copy_project(into)
-    (into / "dvc.lock").unlink(missing_ok=True)
+    for lock in ("dvc.lock", "backtest/dvc.lock"):
+        (into / lock).unlink(missing_ok=True)
     write_rows(into / "data/raw/preferences.csv", [[STRANGE.get(cell, cell) for cell in row] for row in planted_rows()])
     (into / "data/raw/preferences.csv.gz").unlink()
     titles = [[f"{n:07d}", kind, f"Title {n}", "2001", "Drama"] for kind in ("book", "film") for n in range(25)]
@@ -151,9 +157,10 @@ def make_small_project(into: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project over planted data after `dvc repro`, committed; tests that change it restore it."""
+    """The project over planted data after both pipelines, committed; tests that change it restore it."""
     folder = make_small_project(tmp_path_factory.mktemp("small"))
     run(folder, "dvc", "repro")
+    run(folder, "dvc", "repro", "backtest/dvc.yaml")
     commit_all(folder)
     return folder
 

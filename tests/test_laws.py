@@ -14,12 +14,17 @@ from typing import Any, NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import ROOT, run
+from tests.conftest import ROOT, STAGES, run
 from tests.documents import blocks
 
-STAGES: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-NAMES = ["ingest", "vocabulary", "split", "train", "refit", "baselines", "evaluate", "map", "report", "export"]
-SOURCES = {"${ingest.source}${nothing}": "data/raw/preferences.csv", "${ingest.items}${nothing}": "data/raw/items.csv"}
+PIPELINES = [YAML(typ="safe").load((ROOT / path).read_text())["stages"] for path in ("dvc.yaml", "backtest/dvc.yaml")]
+ENTRIES: dict[str, Any] = PIPELINES[0] | PIPELINES[1]
+NAMES = [*STAGES, "backtest"]
+SOURCES = {
+    "${ingest.source}${nothing}": "data/raw/preferences.csv",
+    "${ingest.items}${nothing}": "data/raw/items.csv",
+    "${refit.warm_start}${nothing}": "None",
+}
 
 
 def first_party_imports(path: Path) -> set[Path]:
@@ -69,14 +74,14 @@ def within(name: str, entry: str) -> bool:
 
 def listed(stage: str, kind: str) -> list[str]:
     """Names of a stage's deps, params, outs, metrics or plots, as the small project has them."""
-    entries = STAGES[stage].get(kind, [])
+    entries = ENTRIES[stage].get(kind, [])
     names = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
     return [SOURCES.get(name, name) for name in names]
 
 
 def test_the_stages_are_those_of_the_design_each_with_a_description() -> None:
-    assert list(STAGES) == NAMES
-    assert all(entry["desc"] and entry["cmd"] == f"python -m stages.{stage}" for stage, entry in STAGES.items())
+    assert [list(pipeline) for pipeline in PIPELINES] == [STAGES, ["backtest"]]
+    assert all(entry["desc"] and entry["cmd"] == f"python -m stages.{stage}" for stage, entry in ENTRIES.items())
 
 
 @pytest.mark.parametrize("stage", NAMES)
@@ -114,7 +119,7 @@ def test_every_module_of_a_stage_is_reached_by_it() -> None:
     assert modules - set().union(*map(reached, NAMES)) == {"stages/rules.py"}
 
 
-def test_tensorflow_is_imported_in_one_place_and_used_by_three_stages_only() -> None:
+def test_tensorflow_is_imported_in_one_place_and_used_by_four_stages_only() -> None:
     importing = {
         path.relative_to(ROOT).as_posix()
         for room in ("stages", "towerline")
@@ -126,7 +131,7 @@ def test_tensorflow_is_imported_in_one_place_and_used_by_three_stages_only() -> 
     }
     assert importing == {"towerline/towers/__init__.py"}
     using = {stage for stage in NAMES if "towerline/towers/__init__.py" in reached(stage)}
-    assert using == {"train", "refit", "export"}
+    assert using == {"train", "refit", "export", "backtest"}
 
 
 def sandbox(project: Path, stage: str, into: Path) -> Path:
@@ -174,7 +179,8 @@ def test_a_stage_needs_no_more_than_it_lists_and_writes_all_it_lists(
 def data_of(stage: str) -> list[str]:
     """The files and folders of data that dvc.yaml lists for a stage, and params.yaml if it has parameters."""
     names = [*listed(stage, "deps"), *(["params.yaml"] if listed(stage, "params") else [])]
-    return [name for name in names if not is_code(name)]
+    # The file None stands for a path that params.yaml does not name.
+    return [name for name in names if not is_code(name) and name != "None"]
 
 
 def test_data_dependencies_are_raw_files_outputs_of_stages_and_settings() -> None:
@@ -233,7 +239,7 @@ def probed(request: pytest.FixtureRequest, small_project: Path, tmp_path_factory
 def test_only_export_pays_for_tensorflow_at_its_start_and_few_stages_for_ibis(probed: Probed) -> None:
     """Law 3. train imports TensorFlow once its settings and its data are known to fit."""
     assert ("tensorflow" in probed.heavy) == (probed.stage == "export")
-    assert ("ibis" in probed.heavy) == (probed.stage in ("ingest", "vocabulary", "split", "export"))
+    assert ("ibis" in probed.heavy) == (probed.stage in ("ingest", "vocabulary", "split", "export", "backtest"))
 
 
 def test_a_stage_reads_every_file_that_it_lists(probed: Probed) -> None:

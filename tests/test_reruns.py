@@ -13,10 +13,12 @@ from tests.conftest import ROOT, STAGES, run, set_params, stages_run
 
 pytestmark = pytest.mark.pipeline
 
-INGEST = STAGES
+# The stages that may run again after a change, those of both pipelines.
+ALL = [*STAGES, "backtest"]
+INGEST = ALL
 SPLIT = ["split", "train", "refit", "baselines", "evaluate", "map", "report", "export"]
-TRAIN = ["train", "refit", "evaluate", "map", "report", "export"]
-BASELINES = ["baselines", "evaluate", "report"]
+TRAIN = ["train", "refit", "evaluate", "map", "report", "export", "backtest"]
+BASELINES = ["baselines", "evaluate", "report", "backtest"]
 EVALUATE = ["evaluate", "report"]
 
 # Every leaf of params.yaml: a value to change it to, and the stages that may then have to run.
@@ -63,6 +65,7 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "train.seed": (43, TRAIN),
     "train.threads": (1, TRAIN),
     "refit.rows": ("train_and_validation", ["refit", "export"]),
+    "refit.warm_start": ("data/last", ["refit", "export"]),
     "baselines.random": (False, BASELINES),
     "baselines.most_popular": (False, BASELINES),
     "baselines.recent_popular": (False, BASELINES),
@@ -81,6 +84,10 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "export.csv": (True, ["export"]),
     "export.index.build": (True, ["export"]),
     "export.index.min_recall": (0.9, ["export"]),
+    "backtest.cuts": (3, ["backtest"]),
+    "backtest.days": (0.05, ["backtest"]),
+    "backtest.bootstrap_samples": (200, ["backtest"]),
+    "backtest.seed": (43, ["backtest"]),
 }
 
 
@@ -101,8 +108,9 @@ def may_run() -> list[str]:
         following = {
             other.addressing for stage in graph if stage.addressing in changed for other in nx.ancestors(graph, stage)
         }
-        assert changed <= set(INGEST)
-        return [name for name in INGEST if name in changed | following]
+        names = {address.rpartition(":")[2] for address in changed | following}
+        assert names <= set(ALL)
+        return [name for name in ALL if name in names]
 
 
 def test_every_leaf_of_params_is_in_the_table() -> None:
@@ -155,8 +163,9 @@ def test_a_changed_or_a_new_module_runs_the_stages_that_list_it(project: Path) -
 
 def test_another_dimension_runs_train_evaluate_export_and_back_is_restored(project: Path) -> None:
     before = (project / "dvc.lock").read_bytes()
+    of_default = [name for name in TRAIN if name in STAGES]
     set_params(project, {"train.embedding_dimension": 12})
-    assert stages_run(run(project, "dvc", "repro").stdout) == TRAIN
+    assert stages_run(run(project, "dvc", "repro").stdout) == of_default
     differences = run(project, "dvc", "metrics", "diff").stdout
     assert " ndcg@10 " in differences
     assert "most_popular" not in differences
@@ -164,5 +173,5 @@ def test_another_dimension_runs_train_evaluate_export_and_back_is_restored(proje
     set_params(project, {"train.embedding_dimension": 8})
     back = run(project, "dvc", "repro").stdout
     assert stages_run(back) == []
-    assert back.count("is cached - skipping run") == len(TRAIN)
+    assert back.count("is cached - skipping run") == len(of_default)
     assert (project / "dvc.lock").read_bytes() == before

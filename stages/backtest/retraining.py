@@ -12,7 +12,8 @@ from towerline.artifacts.names import MODEL
 from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.tuning import tuned
 from towerline.ranking.embedding import directions
-from towerline.ranking.scorers import Embeddings, Scorer, by_popularity, cold_user_scorer
+from towerline.ranking.fallback import cold_user_scorer
+from towerline.ranking.scorers import Embeddings, Scorer, by_popularity
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 from towerline.training.fitting import Fitted, fit

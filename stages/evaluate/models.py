@@ -18,7 +18,8 @@ from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress
 from towerline.ranking.embedding import directions
-from towerline.ranking.scorers import KIND, Embeddings, Kind, Scorer, by_popularity, cold_user_scorer, scorer_of
+from towerline.ranking.fallback import cold_user_scorer
+from towerline.ranking.scorers import KIND, Embeddings, Kind, Scorer, by_popularity, scorer_of
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 

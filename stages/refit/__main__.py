@@ -3,17 +3,21 @@
 The rows of the test set are the latest ones of a temporal split. The quality of this model is not measured; evaluate
 measures the same recipe, fitted to the training and validation set.
 
-Reads: data/split/*.parquet, models/two_tower/model.json.
+Reads: data/split/*.parquet, data/vocabulary/*.parquet, models/two_tower/model.json; an earlier export, if one is named.
 Writes: models/final/*.
 Parameters: refit.
 """
 
+from pathlib import Path
+
+from stages.refit.earlier import Keys
 from stages.refit.params import RefitParams
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import FINAL, TWO_TOWER
 from towerline.pipeline import formats
 from towerline.pipeline.terminal import progress, run
 from towerline.training.recipe import Recipe
+from towerline.training.warm_start import continued, warm_start
 
 SETS = {"all": (TRAIN, VALIDATION, TEST), "train_and_validation": (TRAIN, VALIDATION)}
 
@@ -22,14 +26,20 @@ def main() -> str:
     params = RefitParams.load()
     recipe = Recipe(**formats.read_json(TWO_TOWER.model)["recipe"])
     rows = Interactions.joined(*map(read_interactions, SETS[params.rows]))
+    keys = Keys()
+    start = None
+    if params.warm_start is not None:
+        earlier = keys.vectors(Path(params.warm_start), recipe.embedding_dimension)
+        recipe, start = continued(recipe), warm_start(earlier, rows, recipe.seed)
     # TensorFlow takes seconds to import.
     from towerline.training.fitting import fit, seed_everything
 
     seed_everything(recipe.seed, recipe.threads)
     with progress(what="training", unit="epoch", total=len(recipe.temperatures)) as bar:
-        fitted = fit(recipe, rows, lambda epoch: bar.update())
+        fitted = fit(recipe, rows, lambda epoch: bar.update(), start)
     fitted.write(FINAL, recipe, len(rows.user_index))
-    return f"{len(fitted.epochs)} epochs on {len(rows.user_index):,} rows"
+    origin = "" if start is None else f", from the vectors of {params.warm_start}"
+    return f"{len(fitted.epochs)} epochs on {len(rows.user_index):,} rows{origin}"
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from towerline.pipeline.settings import Section
+from towerline.pipeline.settings import NonEmptyText, Section
 
 
 class RefitParams(Section):
     section: ClassVar[str] = "refit"
 
     rows: Literal["all", "train_and_validation"]
+    warm_start: NonEmptyText | None

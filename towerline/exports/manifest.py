@@ -116,11 +116,14 @@ def check_sizes(folder: Path, manifest: Manifest) -> None:
       StageError: a file is missing or of another size.
     """
     for name, file in manifest.files.items():
-        path = folder / name
-        size = path.stat().st_size if path.is_file() else None
-        if size != file.size:
-            shown = "none" if size is None else f"{size:,}"
-            raise StageError(f"{path}: expected a file of {file.size:,} bytes, found {shown}")
+        _check_size(folder / name, file)
+
+
+def _check_size(path: Path, file: File) -> None:
+    size = path.stat().st_size if path.is_file() else None
+    if size != file.size:
+        shown = "none" if size is None else f"{size:,}"
+        raise StageError(f"{path}: expected a file of {file.size:,} bytes, found {shown}")
 
 
 def check_digest(path: Path, file: File, sha256: str) -> None:
@@ -133,6 +136,19 @@ def check_digest(path: Path, file: File, sha256: str) -> None:
         raise StageError(f"{path}: expected content of the digest {file.sha256[:12]}, found {sha256[:12]}")
 
 
+def check_file(folder: Path, name: str, manifest: Manifest) -> None:
+    """Compares size and digest of one file.
+
+    Raises:
+      StageError: it is missing, or its content is another.
+    """
+    if name not in manifest.files:
+        raise StageError(f"{folder / layout.MANIFEST}: expected the file {name}, found none; run dvc repro")
+    file = manifest.files[name]
+    _check_size(folder / name, file)
+    check_digest(folder / name, file, _file(folder / name).sha256)
+
+
 def check(folder: Path, manifest: Manifest) -> None:
     """Compares sizes and digests of all files.
 
@@ -140,8 +156,8 @@ def check(folder: Path, manifest: Manifest) -> None:
       StageError: a file is missing, or its content is another.
     """
     check_sizes(folder, manifest)
-    for name, file in manifest.files.items():
-        check_digest(folder / name, file, _file(folder / name).sha256)
+    for name in manifest.files:
+        check_file(folder, name, manifest)
 
 
 def _file(path: Path) -> File:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from towerline.artifacts.names import RECENT_POPULAR
 from towerline.artifacts.split import Interactions
 from towerline.ranking.popularity import decayed_counts
 from towerline.ranking.user_items import UserItems
@@ -102,20 +101,6 @@ def by_popularity(rows: Interactions, half_life: float | None = None) -> Embeddi
     """
     counts = decayed_counts(rows, half_life).astype(np.float32)
     return Embeddings(np.ones((rows.num_users + 1, 1), np.float32), counts[:, None])
-
-
-def cold_user_scorer(name: str, scorer: Scorer, popular: Scorer) -> Scorer:
-    """The scorer of a baseline for users without known rows.
-
-    A baseline by similarity has no score for them and shows them the most popular items, as an application would.
-    Baselines that rank alike for all users need no known rows.
-
-    Args:
-      name: of the baseline.
-      scorer: the baseline.
-      popular: by_popularity() of the rows that it was fitted to.
-    """
-    return scorer if isinstance(scorer, Chance) or name == RECENT_POPULAR else popular
 
 
 class Kind(StrEnum):
