@@ -11,7 +11,7 @@ from scipy.stats import ortho_group
 
 import towerline
 from tests.conftest import ROOT, run
-from tests.towerline.serving.test_releases import make_export
+from tests.towerline.serving.conftest import make_export
 from towerline.ranking.embedding import directions, prior_terms, with_prior
 from towerline.serving.comparison import compare
 
