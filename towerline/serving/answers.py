@@ -14,8 +14,7 @@ class Recommendation(NamedTuple):
     Attributes:
       item_type, item_id: key of the item.
       title: None if the data has none.
-      score: cosine of user and item plus the item's popularity prior; for source "popularity" the number of users who
-        interacted with the item.
+      score: cosine of user and item plus the popularity prior; the prior alone for source "popularity".
       source: "model", or "popularity" for an unknown user with unknown="popular".
     """
 

@@ -13,7 +13,7 @@ from towerline.pipeline.terminal import printable
 
 HEADINGS = {"user_id": "user", "item_type": "type", "item_id": "id"}
 # Shown with answers that are not from the model.
-NOTES = {"popularity": "unknown user: the most popular items"}
+NOTES = {"popularity": "unknown user: by popularity alone"}
 
 
 def json_line(question: dict[str, object], rows: Sequence[NamedTuple]) -> None:

@@ -15,7 +15,7 @@ from towerline.ranking.user_items import UserItems
 from towerline.serving.answers import ItemKey, Recommendation, SimilarItem, SimilarUser, Skipped, Unknown
 from towerline.serving.errors import ServingError, check_positive
 from towerline.serving.exported import Exported, live_version, read
-from towerline.serving.fold_in import folded_in
+from towerline.serving.fold_in import folded_in, unknown_user
 from towerline.serving.ids import Item, Items, Users, listed, listed_items, listed_users
 from towerline.serving.ranking import (
     ARRAYS_HELD,
@@ -40,7 +40,7 @@ class Recommender:
 
     An id that is not in the export raises UnknownIdError. With unknown="skip" its answer is an empty list, or NaN among
     scores and ratings, and the other ids of the batch are answered. With unknown="popular", which the methods that
-    recommend accept, its answer is the items that most users interacted with. Unknown items of a history are ignored;
+    recommend accept, its answer is the items with the largest popularity prior. Unknown items of a history are ignored;
     only a history without any known item is unknown. unknown_users() and unknown_items() return the unknown ids.
 
     Ids and items may be any iterable, which is read once; answers are in its order. A k below 1 and arguments of a
@@ -103,7 +103,7 @@ class Recommender:
           allow: recommend only these (type, id) items; None for all.
           deny: do not recommend these (type, id) items; those that are not in the export are ignored.
           unknown: the answer to an unknown user: "error" raises UnknownIdError, "skip" returns no items, "popular"
-            returns the items that most users interacted with.
+            returns the items with the largest popularity prior.
 
         Examples:
           >>> best = recommender.recommend("u3", k=3, deny=[("film", "0000001")])
@@ -396,17 +396,10 @@ class Recommender:
         rows = self.items.find([] if deny is None else listed_items(deny))
         return np.unique(rows[rows >= 0])
 
-    @cached_property
-    def _num_users_of(self) -> NDArray[np.float32]:
-        items = self.exported.seen.items
-        self.exported.check_rows(items)
-        return np.bincount(items, minlength=len(self.exported.item_ids)).astype(np.float32)
-
     def _popular(self, candidates: Candidates | None, denied: NDArray[np.int32], k: int) -> list[Recommendation]:
-        """The items that most users interacted with, in any split of the data."""
-        rows = (candidates or self._all_items).rows
-        popularity = Candidates(self._num_users_of[rows, None], rows)
-        best = self.best(np.ones((1, 1), np.float32), popularity, excluding(UserItems.none(1), denied), k)
+        """The items with the largest popularity prior, by exact search."""
+        query = unknown_user(self.exported.item_embeddings.shape[1])
+        best = self.best(query, candidates or self._all_items, excluding(UserItems.none(1), denied), k)
         return self._recommendations(best, "popularity")[0]
 
     @cached_property

@@ -143,8 +143,10 @@ def test_the_model_recommends_what_serving_does_to_the_last_bit(asked: Path) -> 
     assert response["answers"]["no such type"] == [[["", ""]], [["", ""]], [[LOWEST, LOWEST]]]
     # An unknown user is reported as unknown, and gets the items with the largest popularity prior.
     assert response["known_user"] == [True] * 60 + [False]
-    prior = recommender.recommend_for_history([], 7)
-    assert response["answers"]["all"][1][60] == [item.item_id for item in prior]
+    prior = recommender.recommend("nobody", 7, unknown="popular")
+    assert list(zip(*(column[60] for column in response["answers"]["all"]), strict=True)) == [
+        (item.item_type, item.item_id, item.score) for item in prior
+    ]
 
 
 def test_the_model_finds_the_best_of_many_near_ties_exactly() -> None:

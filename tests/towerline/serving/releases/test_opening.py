@@ -59,7 +59,6 @@ def test_damaged_bytes_of_the_same_size_are_one_line_that_names_verify(
     assert file.stat().st_size == size
     asks: list[Callable[[towerline.Recommender], object]] = [
         lambda recommender: recommender.recommend("u003"),
-        lambda recommender: recommender.recommend("nobody", unknown="popular"),
         lambda recommender: write_recommendations(recommender, tmp_path / "all", 3, None, True, lambda users: None),
     ]
     for act in asks:
