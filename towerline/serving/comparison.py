@@ -144,7 +144,7 @@ def _lists(
         sides = []
         for side, rows in ((old, users.old), (new, users.new)):
             asked = rows[start : start + BLOCK_USERS].astype(np.int32)
-            best = side.best(side.exported.user_embeddings[asked], None, side.exported.seen_by(asked), k)
+            best = side.catalogue.best(side.exported.user_embeddings[asked], None, side.exported.seen_by(asked), k)
             sides.append(best.rows)
         yield sides[0], sides[1]
 
