@@ -66,7 +66,7 @@ def recommendations(
     exported: Exported, best: Best, source: Literal["model", "popularity"] = "model"
 ) -> list[list[Recommendation]]:
     """The best items of each query."""
-    return [[Recommendation(*_described(exported, row), score, source) for row, score in rows] for rows in _found(best)]
+    return [[Recommendation(*exported.item(row), score, source) for row, score in rows] for rows in _found(best)]
 
 
 def similar_users(exported: Exported, best: Best) -> list[list[SimilarUser]]:
@@ -76,7 +76,7 @@ def similar_users(exported: Exported, best: Best) -> list[list[SimilarUser]]:
 
 def similar_items(exported: Exported, best: Best) -> list[list[SimilarItem]]:
     """The nearest items of each query."""
-    return [[SimilarItem(*_described(exported, row), score) for row, score in rows] for rows in _found(best)]
+    return [[SimilarItem(*exported.item(row), score) for row, score in rows] for rows in _found(best)]
 
 
 def _found(best: Best) -> list[list[tuple[int, float]]]:
@@ -85,7 +85,3 @@ def _found(best: Best) -> list[list[tuple[int, float]]]:
         [(row, score) for row, score in zip(rows, scores, strict=True) if row >= 0]
         for rows, scores in zip(best.rows.tolist(), best.scores.tolist(), strict=True)
     ]
-
-
-def _described(exported: Exported, row: int) -> tuple[str, str, str | None]:
-    return tuple(column[row].as_py() for column in (exported.item_types, exported.item_ids, exported.titles))

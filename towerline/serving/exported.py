@@ -58,6 +58,10 @@ class Exported(NamedTuple):
     ratings: RatingModel | None
     item_index: "Index | None"
 
+    def item(self, row: int) -> tuple[str, str, str | None]:
+        """Type, id and title of the item in a row."""
+        return tuple(column[row].as_py() for column in (self.item_types, self.item_ids, self.titles))
+
     def seen_by(self, users: NDArray[np.int32]) -> UserItems:
         """The rows of the items that the given users interacted with, row r those of users[r].
 
