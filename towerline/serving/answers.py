@@ -1,6 +1,11 @@
-"""Types of questions and answers."""
+"""Types of questions and answers, and the answers that rows of an export are."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
+
+from towerline.serving.errors import ServingError
+from towerline.serving.exported import Exported
+from towerline.serving.ranking import Best
 
 ItemKey = tuple[str, str]
 # The answer to an unknown id.
@@ -14,8 +19,7 @@ class Recommendation(NamedTuple):
     Attributes:
       item_type, item_id: key of the item.
       title: None if the data has none.
-      score: cosine of user and item plus the item's popularity prior; for source "popularity" the number of users who
-        interacted with the item.
+      score: cosine of user and item plus the popularity prior; the prior alone for source "popularity".
       source: "model", or "popularity" for an unknown user with unknown="popular".
     """
 
@@ -46,3 +50,38 @@ class SimilarItem(NamedTuple):
     item_id: str
     title: str | None
     cosine: float
+
+
+def check_unknown(unknown: str, allowed: Sequence[str]) -> None:
+    """Checks the argument `unknown` of a question.
+
+    Raises:
+      ServingError: it is none of those that the question allows.
+    """
+    if unknown not in allowed:
+        raise ServingError(f"unknown: expected {' or '.join(map(repr, allowed))}, found {unknown!r}")
+
+
+def recommendations(
+    exported: Exported, best: Best, source: Literal["model", "popularity"] = "model"
+) -> list[list[Recommendation]]:
+    """The best items of each query."""
+    return [[Recommendation(*exported.item(row), score, source) for row, score in rows] for rows in _found(best)]
+
+
+def similar_users(exported: Exported, best: Best) -> list[list[SimilarUser]]:
+    """The nearest users of each query."""
+    return [[SimilarUser(exported.user_ids[row].as_py(), score) for row, score in rows] for rows in _found(best)]
+
+
+def similar_items(exported: Exported, best: Best) -> list[list[SimilarItem]]:
+    """The nearest items of each query."""
+    return [[SimilarItem(*exported.item(row), score) for row, score in rows] for rows in _found(best)]
+
+
+def _found(best: Best) -> list[list[tuple[int, float]]]:
+    """Rows and scores of each query, without those of -1."""
+    return [
+        [(row, score) for row, score in zip(rows, scores, strict=True) if row >= 0]
+        for rows, scores in zip(best.rows.tolist(), best.scores.tolist(), strict=True)
+    ]

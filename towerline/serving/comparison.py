@@ -144,7 +144,7 @@ def _lists(
         sides = []
         for side, rows in ((old, users.old), (new, users.new)):
             asked = rows[start : start + BLOCK_USERS].astype(np.int32)
-            best = side.best(side.exported.user_embeddings[asked], None, side.exported.seen_by(asked), k)
+            best = side.catalogue.best(side.exported.user_embeddings[asked], None, side.exported.seen_by(asked), k)
             sides.append(best.rows)
         yield sides[0], sides[1]
 
@@ -203,8 +203,5 @@ def _changed(
         if changes[number] <= 0:
             break
         exported, row = (new.exported, number) if number < num_new else (old.exported, row_in_old[number])
-        item_type, item_id, title = (
-            column[row].as_py() for column in (exported.item_types, exported.item_ids, exported.titles)
-        )
-        rows.append(ChangedItem(item_type, item_id, title, int(changes[number])))
+        rows.append(ChangedItem(*exported.item(row), int(changes[number])))
     return rows

@@ -1,12 +1,13 @@
 """Errors of serving, each of one line."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 from typing import ClassVar
 
-from towerline.pipeline.errors import CommandError
+from towerline.pipeline.errors import CommandError, StageError
 
 Id = str | tuple[str, str]
 
@@ -35,6 +36,15 @@ class UnknownIdError(ServingError, LookupError):
         closest = ", ".join(known if isinstance(known, str) else " ".join(known) for known in self.closest)
         hint = f"; closest known: {closest}" if closest else ""
         return f"expected {self.expected}, found {' '.join(repr(str(word)) for word in words)}{hint}"
+
+
+@contextmanager
+def stage_errors_as_serving_errors() -> Iterator[None]:
+    """Turns the StageError of an export's format into a ServingError, in a `with` block."""
+    try:
+        yield
+    except StageError as error:
+        raise ServingError(str(error)) from None
 
 
 def check_positive(name: str, value: object) -> None:

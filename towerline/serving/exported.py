@@ -22,8 +22,8 @@ from towerline.metrics.ratings import RatingModel
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.ranking.user_items import UserItems
-from towerline.serving import pointer
-from towerline.serving.errors import ServingError
+from towerline.serving.errors import ServingError, stage_errors_as_serving_errors
+from towerline.serving.releases import pointer
 
 if TYPE_CHECKING:
     from towerline.index.approximate import Index
@@ -57,6 +57,10 @@ class Exported(NamedTuple):
     seen: UserItems
     ratings: RatingModel | None
     item_index: "Index | None"
+
+    def item(self, row: int) -> tuple[str, str, str | None]:
+        """Type, id and title of the item in a row."""
+        return tuple(column[row].as_py() for column in (self.item_types, self.item_ids, self.titles))
 
     def seen_by(self, users: NDArray[np.int32]) -> UserItems:
         """The rows of the items that the given users interacted with, row r those of users[r].
@@ -111,10 +115,8 @@ def live_version(folder: Path) -> str:
     live = pointer.read(folder)
     if live is not None:
         return live.live
-    try:
+    with stage_errors_as_serving_errors():
         return manifest.read(folder).version
-    except StageError as error:
-        raise ServingError(str(error)) from None
 
 
 def is_release(folder: Path, version: str) -> bool:
@@ -198,10 +200,8 @@ class _Held:
 
 def _opened(folder: Path) -> Exported:
     """Opens one release, or an export."""
-    try:
+    with stage_errors_as_serving_errors():
         content = manifest.read(folder)
-    except StageError as error:
-        raise ServingError(str(error)) from None
     released = is_release(folder, content.version)
     try:
         manifest.check_sizes(folder, content)

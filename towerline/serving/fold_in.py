@@ -1,4 +1,4 @@
-"""Folds in users who were not in the training data: a vector from their items."""
+"""Vectors for users who were not in the training data: from their items, or without any."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.ranking.blocks import in_blocks
-from towerline.ranking.embedding import directions, with_prior
+from towerline.ranking.embedding import PRIOR_DIMENSIONS, directions, with_prior
 from towerline.ranking.similarity import user_terms
 from towerline.ranking.user_items import UserItems
 
@@ -50,6 +50,14 @@ def folded_in(history: UserItems, items: NDArray[np.float32], temperature: float
 
     blocks = in_blocks(of_block, num_users, ARRAYS_HELD * len(items))
     return with_prior(np.concatenate([np.zeros((0, vectors.shape[1]), np.float32), *blocks]), of_user)
+
+
+def unknown_user(dimension: int) -> NDArray[np.float32]:
+    """[1, dimension] float32 embedding of a user of whom nothing is known, whose scores are the popularity prior alone.
+
+    It is that of index 0 of the vocabulary, which an export does not hold; the SavedModel and evaluate rank by it.
+    """
+    return with_prior(np.zeros((1, dimension - PRIOR_DIMENSIONS), np.float32), user_terms(np.zeros(1)))
 
 
 def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from towerline.pipeline.terminal import printable
 
-HEADINGS = {"user_id": "user", "item_type": "type", "item_id": "id"}
+# "compared" says what kind of answer follows, so that its value is a heading of its own.
+HEADINGS = {"user_id": "user", "item_type": "type", "item_id": "id", "compared": ""}
 # Shown with answers that are not from the model.
-NOTES = {"popularity": "unknown user: the most popular items"}
+NOTES = {"popularity": "unknown user: by popularity alone"}
 
 
 def json_line(question: dict[str, object], rows: Sequence[NamedTuple]) -> None:
@@ -33,7 +34,7 @@ def table(question: dict[str, object], rows: Sequence[NamedTuple]) -> None:
     console = _Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 10_000
-    asked = ", ".join(f"{HEADINGS.get(name, name)} {_text(value)}" for name, value in question.items())
+    asked = ", ".join(f"{HEADINGS.get(name, name)} {_text(value)}".lstrip() for name, value in question.items())
     notes = {NOTES[source] for row in rows if (source := getattr(row, "source", "")) in NOTES}
     console.print(Text("; ".join([asked, *notes]), style="bold"))
     if not rows:

@@ -1,32 +1,32 @@
 """The recommender: answers from one export."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from towerline.ranking.blocks import in_blocks
-from towerline.ranking.embedding import directions
 from towerline.ranking.similarity import evidence
 from towerline.ranking.user_items import UserItems
-from towerline.serving.answers import ItemKey, Recommendation, SimilarItem, SimilarUser, Skipped, Unknown
-from towerline.serving.errors import ServingError, check_positive
-from towerline.serving.exported import Exported, live_version, read
-from towerline.serving.fold_in import folded_in
-from towerline.serving.ids import Item, Items, Users, listed, listed_items, listed_users
-from towerline.serving.ranking import (
-    ARRAYS_HELD,
-    Best,
-    Candidates,
-    best_items,
-    best_of_index,
-    excluding,
-    longest,
-    pair_scores,
+from towerline.serving import answers, pairs
+from towerline.serving.answers import (
+    ItemKey,
+    Recommendation,
+    SimilarItem,
+    SimilarUser,
+    Skipped,
+    Unknown,
+    check_unknown,
 )
+from towerline.serving.catalogue import Catalogue
+from towerline.serving.errors import ServingError
+from towerline.serving.exported import Exported, live_version, read
+from towerline.serving.fold_in import folded_in, unknown_user
+from towerline.serving.ids import Item, Items, Users, listed_items, listed_users
+from towerline.serving.neighbours import nearest
+from towerline.serving.ranking import Candidates, excluding, longest
 
 
 class Recommender:
@@ -40,7 +40,7 @@ class Recommender:
 
     An id that is not in the export raises UnknownIdError. With unknown="skip" its answer is an empty list, or NaN among
     scores and ratings, and the other ids of the batch are answered. With unknown="popular", which the methods that
-    recommend accept, its answer is the items that most users interacted with. Unknown items of a history are ignored;
+    recommend accept, its answer is the items with the largest popularity prior. Unknown items of a history are ignored;
     only a history without any known item is unknown. unknown_users() and unknown_items() return the unknown ids.
 
     Ids and items may be any iterable, which is read once; answers are in its order. A k below 1 and arguments of a
@@ -57,6 +57,7 @@ class Recommender:
         self.folder = folder
         self.users = Users(exported.user_ids)
         self.items = Items(exported.item_types, exported.item_ids)
+        self.catalogue = Catalogue(exported, self.items)
 
     @property
     def version(self) -> str:
@@ -103,7 +104,7 @@ class Recommender:
           allow: recommend only these (type, id) items; None for all.
           deny: do not recommend these (type, id) items; those that are not in the export are ignored.
           unknown: the answer to an unknown user: "error" raises UnknownIdError, "skip" returns no items, "popular"
-            returns the items that most users interacted with.
+            returns the items with the largest popularity prior.
 
         Examples:
           >>> best = recommender.recommend("u3", k=3, deny=[("film", "0000001")])
@@ -180,18 +181,8 @@ class Recommender:
         unknown: Unknown = "error",
     ) -> list[list[Recommendation]]:
         """As recommend_for_history(), for several histories."""
-        _check_unknown(unknown, get_args(Unknown))
-        checked = [listed_items(items) for items in listed(histories, "histories")]
-        all_rows = [self.items.find(items) for items in checked]
-        answered = np.array([not len(rows) or (rows >= 0).any() for rows in all_rows], bool)
-        if unknown == "error":
-            # Raises for the first item of a history without known items.
-            for items, known in zip(checked, answered, strict=True):
-                if not known:
-                    self.items.rows(items)
-        rows = [of_user[of_user >= 0] for of_user, known in zip(all_rows, answered, strict=True) if known]
-        user = np.repeat(np.arange(len(rows), dtype=np.int32), [len(of_user) for of_user in rows])
-        history = UserItems.of_pairs(user, np.concatenate([np.zeros(0, np.int32), *rows]), num_rows=len(rows))
+        check_unknown(unknown, get_args(Unknown))
+        history, answered = self.catalogue.histories(histories, unknown)
         queries = folded_in(history, self.exported.item_embeddings, self.exported.temperature)
         excluded = history if exclude_seen else None
         return self._recommended(queries, excluded, answered, k, item_type, allow, deny, unknown)
@@ -235,9 +226,8 @@ class Recommender:
     ) -> list[list[SimilarUser]]:
         """As similar_users(), for several users."""
         rows = self._user_rows(user_ids, unknown)
-        best = self._nearest(self.exported.user_embeddings, self._longest_user, rows, k, self._evidence)
-        ids = self.exported.user_ids
-        return [[SimilarUser(ids[row].as_py(), score) for row, score in answer] for answer in _answers(best)]
+        best = nearest(self.exported.user_embeddings, self._longest_user, rows, k, self._evidence)
+        return answers.similar_users(self.exported, best)
 
     def similar_items(
         self, item_type: str, item_id: str, k: int = 10, *, unknown: Skipped = "error"
@@ -255,8 +245,8 @@ class Recommender:
     ) -> list[list[SimilarItem]]:
         """As similar_items(), for several items."""
         rows = self._item_rows(items, unknown)
-        best = self._nearest(self.exported.item_embeddings, self._longest_item, rows, k)
-        return [[SimilarItem(*self._described(row), score) for row, score in answer] for answer in _answers(best)]
+        best = nearest(self.exported.item_embeddings, self.catalogue.longest, rows, k)
+        return answers.similar_items(self.exported, best)
 
     def score(self, user_id: str, items: Iterable[ItemKey], *, unknown: Skipped = "error") -> NDArray[np.float32]:
         """[items] float32: the cosine of user and item plus the item's popularity prior.
@@ -272,12 +262,7 @@ class Recommender:
         self, user_ids: Iterable[str], items: Iterable[ItemKey], *, unknown: Skipped = "error"
     ) -> NDArray[np.float32]:
         """[users, items] float32, as score()."""
-        vectors = self.exported.user_embeddings, self.exported.item_embeddings
-
-        def scores(users: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
-            return pair_scores(vectors[0][users], vectors[1], np.broadcast_to(rows, (len(users), len(rows))))
-
-        return _of_known(scores, self._user_rows(user_ids, unknown), self._item_rows(items, unknown))
+        return pairs.scores(self.exported, self._user_rows(user_ids, unknown), self._item_rows(items, unknown))
 
     def predict_rating(
         self, user_id: str, items: Iterable[ItemKey], *, unknown: Skipped = "error"
@@ -304,29 +289,20 @@ class Recommender:
                 "predict_rating: expected a model with the rating task, found one without; set train.rating_weight "
                 "above 0 and run dvc repro"
             )
-        vectors = directions(self.exported.user_embeddings), directions(self.exported.item_embeddings)
-
-        def ratings(users: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
-            def of_block(start: int, stop: int) -> NDArray[np.float32]:
-                user, item = (index.ravel() for index in np.meshgrid(users[start:stop], rows, indexing="ij"))
-                return model.predict(user, item, *vectors).reshape(stop - start, len(rows))
-
-            blocks = in_blocks(of_block, len(users), ARRAYS_HELD * max(1, len(rows)) * vectors[0].shape[1])
-            return np.concatenate([np.zeros((0, len(rows)), np.float32), *blocks])
-
-        return _of_known(ratings, self._user_rows(user_ids, unknown), self._item_rows(items, unknown))
+        users, rows = self._user_rows(user_ids, unknown), self._item_rows(items, unknown)
+        return pairs.ratings(self.exported, model, users, rows)
 
     def _user_rows(
         self, user_ids: Iterable[str], unknown: str, allowed: Sequence[str] = get_args(Skipped)
     ) -> NDArray[np.int32]:
         """[queries] int32 rows, -1 for an unknown user where that is no error."""
-        _check_unknown(unknown, allowed)
+        check_unknown(unknown, allowed)
         ids = listed_users(user_ids)
         return self.users.rows(ids) if unknown == "error" else self.users.find(ids)
 
     def _item_rows(self, items: Iterable[ItemKey], unknown: str) -> NDArray[np.int32]:
         """[queries] int32 rows, -1 for an unknown item where that is no error."""
-        _check_unknown(unknown, get_args(Skipped))
+        check_unknown(unknown, get_args(Skipped))
         keys = listed_items(items)
         return self.items.rows(keys) if unknown == "error" else self.items.find(keys)
 
@@ -349,132 +325,26 @@ class Recommender:
           answered: [asked] bool, True for those with a query vector.
           k, item_type, allow, deny, unknown: as in recommend().
         """
-        candidates, denied = self.candidates(item_type, allow), self._denied(deny)
+        candidates, denied = self.catalogue.candidates(item_type, allow), self.catalogue.denied(deny)
         excluded = excluding(UserItems.none(len(queries)) if seen is None else seen, denied)
-        answers = iter(self._recommendations(self.best(queries, candidates, excluded, k), "model"))
+        of_known = answers.recommendations(self.exported, self.catalogue.best(queries, candidates, excluded, k))
         if len(queries) == len(answered):
-            return list(answers)
-        other = self._popular(candidates, denied, k) if unknown == "popular" else []
-        return [next(answers) if known else list(other) for known in answered]
+            return of_known
+        of_unknown = self._popular(candidates, denied, k) if unknown == "popular" else []
+        rest = iter(of_known)
+        return [next(rest) if known else list(of_unknown) for known in answered]
 
-    def best(self, queries: NDArray[np.float32], candidates: Candidates | None, excluded: UserItems, k: int) -> Best:
-        """The k best rows for query vectors; None searches all items."""
-        check_positive("k", k)
-        # More columns than candidates would be empty.
-        k = min(int(k), len((candidates or self._all_items).rows))
-        if candidates is None and self.exported.item_index is not None:
-            return best_of_index(queries, self.exported.item_index, self._all_items, excluded, k)
-        return best_items(queries, candidates or self._all_items, excluded, k)
-
-    @cached_property
-    def _all_items(self) -> Candidates:
-        rows = np.arange(len(self.exported.item_ids), dtype=np.int32)
-        return Candidates(self.exported.item_embeddings, rows, self._longest_item)
-
-    @cached_property
-    def _longest_item(self) -> float:
-        return longest(self.exported.item_embeddings)
+    def _popular(self, candidates: Candidates | None, denied: NDArray[np.int32], k: int) -> list[Recommendation]:
+        """The items with the largest popularity prior, by exact search."""
+        query = unknown_user(self.exported.item_embeddings.shape[1])
+        excluded = excluding(UserItems.none(1), denied)
+        best = self.catalogue.best(query, candidates or self.catalogue.everything, excluded, k)
+        return answers.recommendations(self.exported, best, "popularity")[0]
 
     @cached_property
     def _longest_user(self) -> float:
         return longest(self.exported.user_embeddings)
 
-    def candidates(self, item_type: str | None, allow: Iterable[ItemKey] | None = None) -> Candidates | None:
-        """The items of a type and of a list; None for all."""
-        vectors = self.exported.item_embeddings
-        of_type = range(len(vectors)) if item_type is None else self.items.of_type(item_type)
-        if allow is not None:
-            rows = np.unique(self.items.rows(listed_items(allow)))
-            rows = rows[(rows >= of_type.start) & (rows < of_type.stop)]
-            return Candidates(vectors[rows], rows, self._longest_item)
-        if item_type is None:
-            return None
-        return Candidates(vectors[of_type.start : of_type.stop], np.array(of_type, np.int32), self._longest_item)
-
-    def _denied(self, deny: Iterable[ItemKey] | None) -> NDArray[np.int32]:
-        """Rows of the denied items; unknown ones are ignored."""
-        rows = self.items.find([] if deny is None else listed_items(deny))
-        return np.unique(rows[rows >= 0])
-
-    @cached_property
-    def _num_users_of(self) -> NDArray[np.float32]:
-        items = self.exported.seen.items
-        self.exported.check_rows(items)
-        return np.bincount(items, minlength=len(self.exported.item_ids)).astype(np.float32)
-
-    def _popular(self, candidates: Candidates | None, denied: NDArray[np.int32], k: int) -> list[Recommendation]:
-        """The items that most users interacted with, in any split of the data."""
-        rows = (candidates or self._all_items).rows
-        popularity = Candidates(self._num_users_of[rows, None], rows)
-        best = self.best(np.ones((1, 1), np.float32), popularity, excluding(UserItems.none(1), denied), k)
-        return self._recommendations(best, "popularity")[0]
-
     @cached_property
     def _evidence(self) -> NDArray[np.float32]:
         return evidence(self.exported.seen.counts())
-
-    def _nearest(
-        self,
-        embeddings: NDArray[np.float32],
-        length: float,
-        rows: NDArray[np.int32],
-        k: int,
-        weights: NDArray[np.float32] | None = None,
-    ) -> Best:
-        """The k nearest other rows by cosine; only those with a cosine above 0.
-
-        Args:
-          embeddings: [any, d] float32.
-          length: length of the longest embedding or more.
-          rows: [queries] int32, -1 for an unknown id, whose answer is empty.
-          k: at least 1.
-          weights: [any] float32 from 0 to 1, by which the cosine is multiplied, for both rows; None for 1.
-        """
-        taste = Candidates(directions(embeddings), np.arange(len(embeddings), dtype=np.int32), length, weights)
-        known = np.flatnonzero(rows >= 0)
-        # All rows are equally near to an untrained row, which is zeros.
-        trained = known[taste.vectors[rows[known]].any(axis=1)]
-        own = UserItems(np.arange(len(trained) + 1), rows[trained])
-        queries = taste.vectors[rows[trained]]
-        if weights is not None:
-            queries = queries * weights[rows[trained], None]
-        nearest = self.best(queries, taste, own, k)
-        best = Best.nothing(len(rows), nearest.rows.shape[1])
-        best.rows[trained] = np.where(nearest.scores > 0, nearest.rows, -1)
-        best.scores[trained] = nearest.scores
-        return best
-
-    def _recommendations(self, best: Best, source: Literal["model", "popularity"]) -> list[list[Recommendation]]:
-        return [
-            [Recommendation(*self._described(row), score, source) for row, score in answer] for answer in _answers(best)
-        ]
-
-    def _described(self, row: int) -> tuple[str, str, str | None]:
-        exported = self.exported
-        return tuple(column[row].as_py() for column in (exported.item_types, exported.item_ids, exported.titles))
-
-
-def _check_unknown(unknown: str, allowed: Sequence[str]) -> None:
-    if unknown not in allowed:
-        raise ServingError(f"unknown: expected {' or '.join(map(repr, allowed))}, found {unknown!r}")
-
-
-def _of_known(
-    values: Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]],
-    users: NDArray[np.int32],
-    items: NDArray[np.int32],
-) -> NDArray[np.float32]:
-    """[users, items] float32 values of the rows, NaN for rows of -1."""
-    if (users >= 0).all() and (items >= 0).all():
-        return values(users, items)
-    known = np.full((len(users), len(items)), np.nan, np.float32)
-    known[np.ix_(users >= 0, items >= 0)] = values(users[users >= 0], items[items >= 0])
-    return known
-
-
-def _answers(best: Best) -> list[list[tuple[int, float]]]:
-    """Rows and scores of each query, without those of -1."""
-    return [
-        [(row, score) for row, score in zip(rows, scores, strict=True) if row >= 0]
-        for rows, scores in zip(best.rows.tolist(), best.scores.tolist(), strict=True)
-    ]

@@ -1,7 +1,9 @@
 """Law 5: the vector exported for an id is the one that the model computes for it, in every file and the SavedModel."""
 
 import json
+import resource
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +145,10 @@ def test_the_model_recommends_what_serving_does_to_the_last_bit(asked: Path) -> 
     assert response["answers"]["no such type"] == [[["", ""]], [["", ""]], [[LOWEST, LOWEST]]]
     # An unknown user is reported as unknown, and gets the items with the largest popularity prior.
     assert response["known_user"] == [True] * 60 + [False]
-    prior = recommender.recommend_for_history([], 7)
-    assert response["answers"]["all"][1][60] == [item.item_id for item in prior]
+    prior = recommender.recommend("nobody", 7, unknown="popular")
+    assert list(zip(*(column[60] for column in response["answers"]["all"]), strict=True)) == [
+        (item.item_type, item.item_id, item.score) for item in prior
+    ]
 
 
 def test_the_model_finds_the_best_of_many_near_ties_exactly() -> None:
@@ -266,3 +270,25 @@ def test_an_index_that_misses_too_much_stops_the_export(tmp_path: Path) -> None:
         StageError, match=r"export.index.min_recall: expected an index that finds at least 0.9999 .*100"
     ):
         write_index(tmp_path / "index", embeddings, 0.9999)
+
+
+def test_a_full_disk_ends_the_saved_model_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does AutoGraph leave files in the system's folder, where they would stay after `kill -9`."""
+    from stages.export.servable import Retrieval, Vocabularies
+
+    ids = np.array([f"{number}" for number in range(9_999)], object)
+    vectors = np.zeros((len(ids) + 1, 64), np.float32)
+    retrieval = Retrieval(Embeddings(vectors, vectors), Vocabularies(ids, ids, ids))
+    (tmp_path / "system").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "system"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file may grow beyond this, which is as good as a disk without room.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(StageError) as raised:
+            retrieval.save(tmp_path / "retrieval")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(raised.value) == f"{tmp_path / 'retrieval'}: expected to write the SavedModel, found: File too large"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["retrieval", "system"]
+    assert not list((tmp_path / "system").iterdir())

@@ -1,4 +1,4 @@
-"""The export of the small project, opened, and as plain Python; the command line over it."""
+"""The export of the small project, opened, and as plain Python; the command line over it; made exports."""
 
 import subprocess
 import sys
@@ -8,13 +8,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 import towerline
 from tests.conftest import ROOT, run
+from towerline.exports import layout, manifest
+from towerline.exports.manifest import Sizes
+from towerline.ranking.scorers import Embeddings
+from towerline.ranking.user_items import UserItems
 
 K = 7
+# Sizes of the exports of make_export().
+USERS, ITEMS = 40, 300
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +77,34 @@ def pairs(answer: list[Any]) -> list[tuple[Any, float]]:
 def ask(exports: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     command, *rest = words
     return run(ROOT, sys.executable, "-m", "towerline", command, "--exports", str(exports), *rest, check=check)
+
+
+def make_export(folder: Path, seed: int, size: int = 0) -> Path:
+    """An export all of whose files depend on the seed, whatever their sizes; `size` bytes more in its SavedModel."""
+    from stages.export.__main__ import write_exported
+
+    draw = np.random.default_rng(seed)
+
+    def vectors(rows: int, last: NDArray[np.float64]) -> NDArray[np.float32]:
+        drawn = draw.normal(size=(rows, 16))
+        drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+        return np.column_stack([drawn, last]).astype(np.float32)
+
+    embeddings = Embeddings(vectors(USERS, np.ones(USERS)), vectors(ITEMS, draw.random(ITEMS)))
+    pairs = draw.permutation(USERS * ITEMS)[: 10 * USERS]
+    seen = UserItems.of_pairs((pairs // ITEMS).astype(np.int32), (pairs % ITEMS).astype(np.int32), num_rows=USERS)
+    users = pa.table({"user_id": [f"u{row:03d}" for row in range(USERS)]})
+    items = pa.table(
+        {
+            "item_type": ["film"] * ITEMS,
+            "item_id": [f"{row:04d}" for row in range(ITEMS)],
+            "title": [f"{seed:06d} {row}" for row in range(ITEMS)],
+        }
+    )
+    folder.mkdir(parents=True)
+    write_exported(folder, users, items, embeddings, seen, {}, csv=False)
+    model = folder / layout.MODEL / "saved_model.pb"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(f"{seed:06d}".encode() + bytes(size))
+    manifest.write(folder, Sizes(USERS, ITEMS, 17, 10 * USERS), 0.1)
+    return folder

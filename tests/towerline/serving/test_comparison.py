@@ -11,7 +11,7 @@ from scipy.stats import ortho_group
 
 import towerline
 from tests.conftest import ROOT, run
-from tests.towerline.serving.test_releases import make_export
+from tests.towerline.serving.conftest import make_export
 from towerline.ranking.embedding import directions, prior_terms, with_prior
 from towerline.serving.comparison import compare
 
@@ -114,4 +114,6 @@ def test_the_command_line_compares(tmp_path: Path) -> None:
     expected = compare(towerline.open(old), towerline.open(new), top=3)
     assert lines[0]["answer"] == [json.loads(json.dumps(expected.overview._asdict()))]
     assert [len(line["answer"]) for line in lines] == [1, 3, len(expected.entered), len(expected.left)]
-    assert "users whose lists changed most" in run(ROOT, *command).stdout
+    printed = run(ROOT, *command).stdout.splitlines()
+    assert printed[0] == f"overview, old {lines[0]['old']}, new {lines[0]['new']}, k 10"
+    assert "users whose lists changed most" in printed

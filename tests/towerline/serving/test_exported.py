@@ -4,12 +4,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import towerline
 from tests.conftest import ROOT, run
 from towerline.exports import manifest
 from towerline.exports.manifest import Sizes
+from towerline.pipeline.errors import StageError
+from towerline.serving.exported import _column
 
 
 def test_the_export_is_checked_when_it_is_opened(exports: Path, tmp_path: Path) -> None:
@@ -43,3 +46,11 @@ import towerline
 print(towerline.open({str(exports)!r}).recommend("u3", 1)[0].item_id)
 """
     assert run(ROOT, sys.executable, "-c", code).stdout
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array([b"\xff"]).view(pa.string()), pa.array([None], pa.string()), pa.array([1])]
+)
+def test_ids_that_are_no_text_are_found_when_they_are_read(column: pa.Array) -> None:
+    with pytest.raises((StageError, pa.ArrowInvalid)):
+        _column(pa.table({"user_id": column}), "user_id")

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import towerline
+from tests.towerline.serving.conftest import ITEMS
 from towerline.ranking.user_items import UserItems
-from towerline.serving.ranking import Candidates, best_items
+from towerline.serving.ranking import Candidates, best_items, best_of_index
 
 
 def test_equal_scores_go_by_row_however_many_are_asked_at_once() -> None:
@@ -44,3 +46,12 @@ def test_the_best_of_many_near_ties_are_found_exactly(apart: float) -> None:
             expected = np.lexsort((np.arange(3150), -exact[row]))[:10]
             assert best.rows[row].tolist() == expected.tolist()
             assert best.scores[row].tolist() == exact[row, expected].tolist()
+
+
+def test_an_index_that_finds_no_rows_is_one_line() -> None:
+    from towerline.index.approximate import build
+
+    vectors = np.random.default_rng(0).normal(size=(ITEMS, 17)).astype(np.float32)
+    few = Candidates(vectors[:20], np.arange(20, dtype=np.int32))
+    with pytest.raises(towerline.ServingError, match="python -m towerline verify"):
+        best_of_index(vectors[:2], build(vectors), few, UserItems.none(2), 10)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.towerline.training.test_model import fit, history_of, params, planted_parts
+from tests.towerline.training.conftest import fit, history_of, params, planted_parts
 from towerline.artifacts.split import Interactions
 from towerline.metrics.validation import HeldOut
 from towerline.ranking import blocks
