@@ -1,0 +1,81 @@
+"""Recall@20 and NDCG@20 of fits from nothing and of warm starts, on the test set of the present split.
+
+An earlier model is fitted to the training set, and continued on the training and validation set, in one night or in
+several, each of which brings an equal part of the validation rows. Run it after dvc repro: python -m benchmarks.warm_start
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from benchmarks.common import print_machine
+from towerline.artifacts.names import MAIN_CUTOFF
+from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
+from towerline.artifacts.train import TWO_TOWER
+from towerline.metrics.ranking import rank_metrics
+from towerline.pipeline import formats
+from towerline.ranking.embedding import directions
+from towerline.ranking.scorers import Embeddings
+from towerline.ranking.top_k import rank_items
+from towerline.ranking.user_items import UserItems
+from towerline.training.fitting import Fitted, fit, seed_everything
+from towerline.training.recipe import Recipe
+from towerline.training.spectral import Vectors
+from towerline.training.warm_start import warm_start
+
+# Epochs, and the divisor of the learning rate.
+TRIALS = ((1, 1), (1, 3), (1, 10), (2, 1), (2, 3), (2, 10), (3, 3))
+
+
+def vectors_of(fitted: Fitted) -> Vectors:
+    """The unit vectors of a fit, users with their histories."""
+    towers = fitted.towers
+    return Vectors(directions(towers.query.all_embeddings()), directions(towers.candidate.all_embeddings()))
+
+
+def measured(fitted: Fitted, known: Interactions, test: Interactions) -> str:
+    """Mean recall and NDCG over the users with known rows and test items, without their known items."""
+    towers = fitted.towers
+    embeddings = Embeddings(towers.query.all_embeddings(), towers.candidate.all_embeddings())
+    relevant, seen = map(UserItems.of_interactions, (test, known))
+    users = np.flatnonzero((relevant.counts() > 0) & (seen.counts() > 0)).astype(np.int32)
+    ranked = rank_items(embeddings, users, seen.of_users(users), MAIN_CUTOFF)
+    values = rank_metrics(ranked, relevant.of_users(users), [MAIN_CUTOFF])
+    return f"{values['recall', MAIN_CUTOFF].mean():.4f} | {values['ndcg', MAIN_CUTOFF].mean():.4f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nights", type=int, default=1, help="number of warm starts, one after the other (default 1)")
+    nights = parser.parse_args().nights
+    recipe = Recipe(**formats.read_json(TWO_TOWER.model)["recipe"])
+    seed_everything(recipe.seed, recipe.threads)
+    print_machine(["tensorflow", "numpy"], recipe.threads)
+    train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))
+    night = np.random.default_rng(0).integers(nights, size=len(validation.user_index))
+    known = [Interactions.joined(train, validation.where(night <= last)) for last in range(nights)]
+    print("| fit | recall@20 | NDCG@20 | seconds a night |\n| --- | --- | --- | --- |")
+    earlier = fit(recipe, train)
+    print(f"| the earlier model | {measured(earlier, known[-1], test)} | |", flush=True)
+    begin = time.perf_counter()
+    cold = fit(recipe, known[-1])
+    seconds = time.perf_counter() - begin
+    print(f"| from nothing, {len(recipe.temperatures)} epochs | {measured(cold, known[-1], test)} | {seconds:.1f} |")
+    for epochs, divisor in TRIALS:
+        update = {
+            "epochs": epochs,
+            "temperatures": [recipe.temperatures[-1]] * epochs,
+            "learning_rate": recipe.learning_rate / divisor,
+        }
+        warm, begin = earlier, time.perf_counter()
+        for rows in known:
+            start = warm_start(vectors_of(warm), rows, recipe.seed)
+            warm = fit(recipe.model_copy(update=update), rows, start=start)
+        seconds = (time.perf_counter() - begin) / nights
+        name = f"warm start, {epochs} epochs, learning rate / {divisor}"
+        print(f"| {name} | {measured(warm, known[-1], test)} | {seconds:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
