@@ -1,7 +1,7 @@
 """Recall@20 and NDCG@20 of fits from nothing and of warm starts, on the test set of the present split.
 
 An earlier model is fitted to the training set, and continued on the training and validation set, in one night or in
-several, each of which brings an equal part of the validation rows. Run it after dvc repro: python -m benchmarks.warm_start
+several, each of which brings an equal part of the validation rows. After dvc repro: python -m benchmarks.warm_start
 """
 
 import argparse

@@ -34,8 +34,8 @@ class HeldOut:
 
     def ndcg(self, scorer: Scorer) -> float:
         """Mean NDCG@MAIN_CUTOFF over the users, the whole catalogue ranked, seen items left out."""
-        return self.ndcg_of(rank_items(scorer, self.users, self.seen, MAIN_CUTOFF))
+        return float(self.ndcg_by_user(rank_items(scorer, self.users, self.seen, MAIN_CUTOFF)).mean())
 
-    def ndcg_of(self, ranked: NDArray[np.int32]) -> float:
-        """Mean NDCG@MAIN_CUTOFF over the users, of [queries, MAIN_CUTOFF] items, best first, 0 for none."""
-        return float(rank_metrics(ranked, self.relevant, [MAIN_CUTOFF])["ndcg", MAIN_CUTOFF].mean())
+    def ndcg_by_user(self, ranked: NDArray[np.int32]) -> NDArray[np.float64]:
+        """[queries] NDCG@MAIN_CUTOFF of each user, of [queries, MAIN_CUTOFF] items, best first, 0 for none."""
+        return rank_metrics(ranked, self.relevant, [MAIN_CUTOFF])["ndcg", MAIN_CUTOFF]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from towerline.artifacts.split import Interactions
@@ -12,11 +13,11 @@ from towerline.artifacts.train import ModelFiles
 from towerline.metrics.ratings import RatingModel, rating_biases
 from towerline.pipeline.errors import StageError
 from towerline.ranking.similarity import user_terms
-from towerline.ranking.user_items import UserItems
 from towerline.towers import tf
 from towerline.towers.products import unit
 from towerline.towers.towers import Towers
 from towerline.training.batches import Batch, PairBatches, UserBatches
+from towerline.training.history import History
 from towerline.training.optimizers import optimizer
 from towerline.training.prior import item_terms
 from towerline.training.ratings import Standard
@@ -47,6 +48,18 @@ class Epoch(NamedTuple):
     validation_ndcg: float | None
     validation_rmse: float | None
     temperature: float
+
+
+class State(NamedTuple):
+    """The towers at a point of the training.
+
+    Attributes:
+      own: [num_users + 1, d] float32, the users' own rows without their histories, not normalized.
+      items: [num_items + 1, d] float32 unit vectors, or zero vectors.
+    """
+
+    own: NDArray[np.float32]
+    items: NDArray[np.float32]
 
 
 class Fitted(NamedTuple):
@@ -102,7 +115,8 @@ class Training:
           start: initial vectors of the towers; None for spectral_start().
         """
         self.settings = settings
-        self.seen = UserItems.of_interactions(rows)
+        self.history = History(rows)
+        self.seen = self.history.seen
         self.standard = Standard.of(rows.rating if settings.rating_weight else None)
         self.biases = biases
         self.batches = self._batches(rows)
@@ -165,13 +179,27 @@ class Training:
         losses = [float(self.reported_loss(batch)) for batch in self.reported_batches]
         return float(np.average(losses, weights=[len(batch.pair_user) for batch in self.reported_batches]))
 
-    def vectors(self) -> Vectors:
-        """The vectors of all ids at this point of the training, those of users with their histories."""
-        return Vectors(unit(self.user_vectors()).numpy(), unit(self.model.towers.candidate.embedding).numpy())
+    def state(self) -> State:
+        """The towers at this point of the training."""
+        towers = self.model.towers
+        return State(towers.query.embedding.numpy(), unit(towers.candidate.embedding).numpy())
 
-    def user_vectors(self) -> tf.Tensor:
-        """[num_users + 1, d] float32 before normalization, including the users' histories."""
-        return self.model.user_vectors(self.seen.items, self.seen.rows().astype(np.int32))
+    def user_vectors(
+        self, state: State, half_life: float | None, users: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float32]:
+        """[queries, d] float32 unit vectors of users, with their histories.
+
+        Args:
+          state: of the towers.
+          half_life: of the histories, in items; None for no decay, as in the training.
+          users: [queries] int32; None for all.
+        """
+        vectors = state.own if users is None else state.own[users]
+        if self.model.history_weight:
+            sums = self.history.weights(half_life, users) @ state.items
+            vectors = vectors + np.float32(self.model.history_weight) * sums
+        unit_vectors: NDArray[np.float32] = unit(tf.constant(vectors)).numpy()
+        return unit_vectors
 
     def rating_model(self) -> RatingModel | None:
         """The rating head as arrays in the unit of the raw ratings."""
@@ -203,22 +231,23 @@ class Training:
             _check_finite(number, losses, self.settings.learning_rate)
             if "retrieval" in losses:
                 losses["retrieval"] = self.retrieval_loss()
-        if not all(np.isfinite(vectors).all() for vectors in self.vectors()):
+        if not all(np.isfinite(vectors).all() for vectors in self.state()):
             raise StageError(
                 f"epoch {number}: expected finite embeddings, found NaN or infinity; lower train.learning_rate "
                 f"({self.settings.learning_rate:g})"
             )
         return Epoch(number, losses.get("retrieval"), losses.get("rating"), None, None, float(self.temperature))
 
-    def finish(self, prior: Prior, rows: Interactions) -> Towers:
+    def finish(self, prior: Prior, half_life: float | None, rows: Interactions) -> Towers:
         """Adds the users' histories to the rows of the query tower, and the terms of the prior to both towers.
 
         Args:
           prior: the prior.
+          half_life: of the histories, in items; None for no decay.
           rows: the rows of the training, from which the terms are computed.
         """
         towers = self.model.towers
-        towers.query.embedding.assign(self.user_vectors())
+        towers.query.embedding.assign(self.user_vectors(self.state(), half_life))
         towers.query.extra.assign(user_terms(self.seen.counts()))
         towers.candidate.extra.assign(item_terms(prior, rows))
         return towers
@@ -247,7 +276,7 @@ def fit(
     for number, temperature in enumerate(recipe.temperatures, 1):
         epochs.append(training.epoch(number, temperature))
         on_epoch(epochs[-1])
-    return Fitted(training.finish(recipe.prior, rows), training.rating_model(), epochs)
+    return Fitted(training.finish(recipe.prior, recipe.history_half_life, rows), training.rating_model(), epochs)
 
 
 def _batch_spec() -> Batch:

@@ -42,7 +42,7 @@ def best_half_life(rows: Interactions, held_out: HeldOut) -> float | None:
         return None
     nothing = np.zeros((len(held_out.users), 0), np.float32), np.zeros((rows.num_items + 1, 0), np.float32)
     priors = [Prior(weight=1.0, half_life=half_life, long_term_weight=0.0) for half_life in choices]
-    return choices[int(np.argmax(ndcg_of_priors(priors, rows, held_out, *nothing)))]
+    return choices[int(np.argmax(ndcg_of_priors(priors, rows, held_out, *nothing).mean(axis=1)))]
 
 
 def best_prior(
@@ -65,7 +65,8 @@ def best_prior(
     """
 
     def ndcg(priors: Sequence[Prior]) -> NDArray[np.float64]:
-        return ndcg_of_priors(priors, rows, held_out, user_vectors, item_vectors)
+        means: NDArray[np.float64] = ndcg_of_priors(priors, rows, held_out, user_vectors, item_vectors).mean(axis=1)
+        return means
 
     coarse = [Prior(weight=weight, half_life=life, long_term_weight=0.0) for life in lives for weight in weights]
     first = coarse[int(smoothed(ndcg(coarse).reshape(len(lives), -1)).argmax())]
@@ -103,7 +104,7 @@ def ndcg_of_priors(
     user_vectors: NDArray[np.float32],
     item_vectors: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """[priors] mean NDCG@MAIN_CUTOFF over the users, the whole catalogue ranked, seen items left out.
+    """[priors, queries] NDCG@MAIN_CUTOFF of each user, the whole catalogue ranked, seen items left out.
 
     The cosines of a block of users are computed once for all priors. Arguments as in best_prior().
     """
@@ -129,6 +130,6 @@ def ndcg_of_priors(
 
     # The cosines and the scores of one prior are held at the same time.
     blocks = in_blocks(ranked, len(held_out.users), 2 * len(item_vectors))
-    return np.array(
-        [held_out.ndcg_of(np.concatenate([block[number] for block in blocks])) for number in range(len(priors))]
+    return np.stack(
+        [held_out.ndcg_by_user(np.concatenate([block[number] for block in blocks])) for number in range(len(priors))]
     )

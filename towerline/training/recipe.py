@@ -69,9 +69,12 @@ class Recipe(Hyperparameters):
       temperatures: training temperature of each epoch that is trained; at most `epochs`, over which the learning rate
         decreases to 0.
       prior: of the scores.
+      history_half_life: half-life of the items in a user's history, in items (towerline.training.history); None for no
+        decay. The training itself has none.
       bias_regularization: of the user and item biases of the rating task; None without that task.
     """
 
     temperatures: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
     prior: Prior
+    history_half_life: Annotated[float, Field(gt=0)] | None
     bias_regularization: Annotated[float, Field(gt=0)] | None

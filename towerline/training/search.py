@@ -1,15 +1,17 @@
-"""Search of a recipe on the validation set: temperatures, number of epochs, popularity prior, regularization."""
+"""Search of a recipe on the validation set: temperatures, number of epochs, prior, histories, regularization."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ratings import BIAS_REGULARIZATIONS, bias_trials
+from towerline.metrics.validation import HeldOut
 from towerline.ranking.popularity import log_popularity
 from towerline.training.calibration import Calibration
-from towerline.training.fitting import Epoch, Training
+from towerline.training.fitting import Epoch, State, Training
 from towerline.training.prior import (
     FACTORS,
     WEIGHTS,
@@ -28,6 +30,8 @@ FIRST_GUESS = Calibration(temperature=0.15, prior=0.6)
 # ml-100k, MovieTweetings, Douban, Amazon and Gowalla, are from 0.1 to 0.25 and close to it.
 TRAINING_TEMPERATURE_FACTOR = 1.5
 TEMPERATURE_RANGE = (0.05, 0.5)
+# A relative difference in NDCG that is not worth a less simple setting.
+SMALL_SHARE = 0.01
 
 
 class Found(NamedTuple):
@@ -47,7 +51,7 @@ def recipe_of(given: Given, settings: Hyperparameters) -> Recipe:
     temperature = given.temperature or FIRST_GUESS.temperature
     weight = FIRST_GUESS.prior if given.popularity_prior is None else given.popularity_prior
     prior = Prior(weight=weight * temperature, half_life=given.half_life, long_term_weight=0.0)
-    return _recipe(settings, [temperature] * settings.epochs, prior, BIAS_REGULARIZATIONS[0])
+    return _recipe(settings, [temperature] * settings.epochs, prior, None, BIAS_REGULARIZATIONS[0])
 
 
 def search(
@@ -89,41 +93,48 @@ class _Search:
         self.popularity = log_popularity(train, self.half_life)
         self.calibration = FIRST_GUESS
         self.weight: float | None = None
+        self.history_half_life: float | None = None
         self.temperature = FIRST_GUESS.temperature if given.temperature is None else given.temperature
         self.temperatures: list[float] = []
 
     def run(self, on_epoch: Callable[[Epoch], object]) -> Found:
         epochs: list[Epoch] = []
-        best, best_vectors = 0, None
+        best, best_state = 0, None
         for number in range(1, self.settings.epochs + 1):
-            epoch, vectors = self._epoch(number)
+            epoch, state = self._epoch(number)
             epochs.append(epoch)
             on_epoch(epoch)
             if not self.given.patience or best == 0 or _score(epoch) > _score(epochs[best - 1]):
-                best, best_vectors = number, vectors
+                best, best_state = number, state
             elif number - best >= self.given.patience:
                 break
-        assert best_vectors is not None
+        assert best_state is not None
         temperatures = self.temperatures[:best]
-        prior = self._prior(best_vectors, temperatures[-1])
-        recipe = _recipe(self.settings, temperatures, prior, self.bias_regularization)
+        half_life = self._history_half_life(best_state, self.validation.prior_users)
+        prior = self._prior(best_state, half_life, temperatures[-1])
+        recipe = _recipe(self.settings, temperatures, prior, half_life, self.bias_regularization)
         return Found(recipe, epochs)
 
-    def _epoch(self, number: int) -> tuple[Epoch, Vectors]:
+    def _epoch(self, number: int) -> tuple[Epoch, State]:
         self.temperatures.append(self.temperature)
         epoch = self.training.epoch(number, self.temperature)
-        vectors = self.training.vectors()
+        state = self.training.state()
+        # Without decay, as in the training.
+        vectors = Vectors(self.training.user_vectors(state, None), state.items)
         rmse = ndcg = None
         rating_model = self.training.rating_model()
         if rating_model is not None:
             rmse = self.validation.rmse(rating_model, *vectors)
         if epoch.retrieval_loss is not None:
-            ndcg = self._ndcg(vectors)
+            ndcg = self._ndcg(state)
         self._calibrate(vectors)
-        return epoch._replace(validation_ndcg=ndcg, validation_rmse=rmse), vectors
+        return epoch._replace(validation_ndcg=ndcg, validation_rmse=rmse), state
 
-    def _ndcg(self, vectors: Vectors) -> float:
-        """NDCG@20 with the best of WEIGHTS of popularity in the first epoch, then of weights close to the last."""
+    def _ndcg(self, state: State) -> float:
+        """NDCG@20 with the best of WEIGHTS of popularity in the first epoch, then of weights close to the last.
+
+        The first epoch chooses the half-life of the histories, too.
+        """
         users = self.validation.ranked
         if self.given.popularity_prior is not None:
             weights = [self.given.popularity_prior * self.temperature]
@@ -132,9 +143,31 @@ class _Search:
         else:
             weights = [self.weight * factor for factor in FACTORS]
         priors = [Prior(weight=weight, half_life=self.half_life, long_term_weight=0.0) for weight in weights]
-        values = ndcg_of_priors(priors, self.train, users, vectors.users[users.users], vectors.items)
-        self.weight = weights[int(np.argmax(values))]
-        return float(values.max())
+
+        def values() -> NDArray[np.float64]:
+            vectors = self.training.user_vectors(state, self.history_half_life, users.users)
+            means: NDArray[np.float64] = ndcg_of_priors(priors, self.train, users, vectors, state.items).mean(axis=1)
+            return means
+
+        first = self.weight is None
+        self.weight = weights[int(np.argmax(values()))]
+        if first:
+            self.history_half_life = self._history_half_life(state, users)
+        of_weights = values()
+        self.weight = weights[int(np.argmax(of_weights))]
+        return float(of_weights.max())
+
+    def _history_half_life(self, state: State, users: HeldOut) -> float | None:
+        """The half-life of the histories, by NDCG@20 with the last weight of popularity."""
+        choices = self.training.history.half_lives() if self.training.model.history_weight else [None]
+        if len(choices) == 1 or self.weight is None:
+            return None
+        prior = Prior(weight=self.weight, half_life=self.half_life, long_term_weight=0.0)
+        values = []
+        for choice in choices:
+            vectors = self.training.user_vectors(state, choice, users.users)
+            values.append(ndcg_of_priors([prior], self.train, users, vectors, state.items)[0])
+        return choices[simplest(np.stack(values))]
 
     def _calibrate(self, vectors: Vectors) -> None:
         """Sets the temperature of the next epoch, unless it is given."""
@@ -143,19 +176,45 @@ class _Search:
             following = TRAINING_TEMPERATURE_FACTOR * self.calibration.temperature
             self.temperature = float(np.clip(following, *TEMPERATURE_RANGE))
 
-    def _prior(self, vectors: Vectors, temperature: float) -> Prior:
+    def _prior(self, state: State, half_life: float | None, temperature: float) -> Prior:
         given, users = self.given, self.validation.prior_users
+        vectors = self.training.user_vectors(state, half_life, users.users)
         lives = close_half_lives(self.train, self.half_life) if given.half_life is None else [given.half_life]
         weights = WEIGHTS if given.popularity_prior is None else [given.popularity_prior * temperature]
-        return best_prior(self.train, users, vectors.users[users.users], vectors.items, lives, weights)
+        return best_prior(self.train, users, vectors, state.items, lives, weights)
 
 
 def _recipe(
-    settings: Hyperparameters, temperatures: list[float], prior: Prior, bias_regularization: float | None
+    settings: Hyperparameters,
+    temperatures: list[float],
+    prior: Prior,
+    history_half_life: float | None,
+    bias_regularization: float | None,
 ) -> Recipe:
     given = {name: getattr(settings, name) for name in Hyperparameters.model_fields}
     regularization = bias_regularization if settings.rating_weight else None
-    return Recipe(**given, temperatures=temperatures, prior=prior, bias_regularization=regularization)
+    return Recipe(
+        **given,
+        temperatures=temperatures,
+        prior=prior,
+        history_half_life=history_half_life,
+        bias_regularization=regularization,
+    )
+
+
+def simplest(values: NDArray[np.float64]) -> int:
+    """The first row whose mean is at most one standard error, or SMALL_SHARE, below the highest mean.
+
+    The rule of Breiman et al. (1984) for the size of a tree, with the standard error of the paired difference. Paired
+    differences of nearly equal choices have small errors, too; SMALL_SHARE keeps to the simple choice there.
+
+    Args:
+      values: [choices, users], the simplest choice first.
+    """
+    best = int(np.argmax(values.mean(axis=1)))
+    differences = values[best] - values
+    errors = differences.std(axis=1, ddof=1) / np.sqrt(values.shape[1]) if values.shape[1] > 1 else 0.0
+    return int(np.flatnonzero(differences.mean(axis=1) <= np.maximum(errors, SMALL_SHARE * values[best].mean()))[0])
 
 
 def _score(epoch: Epoch) -> float:

@@ -67,8 +67,8 @@ class TwoTower(tfrs.Model):
     rating: mean squared error of standardized ratings; 1 is as good as predicting the mean.
 
     With GroupedSoftmax a user's vector is the user's own row plus HISTORY_WEIGHT times the sum of the items' unit
-    vectors over the root of their number (as in SVD++, Koren 2008); user_vectors() returns the sum of both. A rating is
-    predicted from the vector without the rated item, since the item of a future rating is not in the history.
+    vectors over the root of their number (as in SVD++, Koren 2008). A rating is predicted from the vector without the
+    rated item, since the item of a future rating is not in the history.
 
     Attributes:
       losses_seen: task -> mean of its loss since the last reset_metrics(), weighted by pairs.
@@ -147,21 +147,6 @@ class TwoTower(tfrs.Model):
         for task, loss in losses.items():
             self.losses_seen[task].update_state(loss, sample_weight=tf.size(inputs.pair_user))
         return tf.add_n([self.weights_of_tasks[task] * loss for task, loss in losses.items()])
-
-    def user_vectors(self, history: tf.Tensor, history_user: tf.Tensor) -> tf.Tensor:
-        """[num_users + 1, d] vectors of all users before normalisation, their history in them.
-
-        Args:
-          history: [rows] int32 items of the training set, user by user.
-          history_user: [rows] int32 their users, ascending.
-        """
-        own = self.towers.query.embedding
-        if not self.history_weight:
-            return tf.identity(own)
-        directions = self.towers.candidate.directions(tf.range(self.towers.candidate.embedding.shape[0]))
-        return own + self.history_weight * tf.sparse.segment_sqrt_n(
-            directions, history, history_user, num_segments=own.shape[0]
-        )
 
 
 def _cosine_without(user_vectors: tf.Tensor, items: tf.Tensor, batch: Batch, share: tf.Tensor) -> tf.Tensor:

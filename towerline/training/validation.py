@@ -16,8 +16,8 @@ from towerline.training.calibration import Calibration, calibrated
 
 # Scores per logit of an epoch, for the ranking and for each Newton step of the calibration.
 RANKING_SHARE, CALIBRATION_SHARE = 0.3, 0.2
-# Scores that take milliseconds, whatever the epoch takes.
-FREE_SCORES = 1_000_000
+# Scores that take a tenth of a second, whatever the epoch takes: on small data, fewer users would make NDCG too noisy.
+FREE_SCORES = 4_000_000
 # More users would make neither the mean nor the two calibrated numbers noticeably more precise.
 MAX_RANKED_USERS, MAX_CALIBRATION_USERS = 1_200, 1_000
 # The prior is chosen once, with about a hundred scores of an item for each user, which cost as much time as a few

@@ -1,0 +1,73 @@
+"""Users' histories: weights of their items, which may decay from the latest item back."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from towerline.artifacts.split import Interactions
+from towerline.ranking.user_items import UserItems
+
+# Half-lives to choose from, in items, the longest first; None for no decay.
+HALF_LIVES = (None, 100.0, 50.0, 20.0, 10.0, 5.0, 3.0, 2.0, 1.0)
+
+
+class History:
+    """The items of every user in the rows of a fit.
+
+    Attributes:
+      seen: the items by user.
+      later: [pairs] int64, aligned with seen.items: the number of rows of the same user at later times; None where the
+        data has no times.
+    """
+
+    def __init__(self, rows: Interactions) -> None:
+        """
+        Args:
+          rows: the rows, no pair twice.
+        """
+        self.seen = UserItems.of_interactions(rows)
+        self.num_items = rows.num_items
+        self.later: NDArray[np.int64] | None = None
+        if rows.timestamp is not None:
+            later = _later_rows(rows.user_index.astype(np.int64), rows.timestamp)
+            self.later = later[np.lexsort((rows.item_index, rows.user_index))]
+
+    def half_lives(self) -> list[float | None]:
+        """The half-lives to choose from, in items; None alone where the data has no times."""
+        return list(HALF_LIVES) if self.later is not None else [None]
+
+    def weights(self, half_life: float | None, users: NDArray[np.int32] | None = None) -> "sparse.csr_array":
+        """The weights of the items in the histories of users; the squares of the weights of a user sum to 1.
+
+        An item counts half for every half_life items that the user has chosen at later times. Without decay the weight
+        of each of n items is 1 / sqrt(n), as in SVD++ (Koren 2008).
+
+        Args:
+          half_life: in items; None for no decay.
+          users: [queries] int32; None for all.
+
+        Returns:
+          [queries or num_users + 1, num_items + 1] float32.
+        """
+        if users is None:
+            users = np.arange(len(self.seen.starts) - 1, dtype=np.int32)
+        of_users = self.seen.of_users(users)
+        weights = np.ones(len(of_users.items))
+        if half_life is not None:
+            if self.later is None:
+                raise ValueError("expected rows with times for a half-life, found none")
+            weights = 0.5 ** (self.later[self.seen.positions(users)] / half_life)
+        lengths = np.sqrt(np.bincount(of_users.rows(), weights**2, len(users)))
+        matrix = of_users.matrix(self.num_items + 1)
+        matrix.data = (weights / lengths[of_users.rows()]).astype(np.float32)
+        return matrix
+
+
+def _later_rows(user: NDArray[np.int64], timestamp: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[rows] int64 number of the rows of the same user at later times."""
+    times, time = np.unique(timestamp, return_inverse=True)
+    key = user * len(times) + time
+    ordered = np.sort(key)
+    ends = np.searchsorted(ordered, (user + 1) * len(times))
+    later: NDArray[np.int64] = ends - np.searchsorted(ordered, key, side="right")
+    return later
