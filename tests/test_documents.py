@@ -15,9 +15,10 @@ import pytest
 from pgvector.psycopg import register_vector
 
 import towerline
-from tests.conftest import commit_all, copy_project, run
+from tests.conftest import ROOT, commit_all, copy_project, run
 from tests.documents import DOCUMENTS, README, blocks
 from tests.postgres import Server
+from towerline.artifacts.backtest import RETRAINING_TABLE, SUMMARY_TABLE
 from towerline.ranking.embedding import directions
 from towerline.serving.postgres.queries import QueryName, query
 
@@ -69,6 +70,23 @@ def test_the_two_commands_give_the_committed_result(project: Path, figures: bool
         rows = [chosen[(chosen.model == name) & (chosen.metric == metric)].iloc[0] for metric in ("recall", "ndcg")]
         cells = [f"{row['mean']:.4f} ({row.low:.4f} to {row.high:.4f})" for row in rows]
         assert comparable(f"| {name} | {cells[0]} | {cells[1]} |", figures) in comparable(README, figures)
+
+
+def test_the_page_of_the_backtest_shows_the_committed_tables() -> None:
+    page = (ROOT / "docs/backtest.md").read_text(encoding="utf-8")
+    printed = blocks("text", "<!-- backtest -->")[0]
+    summary = pd.read_csv(ROOT / SUMMARY_TABLE)
+    for row in summary[summary.model != "random"].itertuples():
+        values = [f"{row.recall:.4f}", f"{row.ndcg:.4f}"]
+        if row.users == "known":
+            assert re.search(
+                rf"^{row.model} +{' +'.join(values)} +{row.ndcg_low:.4f} to {row.ndcg_high:.4f}$", printed, re.M
+            )
+        shown = " / ".join(values)
+        assert re.search(rf"^\| {row.model} \|.* {shown}( |$)", page, re.M), (row.model, row.users)
+    ages = pd.read_csv(ROOT / RETRAINING_TABLE).set_index(["model", "age"]).ndcg
+    for model in ("two_tower", "recent_popular"):
+        assert f"| {model} | {' | '.join(f'{ages[model, age]:.4f}' for age in (0, 1, 2, 4))} |" in page
 
 
 def test_the_export_is_used_as_shown(project: Path, figures: bool) -> None:

@@ -85,3 +85,11 @@ def test_the_default_run_is_the_same_bytes_in_two_clones_forced_and_on_one_core(
     assert (second / "dvc.lock").read_bytes() == expected
     run(second, "taskset", "-c", "0", "dvc", "repro", "--force", OMP_NUM_THREADS="1")
     assert (second / "dvc.lock").read_bytes() == expected
+
+
+@pytest.mark.slow
+def test_the_backtest_gives_the_committed_tables_and_picture(tmp_path: Path) -> None:
+    copy_project(tmp_path)
+    commit_all(tmp_path)
+    run(tmp_path, "dvc", "repro", "backtest/dvc.yaml")
+    assert run(tmp_path, "git", "status", "--porcelain").stdout == ""
