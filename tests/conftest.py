@@ -14,11 +14,10 @@ from hypothesis import settings
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
-# In the order in which DVC runs them.
-# The stages of the default pipeline; backtest is a pipeline of its own.
+# The stages of the default pipeline in the order in which DVC runs them; backtest is a pipeline of its own.
 STAGES = ["ingest", "vocabulary", "split", "train", "refit", "baselines", "evaluate", "map", "report", "export"]
-# For child processes: the environment before an import of towerline.towers sets the variables of TensorFlow.
-ENVIRONMENT = dict(os.environ)
+# For child processes: without the variables of TensorFlow that an import of towerline.towers sets.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
 # Public data sets that are not ours to ship; tests that need one skip where it is missing.
 DATASETS = Path(os.environ.get("TOWERLINE_DATASETS", ROOT.parent / "shared" / "data"))
 
