@@ -15,10 +15,11 @@ import numpy as np
 
 from stages.backtest.params import BacktestParams
 from stages.backtest.picture import drawn
+from stages.backtest.ranker import Ranker
 from stages.backtest.results import (
     AGES,
-    KNOWN,
     Measured,
+    StretchUsers,
     measured,
     retraining_rows,
     stretch_rows,
@@ -27,6 +28,7 @@ from stages.backtest.results import (
 from stages.backtest.stretches import Stretch, day, read_all, stretches_of
 from towerline.artifacts.backtest import (
     BACKTEST,
+    KNOWN,
     PICTURE,
     RETRAINING_TABLE,
     STRETCHES_TABLE,
@@ -57,7 +59,7 @@ def results_of(
       The metrics, and the mean seconds of a cut for the two towers, from nothing and with a warm start.
     """
     # TensorFlow takes seconds to import; errors in parameters and data are reported before.
-    from stages.backtest.retraining import Ranker, first_start, retrain
+    from stages.backtest.retraining import first_start, retrain
     from towerline.training.fitting import seed_everything
 
     seed_everything(train.seed, train.threads)
@@ -74,9 +76,10 @@ def results_of(
             start = retrained.next_start
             durations.append(retrained.seconds)
             recent.appendleft(retrained.rankers)
+            tested = StretchUsers.of(number, stretch)
             for age in AGES:
                 if age < len(recent):
-                    results += [measured(number, stretch, name, age, model) for name, model in recent[age].items()]
+                    results += [measured(tested, name, age, model) for name, model in recent[age].items()]
             bar.update()
     return results, np.mean(durations, axis=0).tolist()
 
@@ -102,8 +105,9 @@ def text(stretches: list[Stretch], summary: list[SummaryRow], retraining: list[R
         )
     ages = [row for row in retraining if row.model == MODEL]
     if len(ages) > 1:
-        by_age = ", ".join(f"{row.age}: {row.ndcg:.4f}" for row in ages)
-        lines.append(f"NDCG@{k} of {MODEL} by its age in stretches, over the last {ages[0].stretches}: {by_age}")
+        by_age = ", ".join(f"{row.ndcg:.4f} of age {row.age}" for row in ages)
+        last = "the last stretch" if ages[0].stretches == 1 else f"the last {ages[0].stretches} stretches"
+        lines.append(f"NDCG@{k} of {MODEL} on {last} by its age in stretches: {by_age}")
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import vl_convert
 
-from towerline.artifacts.backtest import RetrainingRow, StretchRow
+from towerline.artifacts.backtest import KNOWN, RetrainingRow, StretchRow
 from towerline.artifacts.names import MODEL
 
 WIDTH, HEIGHT = 560, 240
@@ -24,13 +24,15 @@ def drawn(stretches: Sequence[StretchRow], retraining: Sequence[RetrainingRow], 
     by_stretch = [
         {"model": row.model, "x": row.since, "ndcg": row.ndcg}
         for row in stretches
-        if row.model in models and row.age == 0 and row.users == "known"
+        if row.model in models and row.age == 0 and row.users == KNOWN
     ]
     by_age = [{"model": row.model, "x": row.age, "ndcg": row.ndcg} for row in retraining if row.model in models]
     k = stretches[0].k
     specification = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "background": "white",
+        # Room for the legend, whose texts are wider in some browsers.
+        "padding": {"left": 5, "top": 5, "bottom": 5, "right": 60},
         "vconcat": [
             _panel(by_stretch, "start of the stretch that is tested (UTC)", f"NDCG@{k}", models),
             _panel(by_age, "stretches since the model was fitted", f"NDCG@{k}", models),
@@ -41,7 +43,15 @@ def drawn(stretches: Sequence[StretchRow], retraining: Sequence[RetrainingRow], 
 
 
 def _panel(values: list[dict[str, Any]], x: str, y: str, models: Sequence[str]) -> dict[str, Any]:
-    colour = {"field": "model", "type": "nominal", "sort": list(models), "scale": {"domain": list(models)}}
+    # Vega measures texts by other fonts than those of a browser, and cuts labels off that it finds too long.
+    legend = {"labelLimit": 0, "symbolLimit": MAXIMUM_MODELS}
+    colour = {
+        "field": "model",
+        "type": "nominal",
+        "sort": list(models),
+        "scale": {"domain": list(models)},
+        "legend": legend,
+    }
     return {
         "width": WIDTH,
         "height": HEIGHT,

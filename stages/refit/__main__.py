@@ -26,11 +26,17 @@ def main() -> str:
     params = RefitParams.load()
     recipe = Recipe(**formats.read_json(TWO_TOWER.model)["recipe"])
     rows = Interactions.joined(*map(read_interactions, SETS[params.rows]))
+    # Law 1: a stage reads all that it lists, with a warm start and without.
     keys = Keys()
-    start = None
+    start, origin = None, ""
     if params.warm_start is not None:
         earlier = keys.vectors(Path(params.warm_start), recipe.embedding_dimension)
         recipe, start = continued(recipe), warm_start(earlier, rows, recipe.seed)
+        known = [int(vectors.any(axis=1).sum()) for vectors in earlier]
+        origin = (
+            f", from {params.warm_start}, which has vectors for {known[0]:,} of {rows.num_users:,} users and "
+            f"{known[1]:,} of {rows.num_items:,} items"
+        )
     # TensorFlow takes seconds to import.
     from towerline.training.fitting import fit, seed_everything
 
@@ -38,7 +44,6 @@ def main() -> str:
     with progress(what="training", unit="epoch", total=len(recipe.temperatures)) as bar:
         fitted = fit(recipe, rows, lambda epoch: bar.update(), start)
     fitted.write(FINAL, recipe, len(rows.user_index))
-    origin = "" if start is None else f", from the vectors of {params.warm_start}"
     return f"{len(fitted.epochs)} epochs on {len(rows.user_index):,} rows{origin}"
 
 

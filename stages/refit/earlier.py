@@ -33,18 +33,28 @@ class Keys:
           dimension: of the model, without the terms of the prior.
 
         Raises:
-          StageError: the folder holds no export, or one of another dimension.
+          StageError: the folder holds no export, or one of another dimension or of other items.
         """
+        try:
+            return self._vectors(folder, dimension)
+        except StageError as error:
+            what = str(error).removesuffix("; run dvc repro")
+            raise StageError(f"refit.warm_start: {what}; copy an export again, or set it to null") from None
+
+    def _vectors(self, folder: Path, dimension: int) -> Vectors:
         content = manifest.read(folder)
         if content.dimension != dimension + PRIOR_DIMENSIONS:
             raise StageError(
-                f"refit.warm_start: expected an export of {dimension} dimensions, as train.embedding_dimension says, "
-                f"found {content.dimension - PRIOR_DIMENSIONS} in {folder}; set refit.warm_start to null"
+                f"{folder}: expected an export of {dimension} dimensions, as train.embedding_dimension says, "
+                f"found {content.dimension - PRIOR_DIMENSIONS}"
             )
-        return Vectors(
+        vectors = Vectors(
             _vectors(folder, f"{layout.USERS}.parquet", content, self.users),
             _vectors(folder, f"{layout.ITEMS}.parquet", content, self.items),
         )
+        if not vectors.items.any():
+            raise StageError(f"{folder}: expected vectors of some of the {len(self.items):,} items, found none")
+        return vectors
 
 
 def _vectors(folder: Path, name: str, content: manifest.Manifest, ids: pa.Table) -> NDArray[np.float32]:
