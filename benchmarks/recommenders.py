@@ -43,8 +43,7 @@ def towerline(train: Interactions, **changes: Any) -> Embeddings:
     """Towerline's two towers, without a validation set."""
     params = TrainParams(**(TOWERLINE | changes))
     tf.keras.utils.set_random_seed(params.seed)
-    towers = fit(recipe_of(params.given(), params), train).towers
-    return Embeddings(towers.query.all_embeddings(), towers.candidate.all_embeddings())
+    return fit(recipe_of(params.given(), params), train).embeddings()
 
 
 def popularity(train: Interactions) -> Embeddings:

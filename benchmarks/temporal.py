@@ -58,8 +58,7 @@ def main() -> None:
         settings = params.model_copy(update={"seed": seed, "rating_weight": 0.0})
         recipe = search(settings.given(), settings, train, validation).recipe
         print(f"seed {seed}: {recipe.prior}, {len(recipe.temperatures)} epochs", flush=True)
-        towers = fit(recipe, known).towers
-        return Embeddings(towers.query.all_embeddings(), towers.candidate.all_embeddings())
+        return fit(recipe, known).embeddings()
 
     sides: dict[str, list[Callable[[], Scorer]]] = {
         "two_tower": [lambda seed=seed: two_tower(seed) for seed in range(number)]  # type: ignore[misc]

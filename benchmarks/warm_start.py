@@ -9,40 +9,21 @@ import time
 
 import numpy as np
 
-from benchmarks.common import print_machine
-from towerline.artifacts.names import MAIN_CUTOFF
+from benchmarks.common import measure, print_machine
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import TWO_TOWER
-from towerline.metrics.ranking import rank_metrics
 from towerline.pipeline import formats
-from towerline.ranking.embedding import directions
-from towerline.ranking.scorers import Embeddings
-from towerline.ranking.top_k import rank_items
-from towerline.ranking.user_items import UserItems
 from towerline.training.fitting import Fitted, fit, seed_everything
 from towerline.training.recipe import Recipe
-from towerline.training.spectral import Vectors
-from towerline.training.warm_start import warm_start
+from towerline.training.warm_start import continued, warm_start
 
 # Epochs, and the divisor of the learning rate.
 TRIALS = ((1, 1), (1, 3), (1, 10), (2, 1), (2, 3), (2, 10), (3, 3))
 
 
-def vectors_of(fitted: Fitted) -> Vectors:
-    """The unit vectors of a fit, users with their histories."""
-    towers = fitted.towers
-    return Vectors(directions(towers.query.all_embeddings()), directions(towers.candidate.all_embeddings()))
-
-
 def measured(fitted: Fitted, known: Interactions, test: Interactions) -> str:
-    """Mean recall and NDCG over the users with known rows and test items, without their known items."""
-    towers = fitted.towers
-    embeddings = Embeddings(towers.query.all_embeddings(), towers.candidate.all_embeddings())
-    relevant, seen = map(UserItems.of_interactions, (test, known))
-    users = np.flatnonzero((relevant.counts() > 0) & (seen.counts() > 0)).astype(np.int32)
-    ranked = rank_items(embeddings, users, seen.of_users(users), MAIN_CUTOFF)
-    values = rank_metrics(ranked, relevant.of_users(users), [MAIN_CUTOFF])
-    return f"{values['recall', MAIN_CUTOFF].mean():.4f} | {values['ndcg', MAIN_CUTOFF].mean():.4f}"
+    """Two cells: mean recall and NDCG over the test users, without their known items."""
+    return " | ".join(f"{value:.4f}" for value in measure(fitted.embeddings(), known, test))
 
 
 def main() -> None:
@@ -63,15 +44,10 @@ def main() -> None:
     seconds = time.perf_counter() - begin
     print(f"| from nothing, {len(recipe.temperatures)} epochs | {measured(cold, known[-1], test)} | {seconds:.1f} |")
     for epochs, divisor in TRIALS:
-        update = {
-            "epochs": epochs,
-            "temperatures": [recipe.temperatures[-1]] * epochs,
-            "learning_rate": recipe.learning_rate / divisor,
-        }
         warm, begin = earlier, time.perf_counter()
         for rows in known:
-            start = warm_start(vectors_of(warm), rows, recipe.seed)
-            warm = fit(recipe.model_copy(update=update), rows, start=start)
+            start = warm_start(warm.vectors(), rows, recipe.seed)
+            warm = fit(continued(recipe, epochs, divisor), rows, start=start)
         seconds = (time.perf_counter() - begin) / nights
         name = f"warm start, {epochs} epochs, learning rate / {divisor}"
         print(f"| {name} | {measured(warm, known[-1], test)} | {seconds:.1f} |", flush=True)

@@ -230,3 +230,12 @@ def test_the_notebooks_settings_give_what_the_table_says(project: Path) -> None:
     line = next(line for line in DOCUMENTS.splitlines() if line.startswith("| the notebook's settings"))
     shown = [float(cell) for cell in re.findall(r"\| (\d\.\d+)", line)]
     assert shown == pytest.approx([metrics["recall@20"], popular["recall@20"], metrics["rmse"]], abs=0.005)
+
+
+def test_the_committed_backtest_was_made_by_the_committed_code() -> None:
+    """Its run takes minutes; DVC's digests of code and settings tell whether it has to run again."""
+    printed = run(ROOT, "dvc", "status", "--json", "backtest/dvc.yaml").stdout
+    for changes in json.loads(printed).values():
+        for change in changes:
+            # Data that a clean checkout does not have.
+            assert all(name.startswith("data/") for name in change["changed deps"]), change

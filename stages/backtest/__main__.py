@@ -17,8 +17,8 @@ from stages.backtest.params import BacktestParams
 from stages.backtest.picture import drawn
 from stages.backtest.results import (
     AGES,
-    KNOWN,
     Measured,
+    StretchUsers,
     measured,
     retraining_rows,
     stretch_rows,
@@ -27,6 +27,7 @@ from stages.backtest.results import (
 from stages.backtest.stretches import Stretch, day, read_all, stretches_of
 from towerline.artifacts.backtest import (
     BACKTEST,
+    KNOWN,
     PICTURE,
     RETRAINING_TABLE,
     STRETCHES_TABLE,
@@ -74,9 +75,10 @@ def results_of(
             start = retrained.next_start
             durations.append(retrained.seconds)
             recent.appendleft(retrained.rankers)
+            tested = StretchUsers.of(number, stretch)
             for age in AGES:
                 if age < len(recent):
-                    results += [measured(number, stretch, name, age, model) for name, model in recent[age].items()]
+                    results += [measured(tested, name, age, model) for name, model in recent[age].items()]
             bar.update()
     return results, np.mean(durations, axis=0).tolist()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import vl_convert
 
-from towerline.artifacts.backtest import RetrainingRow, StretchRow
+from towerline.artifacts.backtest import KNOWN, RetrainingRow, StretchRow
 from towerline.artifacts.names import MODEL
 
 WIDTH, HEIGHT = 560, 240
@@ -24,7 +24,7 @@ def drawn(stretches: Sequence[StretchRow], retraining: Sequence[RetrainingRow], 
     by_stretch = [
         {"model": row.model, "x": row.since, "ndcg": row.ndcg}
         for row in stretches
-        if row.model in models and row.age == 0 and row.users == "known"
+        if row.model in models and row.age == 0 and row.users == KNOWN
     ]
     by_age = [{"model": row.model, "x": row.age, "ndcg": row.ndcg} for row in retraining if row.model in models]
     k = stretches[0].k

@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from stages.backtest.retraining import Ranker
 from stages.backtest.stretches import Stretch, day
-from towerline.artifacts.backtest import RetrainingRow, StretchRow, SummaryRow
+from towerline.artifacts.backtest import COLD, KNOWN, RetrainingRow, StretchRow, SummaryRow
 from towerline.artifacts.names import MAIN_CUTOFF, MODEL
 from towerline.metrics.ranking import rank_metrics
 from towerline.metrics.uncertainty import bootstrap_interval, holm, paired_p_values
 from towerline.ranking.user_items import UserItems
 
-KNOWN, COLD = "known", "cold"
 # Ages, in stretches, of the models that are measured.
 AGES = (0, 1, 2, 4)
 
@@ -40,7 +39,7 @@ class Measured(NamedTuple):
     recall: NDArray[np.float64]
     ndcg: NDArray[np.float64]
 
-    def of_users(self, group: str) -> "Measured":
+    def of_group(self, group: str) -> "Measured":
         """The metrics of the users of a group, KNOWN or COLD."""
         chosen = self.known if group == KNOWN else ~self.known
         return self._replace(
@@ -48,23 +47,43 @@ class Measured(NamedTuple):
         )
 
 
-def measured(number: int, stretch: Stretch, model: str, age: int, ranker: Ranker) -> Measured:
-    """Ranks the whole catalogue for all users with rows in a stretch; items of their earlier rows are left out.
+class StretchUsers(NamedTuple):
+    """The users of a stretch.
+
+    Attributes:
+      stretch, since, users, known: as of Measured.
+      relevant: row r holds the items of users[r] in the stretch.
+      seen: row r holds the items of users[r] before it.
+    """
+
+    stretch: int
+    since: int
+    users: NDArray[np.int32]
+    known: NDArray[np.bool_]
+    relevant: UserItems
+    seen: UserItems
+
+    @classmethod
+    def of(cls, number: int, stretch: Stretch) -> "StretchUsers":
+        """All users with rows in a stretch, whose number is given."""
+        relevant, seen = map(UserItems.of_interactions, (stretch.test, stretch.known))
+        users = np.flatnonzero(relevant.counts()).astype(np.int32)
+        known = seen.counts()[users] > 0
+        return cls(number, stretch.since, users, known, relevant.of_users(users), seen.of_users(users))
+
+
+def measured(tested: StretchUsers, model: str, age: int, ranker: Ranker) -> Measured:
+    """Ranks the whole catalogue for the users of a stretch; items of their earlier rows are left out.
 
     Args:
-      number: of the stretch, from 1.
-      stretch: the stretch.
+      tested: the users.
       model, age: as of StretchRow.
       ranker: the model.
     """
-    relevant, seen = map(UserItems.of_interactions, (stretch.test, stretch.known))
-    users = np.flatnonzero(relevant.counts()).astype(np.int32)
-    ranked = ranker.ranked(users, seen.of_users(users), MAIN_CUTOFF)
-    values = rank_metrics(ranked, relevant.of_users(users), [MAIN_CUTOFF])
-    known = seen.counts()[users] > 0
-    return Measured(
-        number, stretch.since, model, age, users, known, values["recall", MAIN_CUTOFF], values["ndcg", MAIN_CUTOFF]
-    )
+    ranked = ranker.ranked(tested.users, tested.seen, MAIN_CUTOFF)
+    values = rank_metrics(ranked, tested.relevant, [MAIN_CUTOFF])
+    metrics = values["recall", MAIN_CUTOFF], values["ndcg", MAIN_CUTOFF]
+    return Measured(tested.stretch, tested.since, model, age, tested.users, tested.known, *metrics)
 
 
 def stretch_rows(results: Sequence[Measured]) -> list[StretchRow]:
@@ -83,7 +102,7 @@ def stretch_rows(results: Sequence[Measured]) -> list[StretchRow]:
         )
         for whole in results
         for group in (KNOWN, COLD)
-        if len((result := whole.of_users(group)).users)
+        if len((result := whole.of_group(group)).users)
     ]
 
 
@@ -129,7 +148,7 @@ def summary_rows(results: Sequence[Measured], samples: int, seed: int) -> list[S
 def _summary_of_group(results: Sequence[Measured], group: str, samples: int, seed: int) -> list[SummaryRow]:
     of_models: dict[str, list[Measured]] = {}
     for result in results:
-        of_group = result.of_users(group)
+        of_group = result.of_group(group)
         if result.age == 0 and len(of_group.users):
             of_models.setdefault(result.model, []).append(of_group)
     if not of_models:
@@ -156,7 +175,7 @@ def retraining_rows(results: Sequence[Measured], samples: int, seed: int) -> lis
     first = min(result.stretch for result in results if result.age == oldest)
     of_models: dict[str, dict[int, list[Measured]]] = {}
     for result in results:
-        of_group = result.of_users(KNOWN)
+        of_group = result.of_group(KNOWN)
         if result.stretch >= first and len(of_group.users):
             of_models.setdefault(result.model, {}).setdefault(result.age, []).append(of_group)
     rows = []

@@ -11,12 +11,11 @@ from towerline.artifacts.backtest import WARM_START
 from towerline.artifacts.names import MODEL
 from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.tuning import tuned
-from towerline.ranking.embedding import directions
 from towerline.ranking.fallback import cold_user_scorer
-from towerline.ranking.scorers import Embeddings, Scorer, by_popularity
+from towerline.ranking.scorers import Scorer, by_popularity
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
-from towerline.training.fitting import Fitted, fit
+from towerline.training.fitting import fit
 from towerline.training.params import TrainParams
 from towerline.training.recipe import Recipe
 from towerline.training.search import search
@@ -95,29 +94,21 @@ def retrain(
     warm = fit(continued(earlier.recipe), known, start=warm_start(earlier.vectors, known, earlier.recipe.seed))
     seconds = between - begin, time.perf_counter() - between
     is_known = np.bincount(known.user_index, minlength=known.num_users + 1) > 0
-    rankers = {MODEL: _ranker_of(cold, is_known), WARM_START: _ranker_of(warm, is_known)}
+    rankers = {}
+    for name, fitted in ((MODEL, cold), (WARM_START, warm)):
+        embeddings = fitted.embeddings()
+        rankers[name] = Ranker(embeddings, embeddings, is_known)
     popular = by_popularity(known)
     for name, scorer in tuned(baselines, stretch.train, stretch.validation, item_type).scorers.items():
         rankers[name] = Ranker(scorer, cold_user_scorer(name, scorer, popular), is_known)
-    return Retrained(rankers, WarmStart(earlier.recipe, _vectors_of(warm)), seconds)
+    return Retrained(rankers, WarmStart(earlier.recipe, warm.vectors()), seconds)
 
 
 def first_start(stretch: Stretch, train: TrainParams) -> WarmStart:
     """The search and the fit from which the warm starts continue; arguments as in retrain()."""
     recipe = _found(stretch, train)
-    return WarmStart(recipe, _vectors_of(fit(recipe, stretch.known)))
+    return WarmStart(recipe, fit(recipe, stretch.known).vectors())
 
 
 def _found(stretch: Stretch, train: TrainParams) -> Recipe:
     return search(train.given(), train, stretch.train, stretch.validation).recipe
-
-
-def _ranker_of(fitted: Fitted, known: NDArray[np.bool_]) -> Ranker:
-    towers = fitted.towers
-    embeddings = Embeddings(towers.query.all_embeddings(), towers.candidate.all_embeddings())
-    return Ranker(embeddings, embeddings, known)
-
-
-def _vectors_of(fitted: Fitted) -> Vectors:
-    towers = fitted.towers
-    return Vectors(directions(towers.query.all_embeddings()), directions(towers.candidate.all_embeddings()))

@@ -84,7 +84,13 @@ def stretches_of(rows: Interactions, params: BacktestParams) -> list[Stretch]:
     """
     assert rows.timestamp is not None
     length = round(params.days * SECONDS_PER_DAY)
-    end = int(rows.timestamp.max())
+    begin, end = int(rows.timestamp.min()), int(rows.timestamp.max())
+    # A stretch for the first fit and its validation set, and a row before them.
+    if end - (params.cuts + 2) * length <= begin:
+        raise StageError(
+            f"backtest.cuts, days: expected rows over more than {params.cuts} + 2 stretches of {params.days:g} days, "
+            f"found rows from {day(begin)} to {day(end)}; lower backtest.cuts or backtest.days"
+        )
     stretches = [_stretch(rows, end - number * length, length) for number in range(params.cuts + 1, 0, -1)]
     for stretch in stretches:
         for name, of_set, before in (
@@ -94,8 +100,7 @@ def stretches_of(rows: Interactions, params: BacktestParams) -> list[Stretch]:
             if not np.isin(of_set.user_index, before.user_index).any():
                 raise StageError(
                     f"backtest.cuts, days: expected users with earlier rows in the {name} set of each cut, found none "
-                    f"at {day(stretch.since)}; the data begins at {day(int(rows.timestamp.min()))}; lower "
-                    "backtest.cuts, or change backtest.days"
+                    f"at {day(stretch.since)}; raise backtest.days, or lower backtest.cuts"
                 )
     return stretches
 

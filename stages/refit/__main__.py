@@ -26,6 +26,7 @@ def main() -> str:
     params = RefitParams.load()
     recipe = Recipe(**formats.read_json(TWO_TOWER.model)["recipe"])
     rows = Interactions.joined(*map(read_interactions, SETS[params.rows]))
+    # Law 1: a stage reads all that it lists, with a warm start and without.
     keys = Keys()
     start = None
     if params.warm_start is not None:

@@ -35,11 +35,20 @@ class Keys:
         Raises:
           StageError: the folder holds no export, or one of another dimension.
         """
+        try:
+            return self._vectors(folder, dimension)
+        except StageError as error:
+            what = str(error).removesuffix("; run dvc repro")
+            raise StageError(
+                f"refit.warm_start: {what}; copy an export again, or set refit.warm_start to null"
+            ) from None
+
+    def _vectors(self, folder: Path, dimension: int) -> Vectors:
         content = manifest.read(folder)
         if content.dimension != dimension + PRIOR_DIMENSIONS:
             raise StageError(
-                f"refit.warm_start: expected an export of {dimension} dimensions, as train.embedding_dimension says, "
-                f"found {content.dimension - PRIOR_DIMENSIONS} in {folder}; set refit.warm_start to null"
+                f"{folder}: expected an export of {dimension} dimensions, as train.embedding_dimension says, "
+                f"found {content.dimension - PRIOR_DIMENSIONS}"
             )
         return Vectors(
             _vectors(folder, f"{layout.USERS}.parquet", content, self.users),

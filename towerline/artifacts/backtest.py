@@ -11,6 +11,8 @@ PICTURE = BACKTEST / "backtest.svg"
 
 # The model that is fitted at each cut with a warm start from the cut before.
 WARM_START = "two_tower_warm_start"
+# The users with rows before a stretch, and the others.
+KNOWN, COLD = "known", "cold"
 
 
 class StretchRow(NamedTuple):
@@ -21,7 +23,7 @@ class StretchRow(NamedTuple):
       since: time of the cut at its start, in UTC.
       model: its name.
       age: number of stretches between the cut that the model was fitted at and the start of the stretch.
-      users: `known`, with rows before the stretch, or `cold`.
+      users: KNOWN or COLD.
       number: number of these users.
       k: cutoff.
       recall, ndcg: means over them.
@@ -43,7 +45,7 @@ class SummaryRow(NamedTuple):
 
     Attributes:
       model: its name.
-      users: `known` or `cold`.
+      users: KNOWN or COLD.
       number: number of different users.
       k: cutoff.
       recall, recall_low, recall_high: mean of the means of the stretches, and its 95 % bootstrap interval.

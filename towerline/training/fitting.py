@@ -12,6 +12,8 @@ from towerline.artifacts.split import Interactions
 from towerline.artifacts.train import ModelFiles
 from towerline.metrics.ratings import RatingModel, rating_biases
 from towerline.pipeline.errors import StageError
+from towerline.ranking.embedding import directions
+from towerline.ranking.scorers import Embeddings
 from towerline.ranking.similarity import user_terms
 from towerline.towers import tf
 from towerline.towers.products import unit
@@ -38,7 +40,8 @@ class Epoch(NamedTuple):
       epoch: from 1.
       retrieval_loss: mean over the same training batches, and at the same temperature, in every epoch.
       rating_loss: mean over the epoch's batches.
-      validation_ndcg, validation_rmse: NDCG@20 and root mean squared error on the validation set.
+      validation_ndcg: NDCG@20 on the validation set, with the half-life of the histories that the first epoch chose.
+      validation_rmse: root mean squared error on the validation set, without decay.
       temperature: that the epoch was trained with.
     """
 
@@ -69,6 +72,14 @@ class Fitted(NamedTuple):
     rating_model: RatingModel | None
     epochs: list[Epoch]
 
+    def embeddings(self) -> Embeddings:
+        """The embeddings of all users and items, unknown ids at index 0."""
+        return Embeddings(self.towers.query.all_embeddings(), self.towers.candidate.all_embeddings())
+
+    def vectors(self) -> Vectors:
+        """The unit vectors of all ids, or zero vectors, without the terms of the prior."""
+        return Vectors(*map(directions, self.embeddings()))
+
     def write(self, files: ModelFiles, recipe: Recipe, num_rows: int) -> None:
         """Writes embeddings, rating head, sizes and recipe.
 
@@ -78,8 +89,7 @@ class Fitted(NamedTuple):
           num_rows: number of rows of the fit.
         """
         files.write(
-            self.towers.query.all_embeddings(),
-            self.towers.candidate.all_embeddings(),
+            *self.embeddings(),
             self.rating_model._asdict() if self.rating_model is not None else {},
             recipe.model_dump(),
             num_rows,
@@ -197,7 +207,9 @@ class Training:
         vectors = state.own if users is None else state.own[users]
         if self.model.history_weight:
             sums = self.history.weights(half_life, users) @ state.items
-            vectors = vectors + np.float32(self.model.history_weight) * sums
+            sums *= np.float32(self.model.history_weight)
+            sums += vectors
+            vectors = sums
         unit_vectors: NDArray[np.float32] = unit(tf.constant(vectors)).numpy()
         return unit_vectors
 

@@ -1,5 +1,7 @@
 """Users' histories: weights of their items, which may decay from the latest item back."""
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -15,9 +17,8 @@ class History:
     """The items of every user in the rows of a fit.
 
     Attributes:
+      rows: the rows.
       seen: the items by user.
-      later: [pairs] int64, aligned with seen.items: the number of rows of the same user at later times; None where the
-        data has no times.
     """
 
     def __init__(self, rows: Interactions) -> None:
@@ -25,16 +26,31 @@ class History:
         Args:
           rows: the rows, no pair twice.
         """
+        self.rows = rows
         self.seen = UserItems.of_interactions(rows)
-        self.num_items = rows.num_items
-        self.later: NDArray[np.int64] | None = None
-        if rows.timestamp is not None:
-            later = _later_rows(rows.user_index.astype(np.int64), rows.timestamp)
-            self.later = later[np.lexsort((rows.item_index, rows.user_index))]
+
+    @cached_property
+    def later(self) -> NDArray[np.int64]:
+        """[pairs] int64, aligned with seen.items: the number of rows of the same user at later times.
+
+        Raises:
+          ValueError: the rows have no times.
+        """
+        rows = self.rows
+        if rows.timestamp is None:
+            raise ValueError("expected rows with times for a half-life, found none")
+        order = np.lexsort((rows.timestamp, rows.user_index))
+        user, time = rows.user_index[order], rows.timestamp[order]
+        is_last = np.append((user[1:] != user[:-1]) | (time[1:] != time[:-1]), True)
+        # The end of each row's group of equal times, and the end of its user's rows.
+        last = np.flatnonzero(is_last)[np.cumsum(is_last) - is_last]
+        later = np.empty(len(order), np.int64)
+        later[order] = self.seen.starts[user + 1] - 1 - last
+        return later[np.lexsort((rows.item_index, rows.user_index))]
 
     def half_lives(self) -> list[float | None]:
         """The half-lives to choose from, in items; None alone where the data has no times."""
-        return list(HALF_LIVES) if self.later is not None else [None]
+        return list(HALF_LIVES) if self.rows.timestamp is not None else [None]
 
     def weights(self, half_life: float | None, users: NDArray[np.int32] | None = None) -> "sparse.csr_array":
         """The weights of the items in the histories of users; the squares of the weights of a user sum to 1.
@@ -54,20 +70,8 @@ class History:
         of_users = self.seen.of_users(users)
         weights = np.ones(len(of_users.items))
         if half_life is not None:
-            if self.later is None:
-                raise ValueError("expected rows with times for a half-life, found none")
             weights = 0.5 ** (self.later[self.seen.positions(users)] / half_life)
         lengths = np.sqrt(np.bincount(of_users.rows(), weights**2, len(users)))
-        matrix = of_users.matrix(self.num_items + 1)
+        matrix = of_users.matrix(self.rows.num_items + 1)
         matrix.data = (weights / lengths[of_users.rows()]).astype(np.float32)
         return matrix
-
-
-def _later_rows(user: NDArray[np.int64], timestamp: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[rows] int64 number of the rows of the same user at later times."""
-    times, time = np.unique(timestamp, return_inverse=True)
-    key = user * len(times) + time
-    ordered = np.sort(key)
-    ends = np.searchsorted(ordered, (user + 1) * len(times))
-    later: NDArray[np.int64] = ends - np.searchsorted(ordered, key, side="right")
-    return later

@@ -99,18 +99,18 @@ class _Search:
 
     def run(self, on_epoch: Callable[[Epoch], object]) -> Found:
         epochs: list[Epoch] = []
-        best, best_state = 0, None
+        best, best_state, best_weight = 0, None, None
         for number in range(1, self.settings.epochs + 1):
             epoch, state = self._epoch(number)
             epochs.append(epoch)
             on_epoch(epoch)
             if not self.given.patience or best == 0 or _score(epoch) > _score(epochs[best - 1]):
-                best, best_state = number, state
+                best, best_state, best_weight = number, state, self.weight
             elif number - best >= self.given.patience:
                 break
         assert best_state is not None
         temperatures = self.temperatures[:best]
-        half_life = self._history_half_life(best_state, self.validation.prior_users)
+        half_life = self._history_half_life(best_state, self.validation.prior_users, best_weight)
         prior = self._prior(best_state, half_life, temperatures[-1])
         recipe = _recipe(self.settings, temperatures, prior, half_life, self.bias_regularization)
         return Found(recipe, epochs)
@@ -150,19 +150,21 @@ class _Search:
             return means
 
         first = self.weight is None
-        self.weight = weights[int(np.argmax(values()))]
-        if first:
-            self.history_half_life = self._history_half_life(state, users)
         of_weights = values()
         self.weight = weights[int(np.argmax(of_weights))]
+        if first:
+            self.history_half_life = self._history_half_life(state, users, self.weight)
+            if self.history_half_life is not None:
+                of_weights = values()
+                self.weight = weights[int(np.argmax(of_weights))]
         return float(of_weights.max())
 
-    def _history_half_life(self, state: State, users: HeldOut) -> float | None:
-        """The half-life of the histories, by NDCG@20 with the last weight of popularity."""
+    def _history_half_life(self, state: State, users: HeldOut, weight: float | None) -> float | None:
+        """The half-life of the histories, by NDCG@20 with a weight of popularity; none without the retrieval task."""
         choices = self.training.history.half_lives() if self.training.model.history_weight else [None]
-        if len(choices) == 1 or self.weight is None:
+        if len(choices) == 1 or weight is None:
             return None
-        prior = Prior(weight=self.weight, half_life=self.half_life, long_term_weight=0.0)
+        prior = Prior(weight=weight, half_life=self.half_life, long_term_weight=0.0)
         values = []
         for choice in choices:
             vectors = self.training.user_vectors(state, choice, users.users)

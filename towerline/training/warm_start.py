@@ -9,20 +9,24 @@ from towerline.ranking.user_items import UserItems
 from towerline.training.recipe import Recipe
 from towerline.training.spectral import Vectors
 
-# The epochs and the learning rate of a recipe are divided by this number. On MovieTweetings, from the vectors of 8 of 9
-# parts of the rows, two of seven epochs at a third of the learning rate reach the NDCG@20 of the cold fit (0.1604 and
-# 0.1603); one epoch reaches 0.1585, two at the whole rate destroy more than they learn.
+# The epochs and the learning rate of a recipe are divided by this number; benchmarks/warm_start.py tries others.
 REDUCTION = 3
 
 
-def continued(recipe: Recipe) -> Recipe:
-    """The recipe of a fit that starts from the vectors of an earlier one: fewer epochs, and smaller steps."""
-    epochs = max(1, len(recipe.temperatures) // REDUCTION)
+def continued(recipe: Recipe, epochs: int | None = None, divisor: float = REDUCTION) -> Recipe:
+    """The recipe of a fit that starts from the vectors of an earlier one: fewer epochs, and smaller steps.
+
+    Args:
+      recipe: that of a fit from nothing.
+      epochs: number of epochs; None for a part of those of the recipe, at least one.
+      divisor: of the learning rate.
+    """
+    epochs = epochs or max(1, len(recipe.temperatures) // REDUCTION)
     return recipe.model_copy(
         update={
             "epochs": epochs,
             "temperatures": [recipe.temperatures[-1]] * epochs,
-            "learning_rate": recipe.learning_rate / REDUCTION,
+            "learning_rate": recipe.learning_rate / divisor,
         }
     )
 

@@ -13,9 +13,8 @@ from scipy import stats
 
 from stages.backtest.params import BacktestParams
 from stages.backtest.results import (
-    COLD,
-    KNOWN,
     Measured,
+    StretchUsers,
     measured,
     retraining_rows,
     shares,
@@ -24,7 +23,7 @@ from stages.backtest.results import (
 )
 from stages.backtest.retraining import Ranker
 from stages.backtest.stretches import Stretch, day, stretches_of
-from towerline.artifacts.backtest import RETRAINING_TABLE, STRETCHES_TABLE, SUMMARY_TABLE, WARM_START
+from towerline.artifacts.backtest import COLD, KNOWN, RETRAINING_TABLE, STRETCHES_TABLE, SUMMARY_TABLE, WARM_START
 from towerline.artifacts.names import MODEL
 from towerline.artifacts.split import Interactions
 from towerline.pipeline.errors import StageError
@@ -56,7 +55,8 @@ def test_every_row_after_the_first_cut_is_tested_once_by_models_of_earlier_rows(
 ) -> None:
     draw = np.random.default_rng(seed)
     # Each user has a row each day, so that no stretch is without users.
-    times = np.repeat(np.arange((cuts + 4) * days), USERS) * SECONDS_PER_DAY + draw.integers(0, SECONDS_PER_DAY)
+    days_of_rows = np.repeat(np.arange((cuts + 4) * days), USERS)
+    times = days_of_rows * SECONDS_PER_DAY + draw.integers(0, SECONDS_PER_DAY, len(days_of_rows))
     rows = rows_at(times)
     stretches = stretches_of(rows, params(cuts, float(days)))
     assert len(stretches) == cuts + 1
@@ -65,18 +65,22 @@ def test_every_row_after_the_first_cut_is_tested_once_by_models_of_earlier_rows(
         # A row at the time of the cut is known.
         assert len(stretch.known.user_index) == (times <= stretch.since).sum()
         expected = times[(stretch.since - length < times) & (times <= stretch.since)]
-        np.testing.assert_array_equal(np.unique(times_of(stretch.validation)), np.unique(expected))
+        np.testing.assert_array_equal(times_of(stretch.validation), expected)
     tested = np.concatenate([times_of(stretch.test) for stretch in stretches[1:]])
     np.testing.assert_array_equal(np.sort(tested), np.sort(times[times > stretches[1].since]))
 
 
 def test_stretches_that_the_data_does_not_have_are_refused() -> None:
     times = np.repeat(np.arange(10), USERS) * SECONDS_PER_DAY
-    with pytest.raises(StageError, match="expected users with earlier rows in the validation set of each cut"):
-        stretches_of(rows_at(times), params(9, 1.0))
+    for cuts, days in ((8, 1.0), (8, 100_000.0), (1000, 100_000.0)):
+        with pytest.raises(
+            StageError, match=rf"over more than {cuts} \+ 2 stretches of {days:g} days, found rows from 1970"
+        ):
+            stretches_of(rows_at(times), params(cuts, days))
+    assert len(stretches_of(rows_at(times), params(6, 1.0))) == 7
     # Nobody has rows on both sides of the last cut.
     users = np.where(np.arange(len(times)) < len(times) - USERS, 1, 2).astype(np.int32)
-    with pytest.raises(StageError, match="test set of each cut, found none at 1970-01-09 00:00; the data begins at 19"):
+    with pytest.raises(StageError, match="test set of each cut, found none at 1970-01-09 00:00; raise"):
         stretches_of(rows_at(times, users), params(1, 1.0))
 
 
@@ -102,7 +106,7 @@ def test_means_are_those_of_the_stretches_means() -> None:
     rows = summary_rows(results, 500, seed=1)
     assert [row.users for row in rows] == [KNOWN] * 3 + [COLD] * 3
     for row in rows:
-        of_model = [one.of_users(row.users) for one in results if one.model == row.model]
+        of_model = [one.of_group(row.users) for one in results if one.model == row.model]
         of_model = [one for one in of_model if len(one.users)]
         assert row.ndcg == pytest.approx(np.mean([one.ndcg.mean() for one in of_model]))
         assert row.recall == pytest.approx(row.ndcg / 2)
@@ -162,7 +166,7 @@ def test_users_are_ranked_by_what_the_model_knew_and_not_shown_what_they_know() 
     of_users[1, 2] = of_users[2, 3] = 1
     taste = Embeddings(of_users, np.eye(ITEMS + 1, dtype=np.float32))
     is_known = np.bincount(known.user_index, minlength=USERS + 1) > 0
-    seen = measured(1, stretch, "taste", 0, Ranker(taste, by_popularity(known), is_known))
+    seen = measured(StretchUsers.of(1, stretch), "taste", 0, Ranker(taste, by_popularity(known), is_known))
     assert seen.users.tolist() == [1, 2, 4]
     assert seen.known.tolist() == [True, False, False]
     # User 1 is shown item 2 first; users 2 and 4 are shown items 1, 2, 3 and so on.

@@ -3,18 +3,21 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from stages.refit import __main__ as stage
 from stages.refit.earlier import Keys
 from tests.conftest import run, set_params
 from towerline.artifacts.train import FINAL, TWO_TOWER
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline.errors import StageError
 from towerline.ranking.embedding import directions
+from towerline.training import fitting
 
 DIMENSION = 8
 EXPORTS = Path("exports")
@@ -40,7 +43,9 @@ def test_vectors_follow_their_ids_through_a_changed_vocabulary(project: Path) ->
 
 def test_a_folder_that_cannot_be_continued_is_refused(project: Path, tmp_path: Path) -> None:
     keys = Keys()
-    with pytest.raises(StageError, match=r"expected an export of 9 dimensions, .* found 8"):
+    with pytest.raises(
+        StageError, match=r"refit.warm_start: exports: expected an export of 9 dimensions, .* found 8; copy an export"
+    ):
         keys.vectors(EXPORTS, 9)
     with pytest.raises(StageError, match=r"expected what the stage export writes, found no manifest.json"):
         keys.vectors(tmp_path, DIMENSION)
@@ -51,6 +56,24 @@ def test_a_folder_that_cannot_be_continued_is_refused(project: Path, tmp_path: P
     (damaged / "item_embeddings.parquet").write_bytes(content)
     with pytest.raises(StageError, match="expected content of the digest"):
         keys.vectors(damaged, DIMENSION)
+
+
+def test_the_fit_starts_from_the_vectors_of_the_export(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(EXPORTS, "data/last_export")
+    set_params(project, {"refit.warm_start": "data/last_export"})
+    starts: list[Any] = []
+    original = fitting.fit
+
+    def recorded(*args: Any) -> fitting.Fitted:
+        starts.append(args[-1])
+        return original(*args)
+
+    monkeypatch.setattr(fitting, "fit", recorded)
+    monkeypatch.setattr(fitting, "seed_everything", lambda *args: None)
+    stage.main()
+    vectors = Keys().vectors(EXPORTS, DIMENSION)
+    np.testing.assert_array_equal(starts[0].users[1:], vectors.users[1:])
+    np.testing.assert_array_equal(starts[0].items[1:], vectors.items[1:])
 
 
 def test_a_warm_start_is_a_dependency_and_trains_a_third_of_the_epochs(project: Path) -> None:

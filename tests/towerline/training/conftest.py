@@ -68,7 +68,7 @@ def fit(settings: TrainParams, train: Interactions) -> fitting.Fitted:
 
 
 def embeddings(fitted: fitting.Fitted) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return fitted.towers.query.all_embeddings(), fitted.towers.candidate.all_embeddings()
+    return fitted.embeddings()
 
 
 LOSSES = ["grouped_softmax", "in_batch_softmax"]

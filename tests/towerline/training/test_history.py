@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from tests.towerline.training.conftest import params
 from towerline.artifacts.split import Interactions
 from towerline.metrics.validation import HeldOut
-from towerline.ranking.scorers import Embeddings
 from towerline.ranking.user_items import UserItems
 from towerline.towers import tf
 from towerline.training.fitting import fit
@@ -95,8 +94,8 @@ def test_a_change_of_taste_is_found_and_followed(changes: bool) -> None:
     held_out = HeldOut(UserItems.of_interactions(train), UserItems.of_interactions(validation))
     ndcg = {}
     for half_life in (None, recipe.history_half_life):
-        towers = fit(recipe.model_copy(update={"history_half_life": half_life}), train).towers
-        ndcg[half_life] = held_out.ndcg(Embeddings(towers.query.all_embeddings(), towers.candidate.all_embeddings()))
+        fitted = fit(recipe.model_copy(update={"history_half_life": half_life}), train)
+        ndcg[half_life] = held_out.ndcg(fitted.embeddings())
     assert ndcg[recipe.history_half_life] > 1.3 * ndcg[None]
     timeless = train._replace(timestamp=None), validation._replace(timestamp=None)
     assert search(settings.given(), settings, *timeless).recipe.history_half_life is None

@@ -154,6 +154,6 @@ def test_the_search_measures_the_model_that_a_fit_to_the_training_set_gives() ->
     found = search(settings.given(), settings, train, validation)
     fitted = fit(settings, train)
     relevant = UserItems.of_pairs(validation.user_index, validation.item_index, num_rows=train.num_users + 1)
-    scorer = Embeddings(fitted.towers.query.all_embeddings(), fitted.towers.candidate.all_embeddings())
+    scorer = fitted.embeddings()
     expected = HeldOut(history_of(train), relevant).ndcg(scorer)
     assert found.epochs[-1].validation_ndcg == pytest.approx(expected, abs=1e-3)

@@ -7,7 +7,6 @@ from tests.conftest import ROOT
 from towerline.artifacts.split import Interactions
 from towerline.metrics.validation import HeldOut
 from towerline.ranking.embedding import directions
-from towerline.ranking.scorers import Embeddings
 from towerline.ranking.user_items import UserItems
 from towerline.towers import tf
 from towerline.training.fitting import Fitted, fit
@@ -62,9 +61,8 @@ def planted(seed: int) -> tuple[Interactions, Interactions, Interactions]:
 
 
 def ndcg(fitted: Fitted, known: Interactions, test: Interactions) -> float:
-    towers = fitted.towers
     held_out = HeldOut(UserItems.of_interactions(known), UserItems.of_interactions(test))
-    return held_out.ndcg(Embeddings(towers.query.all_embeddings(), towers.candidate.all_embeddings()))
+    return held_out.ndcg(fitted.embeddings())
 
 
 def test_a_warm_start_is_as_good_as_a_cold_one_in_a_third_of_its_epochs() -> None:
@@ -79,9 +77,7 @@ def test_a_warm_start_is_as_good_as_a_cold_one_in_a_third_of_its_epochs() -> Non
     earlier, later, test = planted(0)
     tf.keras.utils.set_random_seed(0)
     first, cold = fit(recipe, earlier), fit(recipe, later)
-    vectors = Vectors(
-        directions(first.towers.query.all_embeddings()), directions(first.towers.candidate.all_embeddings())
-    )
+    vectors = first.vectors()
     warm = fit(shorter, later, start=warm_start(vectors, later, seed=0))
     assert ndcg(cold, later, test) > 0.9
     assert ndcg(warm, later, test) > 0.99 * ndcg(cold, later, test)
