@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from stages.report.wording import by_value, counted, decimal, interval, listed, p_value, percent
+from towerline.artifacts.baselines import memory_text
 
 SIGNIFICANCE = 0.05
 # With fewer test users, means vary too much to distinguish models.
@@ -100,6 +101,29 @@ def grid_edges(edges: Mapping[str, Sequence[str]]) -> str | None:
         return f"No best setting of {listed(list(edges))} is the smallest or largest value tried."
     return (
         f"The best setting is the smallest or largest value tried for {listed(at_edge)}; better ones may lie outside."
+    )
+
+
+def settings_left_out(texts: Sequence[str]) -> str | None:
+    """The sentence about settings that were left out because of their memory; None where there were none.
+
+    Args:
+      texts: of left_out_text(), one for each baseline.
+    """
+    return f"Left out for baselines.memory_limit: {listed(texts)}." if texts else None
+
+
+def baseline_left_out(baseline: str, gigabytes: float, limit: float) -> str:
+    """The caution where no setting of a baseline fits baselines.memory_limit.
+
+    Args:
+      baseline: its label.
+      gigabytes: memory of the setting that takes the least.
+      limit: baselines.memory_limit.
+    """
+    return (
+        f"{baseline} was not fitted: it would take {memory_text(gigabytes)}, and baselines.memory_limit is "
+        f"{memory_text(limit)}."
     )
 
 

@@ -76,7 +76,8 @@ def cautions(data: Inputs) -> list[str]:
         & (data.metrics["k"] == k)
     ]
     by_popularity = recall.set_index("value")["mean"].to_dict()
-    texts = [findings.split_caution(str(data.settings["split"]["method"]), older_test_rows(data))]
+    texts: list[str | None] = [*baselines_left_out(data)]
+    texts.append(findings.split_caution(str(data.settings["split"]["method"]), older_test_rows(data)))
     if MODEL in head and consumed is not None:
         texts.append(findings.head_caution(head[MODEL], consumed))
     if {"head", "tail"} <= set(by_popularity):
@@ -85,6 +86,16 @@ def cautions(data: Inputs) -> list[str]:
     if MODEL in coverage and baseline is not None:
         texts.append(findings.coverage_caution(coverage[MODEL], coverage[baseline], model_label(baseline)))
     return [text for text in texts if text]
+
+
+def baselines_left_out(data: Inputs) -> list[str]:
+    """A caution for each baseline of which all settings were left out because of their memory."""
+    limit = float(data.settings["baselines"]["memory_limit"])
+    return [
+        findings.baseline_left_out(model_label(str(name)), float(of_baseline["left_out_gb"].min()), limit)
+        for name, of_baseline in data.trials.groupby("baseline", sort=False)
+        if of_baseline["left_out_gb"].notna().all()
+    ]
 
 
 def older_test_rows(data: Inputs) -> float:

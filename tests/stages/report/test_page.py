@@ -96,3 +96,17 @@ def test_the_page_opens_with_verdict_cautions_and_origin(tmp_path: Path, monkeyp
     write_rows(RATINGS_TABLE, [["two_tower", "1.3", "1.0"]], ["model", "rmse", "mae"])
     report.main()
     assert digest != re.findall("digest ([0-9a-f]{12})", REPORT.read_text(encoding="utf-8"))[:1], "other inputs"
+
+
+def test_what_was_left_out_because_of_its_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_out = [
+        ["ease", str(trial), *[""] * 4, setting, "ndcg", "20", "", "False", "2.0"]
+        for trial, setting in ((1, "200"), (2, "1000"))
+    ]
+    left_out.append(["most_popular", "2", *[""] * 4, "9", "ndcg", "20", "", "False", "1.1"])
+    texts = " ".join(Elements(made(tmp_path, monkeypatch, left_out=tuple(left_out))).texts)
+    caution = "EASE was not fitted: it would take 2 GB, and baselines.memory_limit is 1 GB."
+    assert caution in texts[: texts.index("rows read")]
+    assert "Left out for baselines.memory_limit: Most popular with regularization 9 (1.1 GB) and EASE (2 GB)." in texts
+    assert "2 trials" in texts
+    assert "regularization 200" not in texts
