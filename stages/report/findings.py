@@ -26,6 +26,7 @@ class Comparison(NamedTuple):
       baselines: labels of the baselines with the best mean.
       low, high: 95% interval of the difference; NaN where it was not computed.
       p_adjusted: p value of the difference after Holm's correction; NaN where it was not computed.
+      family: number of comparisons that the correction is for.
     """
 
     metric: str
@@ -35,6 +36,7 @@ class Comparison(NamedTuple):
     low: float
     high: float
     p_adjusted: float
+    family: int
 
     @property
     def outcome(self) -> Outcome:
@@ -82,10 +84,19 @@ def comparison_sentence(comparison: Comparison) -> str:
     )
     if comparison.outcome != "unclear":
         return f"{start} ({test})."
-    excluded = comparison.low > 0 or comparison.high < 0
-    if excluded != (comparison.p_adjusted < SIGNIFICANCE):
-        return f"{start} ({test}). The interval and the test disagree, so the difference is not established."
-    return f"{start} ({test}). Chance may explain the difference."
+    return f"{start} ({test}). {_why_unclear(comparison)}"
+
+
+def _why_unclear(comparison: Comparison) -> str:
+    """Why a tested difference is not established."""
+    alone = "The interval, which is for this comparison alone,"
+    corrected = f"after correction for {counted(comparison.family, 'comparison')}"
+    if comparison.p_adjusted < SIGNIFICANCE:
+        return f"{alone} includes 0, although p is below {SIGNIFICANCE} {corrected}: the difference is not established."
+    if comparison.low > 0 or comparison.high < 0:
+        p = decimal(comparison.p_adjusted, 3)
+        return f"{alone} excludes 0; {corrected} p is {p}, so the difference is not established."
+    return "Chance may explain the difference."
 
 
 def grid_edges(edges: Mapping[str, Sequence[str]]) -> str | None:
@@ -158,7 +169,7 @@ def head_caution(shown: float, consumed: float) -> str | None:
         return None
     return (
         f"Head items are {percent(shown)} of the items shown, but {percent(consumed)} of the items that users interact "
-        "with: the model favours popular items."
+        "with in the test set: the model favours popular items."
     )
 
 

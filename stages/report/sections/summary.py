@@ -52,7 +52,9 @@ def comparisons(data: Inputs) -> list[Comparison]:
         ].sort_values("p_adjusted", ascending=False, kind="stable")
         tested = of_best[["low", "high", "p_adjusted"]].iloc[0].tolist() if len(of_best) else [math.nan] * 3
         labels = [model_label(name) for name in names]
-        compared.append(Comparison(metric_at(metric, k), float(own["mean"].iloc[0]), best, labels, *map(float, tested)))
+        low, high, p_adjusted = map(float, tested)
+        mean, family = float(own["mean"].iloc[0]), len(data.differences)
+        compared.append(Comparison(metric_at(metric, k), mean, best, labels, low, high, p_adjusted, family))
     return compared
 
 
