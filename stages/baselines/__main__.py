@@ -2,7 +2,8 @@
 
 Recent popularity, item-kNN, EASE and iALS are fitted to the training set with several settings each, and the settings
 of the best NDCG@20 on the validation set are kept; the regularization of the rating biases is chosen by RMSE. Then all
-baselines are fitted to the rows of both sets with these settings, as the model is.
+baselines are fitted to the rows of both sets with these settings, as the model is. Settings that take more memory than
+baselines.memory_limit are left out, and the table names them.
 
 Reads: data/split/train.parquet, data/split/validation.parquet, data/vocabulary/items.parquet.
 Writes: models/baselines/*.npz, reports/tables/baselines.csv.
@@ -68,8 +69,11 @@ def main() -> str:
     rating_models, rating_trials = rating_baselines(train, validation)
     trials = [*baselines.trials, *rating_trials]
     save(baselines.scorers | rating_models, trials)
-    fitted = ", ".join([*baselines.scorers, *rating_models])
-    return "; ".join([fitted, f"{len(trials)} settings tried", *baselines.notes])
+    num_tried = sum(trial.left_out_gb is None for trial in trials)
+    texts = [", ".join([*baselines.scorers, *rating_models]), f"{num_tried} settings tried"]
+    if baselines.notes:
+        texts.append(f"left out for baselines.memory_limit: {', '.join(baselines.notes)}")
+    return "; ".join(texts)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from stages.report.wording import by_value, counted, decimal, interval, listed, p_value, percent
+from towerline.artifacts.baselines import memory_text
 
 SIGNIFICANCE = 0.05
 # With fewer test users, means vary too much to distinguish models.
@@ -25,6 +26,7 @@ class Comparison(NamedTuple):
       baselines: labels of the baselines with the best mean.
       low, high: 95% interval of the difference; NaN where it was not computed.
       p_adjusted: p value of the difference after Holm's correction; NaN where it was not computed.
+      family: number of comparisons that the correction is for.
     """
 
     metric: str
@@ -34,6 +36,7 @@ class Comparison(NamedTuple):
     low: float
     high: float
     p_adjusted: float
+    family: int
 
     @property
     def outcome(self) -> Outcome:
@@ -81,10 +84,19 @@ def comparison_sentence(comparison: Comparison) -> str:
     )
     if comparison.outcome != "unclear":
         return f"{start} ({test})."
-    excluded = comparison.low > 0 or comparison.high < 0
-    if excluded != (comparison.p_adjusted < SIGNIFICANCE):
-        return f"{start} ({test}). The interval and the test disagree, so the difference is not established."
-    return f"{start} ({test}). Chance may explain the difference."
+    return f"{start} ({test}). {_why_unclear(comparison)}"
+
+
+def _why_unclear(comparison: Comparison) -> str:
+    """Why a tested difference is not established."""
+    alone = "The interval, which is for this comparison alone,"
+    corrected = f"after correction for {counted(comparison.family, 'comparison')}"
+    if comparison.p_adjusted < SIGNIFICANCE:
+        return f"{alone} includes 0, although p is below {SIGNIFICANCE} {corrected}: the difference is not established."
+    if comparison.low > 0 or comparison.high < 0:
+        p = decimal(comparison.p_adjusted, 3)
+        return f"{alone} excludes 0; {corrected} p is {p}, so the difference is not established."
+    return "Chance may explain the difference."
 
 
 def grid_edges(edges: Mapping[str, Sequence[str]]) -> str | None:
@@ -100,6 +112,29 @@ def grid_edges(edges: Mapping[str, Sequence[str]]) -> str | None:
         return f"No best setting of {listed(list(edges))} is the smallest or largest value tried."
     return (
         f"The best setting is the smallest or largest value tried for {listed(at_edge)}; better ones may lie outside."
+    )
+
+
+def settings_left_out(texts: Sequence[str]) -> str | None:
+    """The sentence about settings that were left out because of their memory; None where there were none.
+
+    Args:
+      texts: of left_out_text(), one for each baseline.
+    """
+    return f"Left out for baselines.memory_limit: {listed(texts)}." if texts else None
+
+
+def baseline_left_out(baseline: str, gigabytes: float, limit: float) -> str:
+    """The caution where no setting of a baseline fits baselines.memory_limit.
+
+    Args:
+      baseline: its label.
+      gigabytes: memory of the setting that takes the least.
+      limit: baselines.memory_limit.
+    """
+    return (
+        f"{baseline} was not fitted: it would take {memory_text(gigabytes)}, and baselines.memory_limit is "
+        f"{memory_text(limit)}."
     )
 
 
@@ -134,7 +169,7 @@ def head_caution(shown: float, consumed: float) -> str | None:
         return None
     return (
         f"Head items are {percent(shown)} of the items shown, but {percent(consumed)} of the items that users interact "
-        "with: the model favours popular items."
+        "with in the test set: the model favours popular items."
     )
 
 

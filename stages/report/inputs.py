@@ -64,7 +64,7 @@ TABLES: Mapping[Path, Columns] = {
     DIFFERENCES_TABLE: Columns.of(DifferenceRow),
     EXPOSURE_TABLE: Columns.of(ExposureRow),
     RATINGS_TABLE: Columns.of(RatingRow),
-    BASELINES_TABLE: Columns(("baseline", "metric", "chosen"), ("trial", "k", "validation", *SETTINGS)),
+    BASELINES_TABLE: Columns(("baseline", "metric", "chosen"), ("trial", "k", "validation", "left_out_gb", *SETTINGS)),
     ITEM_MAP: Columns.of(MapRow),
     TRAINING_REPORT: Columns((), ("epoch",)),
 }
@@ -147,7 +147,7 @@ class Inputs(NamedTuple):
       training: a row for each epoch, NaN where a cell is empty.
       metrics, differences, exposure, ratings: tables of evaluate; a row is a MetricRow, DifferenceRow, ExposureRow or
         RatingRow.
-      trials: settings of the baselines and their metric on the validation set.
+      trials: settings of the baselines and their metric on the validation set; a row is a TrialRow.
       item_map: positions of items on a plane; a row is a MapRow.
       baseline: name and arrays of the best baseline by NDCG at the main cutoff; None where there is none.
     """

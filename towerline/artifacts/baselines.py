@@ -1,6 +1,6 @@
 """Paths of the fitted baselines and of the table of the settings that were tried."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ class TrialRow(NamedTuple):
       k: cutoff of the metric; None for rmse.
       validation: value of the metric; None if the validation set is empty.
       chosen: true for the best setting.
+      left_out_gb: memory in GB of a setting that was left out because of baselines.memory_limit; None if it was tried.
     """
 
     baseline: str
@@ -47,14 +48,48 @@ class TrialRow(NamedTuple):
     k: int | None
     validation: float | None
     chosen: bool
+    left_out_gb: float | None
 
 
 def trial_row(
-    baseline: str, trial: int, settings: Settings, metric: str, k: int | None, validation: float | None, chosen: bool
+    baseline: str,
+    trial: int,
+    settings: Settings,
+    metric: str,
+    k: int | None,
+    validation: float | None,
+    chosen: bool,
+    left_out_gb: float | None = None,
 ) -> TrialRow:
     """The row of a trial with the given settings; other arguments as the attributes of TrialRow."""
     values = {name: settings.get(name) for name in SETTINGS}
-    return TrialRow(baseline=baseline, trial=trial, **values, metric=metric, k=k, validation=validation, chosen=chosen)
+    return TrialRow(
+        baseline=baseline,
+        trial=trial,
+        **values,
+        metric=metric,
+        k=k,
+        validation=validation,
+        chosen=chosen,
+        left_out_gb=left_out_gb,
+    )
+
+
+def left_out_text(name: str, settings: Sequence[str], gigabytes: float) -> str:
+    """A baseline that was left out, or some of its settings: "ease (2 GB)", "item_knn with neighbours 1000 (1.1 GB)".
+
+    Args:
+      name: of the baseline.
+      settings: texts of those that were left out; empty if the whole baseline was.
+      gigabytes: memory of the setting that takes the most.
+    """
+    which = f" with {' or '.join(settings)}" if settings else ""
+    return f"{name}{which} ({memory_text(gigabytes)})"
+
+
+def memory_text(gigabytes: float) -> str:
+    """The memory with three digits, or as a whole number."""
+    return f"{gigabytes:.3g} GB" if gigabytes < 999.5 else f"{gigabytes:,.0f} GB"
 
 
 def settings_text(settings: Settings) -> str:

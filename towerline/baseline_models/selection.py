@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from towerline.artifacts.baselines import Settings, TrialRow, settings_text, trial_row
+from towerline.artifacts.baselines import Settings, TrialRow, left_out_text, settings_text, trial_row
 from towerline.artifacts.names import MAIN_CUTOFF
 from towerline.ranking.scorers import Scorer
 
@@ -71,14 +71,17 @@ def within_memory(candidates: Sequence[Candidate], max_bytes: float) -> list[Can
     return [candidate for candidate in candidates if candidate.num_bytes <= max_bytes]
 
 
-def memory_note(name: str, candidates: Sequence[Candidate], max_bytes: float) -> str | None:
+def left_out_rows(name: str, left_out: Sequence[Candidate], num_tried: int) -> list[TrialRow]:
+    """The rows of candidates that are left out because of their memory, numbered after those that were tried."""
+    return [
+        trial_row(name, number, candidate.settings, "ndcg", MAIN_CUTOFF, None, False, candidate.num_bytes / 1e9)
+        for number, candidate in enumerate(left_out, num_tried + 1)
+    ]
+
+
+def memory_note(name: str, left_out: Sequence[Candidate], num_tried: int) -> str | None:
     """Names the candidates that are left out because of their memory; None if there are none."""
-    left_out = [candidate for candidate in candidates if candidate.num_bytes > max_bytes]
     if not left_out:
         return None
-    settings = (
-        ""
-        if len(left_out) == len(candidates)
-        else f" with {' or '.join(settings_text(item.settings) for item in left_out)}"
-    )
-    return f"{name}{settings} would take {max(item.num_bytes for item in left_out) / 1e9:.2g} GB"
+    settings = [settings_text(candidate.settings) for candidate in left_out] if num_tried else []
+    return left_out_text(name, settings, max(candidate.num_bytes for candidate in left_out) / 1e9)

@@ -19,7 +19,7 @@ from towerline.baseline_models.candidates import (
     recent_popular_candidates,
 )
 from towerline.baseline_models.params import BaselinesParams
-from towerline.baseline_models.selection import Candidate, memory_note, select, within_memory
+from towerline.baseline_models.selection import Candidate, left_out_rows, memory_note, select, within_memory
 from towerline.baseline_models.type_popularity import most_popular_of_type
 from towerline.metrics.validation import HeldOut
 from towerline.ranking.popularity import half_lives
@@ -32,8 +32,8 @@ class Tuned(NamedTuple):
 
     Attributes:
       scorers: name -> baseline.
-      trials: all settings that were tried.
-      notes: the settings that were left out because of their memory, in a line for each baseline.
+      trials: all settings that were tried, and those that were left out because of their memory.
+      notes: a text for each baseline of which settings were left out.
     """
 
     scorers: dict[str, Scorer]
@@ -70,13 +70,14 @@ def tuned(
         to_fit = _candidates(params, train, lives)
         # The fit to all rows takes the most memory.
         for name, final in _candidates(params, rows, lives).items():
-            notes.append(memory_note(name, final, max_bytes))
-            allowed = _allowed(name, final, params)
+            allowed, left_out = _divided(name, final, params)
             tried = [candidate for candidate in to_fit[name] if candidate.settings in allowed]
             selection = select(name, tried, score, max_bytes)
             if selection.settings is not None:
                 scorers[name] = next(one for one in final if one.settings == selection.settings).fit()
-            trials += selection.trials
+            num_tried = len(selection.trials)
+            trials += [*selection.trials, *left_out_rows(name, left_out, num_tried)]
+            notes.append(memory_note(name, left_out, num_tried))
             on_selected()
     return Tuned(scorers, trials, [note for note in notes if note is not None])
 
@@ -119,10 +120,14 @@ def _candidates(
     return candidates
 
 
-def _allowed(name: str, candidates: list[Candidate], params: BaselinesParams) -> list[Settings]:
-    """The settings of a baseline that are tried: the first params.trials within the memory limit.
+def _divided(name: str, candidates: list[Candidate], params: BaselinesParams) -> tuple[list[Settings], list[Candidate]]:
+    """The settings of a baseline that are tried, and the candidates that are left out because of their memory.
 
-    All half-lives of recent popularity are tried, since each of them takes no more than a count of the rows.
+    The first params.trials within the memory limit are tried. Those left out are the ones that would be tried without
+    the limit. All half-lives of recent popularity are tried, since each of them takes no more than a count of the rows.
     """
-    within = [candidate.settings for candidate in within_memory(candidates, params.memory_limit * 1e9)]
-    return within if name == names.RECENT_POPULAR else within[: params.trials]
+    max_bytes = params.memory_limit * 1e9
+    within = within_memory(candidates, max_bytes)
+    number = len(candidates) if name == names.RECENT_POPULAR else params.trials
+    left_out = [candidate for candidate in candidates[:number] if candidate.num_bytes > max_bytes]
+    return [candidate.settings for candidate in within[:number]], left_out

@@ -23,7 +23,7 @@ def section(data: Inputs) -> Section:
     ]
     blocks: list[Block] = [Facts(facts)]
     if len(read["items_by_type"]) > 1:
-        blocks.append(counts_figure("items-by-type", "Items by type", "items", read["items_by_type"]))
+        blocks.append(counts_figure("items-by-type", "Items by type", "items", by_count(read["items_by_type"])))
     too_few = read["rows_below_minimum_rating"] + read["rows_below_minimum_interactions"]
     if too_few:
         blocks.append(Note(f"{counted(too_few, 'row')} more left out by the minimum of ratings or of interactions."))
@@ -48,17 +48,20 @@ def _refused(data: Inputs) -> list[Block]:
     ]
     summary = f"The first {len(rows)} of the {counted(reasons.total(), 'refused row')}"
     return [
-        counts_figure("refused", "Refused rows by reason", "rows", reasons),
+        counts_figure("refused", "Refused rows by reason", "rows", by_count(reasons)),
         Details(summary, [Table(["file", "reason", "text", "line"], rows, text_columns=3)]),
     ]
 
 
+def by_count(counts: dict[str, int]) -> dict[str, int]:
+    """The counts from the largest down, equal ones by name."""
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair)))
+
+
 def counts_figure(name: str, title: str, unit: str, counts: dict[str, int]) -> Figure:
-    """Horizontal bars of counts, the largest first."""
-    pairs = sorted(
-        ((wording.shortened(key), value) for key, value in counts.items()), key=lambda pair: (-pair[1], pair)
-    )
-    most, number = pairs[0]
+    """Horizontal bars of counts, in the order of the counts."""
+    pairs = [(wording.shortened(key), value) for key, value in counts.items()]
+    most, number = max(pairs, key=lambda pair: pair[1])
     return Figure(
         name,
         title,

@@ -45,7 +45,7 @@ def section(data: Inputs) -> Section:
     ]
     if RANDOM in set(at_cutoff["model"]):
         blocks.append(Note(f"{model_label(RANDOM)} is in the tables only."))
-    return Section("quality", "Quality", [*blocks, *_differences(data.differences, k)])
+    return Section("quality", "Quality", [*blocks, *_differences(data)])
 
 
 def _users(data: Inputs) -> str:
@@ -104,10 +104,12 @@ def _cutoff_figure(metric: str, rows: pd.DataFrame, labels: Sequence[str]) -> Fi
     )
 
 
-def _differences(differences: pd.DataFrame, k: int) -> list[Block]:
-    """The headline metrics at the main cutoff, the others folded."""
-    if not len(differences):
+def _differences(data: Inputs) -> list[Block]:
+    """The headline metrics at the main cutoff, the others folded; the differences from the best baseline come first."""
+    if not len(data.differences):
         return []
+    k, places = data.cutoff(), {name: place for place, name in enumerate(data.best_baselines())}
+    differences = data.differences.sort_values("baseline", key=lambda names: names.map(places), kind="stable")
     main = (differences["k"] == k) & differences["metric"].isin(HEADLINE_METRICS)
     text = (
         f"{model_label(MODEL)} minus each baseline, over the same users. A difference is established where its "

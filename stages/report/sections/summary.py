@@ -52,7 +52,9 @@ def comparisons(data: Inputs) -> list[Comparison]:
         ].sort_values("p_adjusted", ascending=False, kind="stable")
         tested = of_best[["low", "high", "p_adjusted"]].iloc[0].tolist() if len(of_best) else [math.nan] * 3
         labels = [model_label(name) for name in names]
-        compared.append(Comparison(metric_at(metric, k), float(own["mean"].iloc[0]), best, labels, *map(float, tested)))
+        low, high, p_adjusted = map(float, tested)
+        mean, family = float(own["mean"].iloc[0]), len(data.differences)
+        compared.append(Comparison(metric_at(metric, k), mean, best, labels, low, high, p_adjusted, family))
     return compared
 
 
@@ -76,7 +78,8 @@ def cautions(data: Inputs) -> list[str]:
         & (data.metrics["k"] == k)
     ]
     by_popularity = recall.set_index("value")["mean"].to_dict()
-    texts = [findings.split_caution(str(data.settings["split"]["method"]), older_test_rows(data))]
+    texts: list[str | None] = [*baselines_left_out(data)]
+    texts.append(findings.split_caution(str(data.settings["split"]["method"]), older_test_rows(data)))
     if MODEL in head and consumed is not None:
         texts.append(findings.head_caution(head[MODEL], consumed))
     if {"head", "tail"} <= set(by_popularity):
@@ -85,6 +88,16 @@ def cautions(data: Inputs) -> list[str]:
     if MODEL in coverage and baseline is not None:
         texts.append(findings.coverage_caution(coverage[MODEL], coverage[baseline], model_label(baseline)))
     return [text for text in texts if text]
+
+
+def baselines_left_out(data: Inputs) -> list[str]:
+    """A caution for each baseline of which all settings were left out because of their memory."""
+    limit = float(data.settings["baselines"]["memory_limit"])
+    return [
+        findings.baseline_left_out(model_label(str(name)), float(of_baseline["left_out_gb"].min()), limit)
+        for name, of_baseline in data.trials.groupby("baseline", sort=False)
+        if of_baseline["left_out_gb"].notna().all()
+    ]
 
 
 def older_test_rows(data: Inputs) -> float:

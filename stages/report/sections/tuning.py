@@ -4,14 +4,14 @@ import pandas as pd
 
 from stages.report import charts, findings, wording
 from stages.report.inputs import Inputs, rows_of
-from stages.report.page_blocks import Details, Figure, Note, Section, Table
-from stages.report.wording import counted, decimal, metric_at, model_label
-from towerline.artifacts.baselines import SETTINGS, settings_text
+from stages.report.page_blocks import Block, Details, Figure, Note, Section, Table
+from stages.report.wording import count, counted, decimal, metric_at, model_label
+from towerline.artifacts.baselines import SETTINGS, left_out_text, settings_text
 from towerline.artifacts.names import MODEL
 
 
 def section(data: Inputs) -> Section | None:
-    """All trials, those of the ranking baselines as a chart; None where there were none."""
+    """All trials, those of the ranking baselines as a chart, and what was left out; None where there was nothing."""
     if not len(data.trials):
         return None
     trials = data.trials.assign(
@@ -19,8 +19,28 @@ def section(data: Inputs) -> Section | None:
         chosen=data.trials["chosen"] == "True",
         settings=pd.concat([texts(of_baseline) for _, of_baseline in data.trials.groupby("baseline")]),
     )
-    metric, cutoff = trials["metric"].iloc[0], trials["k"].iloc[0]
-    ranking = trials[trials["metric"] == metric]
+    tried = trials[trials["left_out_gb"].isna()]
+    text = (
+        f"Settings of the baselines were chosen on the validation set, and so were the epochs, temperatures and "
+        f"popularity prior of {model_label(MODEL)} where params.yaml leaves them open. Its other settings are those of "
+        "params.yaml; how many others were tried is not recorded."
+    )
+    edges = findings.grid_edges(edge_settings(tried))
+    left_out = findings.settings_left_out(left_out_settings(trials))
+    blocks: list[Block] = [Note(text)]
+    # A setting is the largest of those tried only as long as larger ones are not left out, so both are one paragraph.
+    limits = " ".join(filter(None, [edges, left_out]))
+    if limits:
+        blocks.append(Note(limits))
+    if len(tried):
+        blocks.append(Details(counted(len(tried), "trial"), [_figure(tried)]))
+    return Section("tuning", "Tuning", blocks)
+
+
+def _figure(tried: pd.DataFrame) -> Figure:
+    """The trials of the first metric as a chart, and all of them as its table."""
+    metric, cutoff = tried["metric"].iloc[0], tried["k"].iloc[0]
+    ranking = tried[tried["metric"] == metric]
     values = [
         {"name": row.label, "settings": row.settings, "value": row.validation, "chosen": row.chosen}
         for row in rows_of(ranking)
@@ -28,32 +48,38 @@ def section(data: Inputs) -> Section | None:
     rows = [
         [
             row.label,
-            row.trial,
+            count(int(row.trial)),
             row.settings,
             metric_at(row.metric, row.k),
             "chosen" if row.chosen else "",
             decimal(row.validation),
         ]
-        for row in rows_of(trials)
+        for row in rows_of(tried)
     ]
     title = f"{metric_at(metric, cutoff)} on the validation set"
     chosen = [f"{row.label} {decimal(row.validation)}" for row in rows_of(ranking[ranking["chosen"]])]
-    table = Table(["baseline", "trial", "settings", "metric", "", "on the validation set"], rows, text_columns=5)
-    text = (
-        f"Settings of the baselines were chosen on the validation set, and so were the epochs, temperatures and "
-        f"popularity prior of {model_label(MODEL)} where params.yaml leaves them open. Its other settings are those of "
-        "params.yaml; how many others were tried is not recorded."
-    )
-    figure = Figure(
+    return Figure(
         "trials",
         title,
         f"{counted(len(ranking), 'trial')}; the chosen ones are filled: {wording.listed(chosen or ['none'])}.",
         charts.trials(values, list(dict.fromkeys(ranking["label"])), title),
-        table,
+        Table(["baseline", "trial", "settings", "metric", "", "on the validation set"], rows, text_columns=5),
     )
-    edges = findings.grid_edges(edge_settings(trials))
-    notes = [Note(text) for text in (text, edges) if text]
-    return Section("tuning", "Tuning", [*notes, Details(counted(len(trials), "trial"), [figure])])
+
+
+def left_out_settings(trials: pd.DataFrame) -> list[str]:
+    """The settings that were left out because of their memory, in a text for each baseline.
+
+    Args:
+      trials: label, settings as text, and left_out_gb.
+    """
+    left_out = []
+    for label, of_baseline in trials.groupby("label", sort=False):
+        rows = of_baseline[of_baseline["left_out_gb"].notna()]
+        if len(rows):
+            settings = rows["settings"].tolist() if len(rows) < len(of_baseline) else []
+            left_out.append(left_out_text(str(label), settings, float(rows["left_out_gb"].max())))
+    return left_out
 
 
 def tried_settings(trials: pd.DataFrame) -> list[str]:

@@ -102,7 +102,9 @@ def metric_rows(models: list[str], types: list[str], cutoffs: list[int]) -> list
     ]
 
 
-def write_tables(folder: Path, models: list[str], types: list[str], cutoffs: list[int], ratings: bool) -> None:
+def write_tables(
+    folder: Path, models: list[str], types: list[str], cutoffs: list[int], ratings: bool, left_out: list[list[str]]
+) -> None:
     def write(path: Path, columns: str, rows: list[list[str]]) -> None:
         write_rows(folder / path, rows, columns.split(","))
 
@@ -123,7 +125,8 @@ def write_tables(folder: Path, models: list[str], types: list[str], cutoffs: lis
         "model,rmse,mae",
         [["two_tower", "1.2", "0.9"], ["global_mean", "1.5", "1.1"]] * ratings,
     )
-    trials = [[model, "1", *[""] * 4, "0.5", "ndcg", "20", "0.1", "True"] for model in models[1:]]
+    trials = [[model, "1", *[""] * 4, "0.5", "ndcg", "20", "0.1", "True", ""] for model in models[1:]]
+    trials += left_out
     write(BASELINES_TABLE, ",".join(TrialRow._fields), trials)
 
 
@@ -143,6 +146,7 @@ def fabricate(
     titles: bool = True,
     rejected: int = 12,
     rows_read: int = 100,
+    left_out: tuple[list[str], ...] = (),
 ) -> Path:
     """All that the stage reads, in `folder`."""
     write_parts(folder, num_users, num_items, ratings, timestamps)
@@ -150,7 +154,7 @@ def fabricate(
     write_embeddings(folder, num_users, num_items)
     (folder / CHART_LIBRARY).parent.mkdir(parents=True, exist_ok=True)
     (folder / CHART_LIBRARY).write_text(bundled(), encoding="utf-8")
-    write_tables(folder, list(models), list(types), list(cutoffs), ratings)
+    write_tables(folder, list(models), list(types), list(cutoffs), ratings, list(left_out))
     ingest = {
         "density": 0.2,
         "item_rows_read": num_items,

@@ -10,9 +10,9 @@ from stages.report.sections import tuning
 from towerline.artifacts.baselines import SETTINGS
 
 NAN = float("nan")
-BETTER = Comparison("NDCG@20", 0.16, 0.15, ["EASE"], 0.002, 0.008, 0.028)
-WORSE = Comparison("Recall@20", 0.15, 0.16, ["EASE"], -0.008, -0.002, 0.028)
-UNCLEAR = Comparison("Recall@20", 0.151, 0.15, ["EASE"], -0.001, 0.003, 0.3)
+BETTER = Comparison("NDCG@20", 0.16, 0.15, ["EASE"], 0.002, 0.008, 0.028, 90)
+WORSE = Comparison("Recall@20", 0.15, 0.16, ["EASE"], -0.008, -0.002, 0.028, 90)
+UNCLEAR = Comparison("Recall@20", 0.151, 0.15, ["EASE"], -0.001, 0.003, 0.3, 90)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,14 @@ def test_a_comparison_says_which_is_above_and_whether_chance_explains_it() -> No
     assert "0.0100 below EASE (0.1600)" in findings.comparison_sentence(WORSE)
     assert findings.comparison_sentence(UNCLEAR).endswith("Chance may explain the difference.")
     disagreeing = findings.comparison_sentence(BETTER._replace(p_adjusted=0.2))
-    assert disagreeing.endswith("The interval and the test disagree, so the difference is not established.")
+    assert disagreeing.endswith(
+        "The interval, which is for this comparison alone, excludes 0; after correction for 90 comparisons p is 0.200, "
+        "so the difference is not established."
+    )
+    assert " excludes 0; " in findings.comparison_sentence(WORSE._replace(p_adjusted=0.2))
+    assert findings.comparison_sentence(BETTER._replace(low=-0.001)).endswith(
+        "includes 0, although p is below 0.05 after correction for 90 comparisons: the difference is not established."
+    )
     equal = BETTER._replace(own=0.15001, best=0.14999, baselines=["EASE", "iALS"], p_adjusted=NAN)
     assert findings.comparison_sentence(equal) == (
         "NDCG@20 is 0.1500, equal to EASE and iALS, the best baselines; the difference was not tested."

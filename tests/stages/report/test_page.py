@@ -12,7 +12,7 @@ from stages.report.__main__ import REPORT
 from stages.report.embedded import embedded_json
 from tests.conftest import ROOT, run, write_rows
 from tests.stages.report.fabricated import BARE, HOSTILE, Elements, fabricate, made
-from towerline.artifacts.evaluate import RATINGS_TABLE
+from towerline.artifacts.evaluate import DIFFERENCES_TABLE, RATINGS_TABLE
 
 
 def test_texts_of_others_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,3 +96,32 @@ def test_the_page_opens_with_verdict_cautions_and_origin(tmp_path: Path, monkeyp
     write_rows(RATINGS_TABLE, [["two_tower", "1.3", "1.0"]], ["model", "rmse", "mae"])
     report.main()
     assert digest != re.findall("digest ([0-9a-f]{12})", REPORT.read_text(encoding="utf-8"))[:1], "other inputs"
+
+
+def test_what_was_left_out_because_of_its_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_out = [
+        ["ease", str(trial), *[""] * 4, setting, "ndcg", "20", "", "False", "2.0"]
+        for trial, setting in ((1, "200"), (2, "1000"))
+    ]
+    left_out.append(["most_popular", "2", *[""] * 4, "9", "ndcg", "20", "", "False", "1.1"])
+    texts = " ".join(Elements(made(tmp_path, monkeypatch, left_out=tuple(left_out))).texts)
+    caution = "EASE was not fitted: it would take 2 GB, and baselines.memory_limit is 1 GB."
+    assert caution in texts[: texts.index("rows read")]
+    assert "Left out for baselines.memory_limit: Most popular with regularization 9 (1.1 GB) and EASE (2 GB)." in texts
+    assert "2 trials" in texts
+    assert "regularization 200" not in texts
+
+
+def test_differences_from_the_best_baseline_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(fabricate(tmp_path))
+    rows = DIFFERENCES_TABLE.read_text(encoding="utf-8").splitlines()
+    DIFFERENCES_TABLE.write_text("\n".join([rows[0], *reversed(rows[1:])]) + "\n", encoding="utf-8")
+    report.main()
+    texts = Elements(REPORT.read_text(encoding="utf-8")).texts
+    header = texts.index("adjusted p")
+    assert "Most popular" in texts[header : texts.index("NDCG@20", header)]
+
+
+def test_the_bars_of_the_sets_are_in_the_order_of_their_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    html = made(tmp_path, monkeypatch, timestamps=False)
+    assert '"sort":["train","validation","test"]' in html.replace(" ", "")

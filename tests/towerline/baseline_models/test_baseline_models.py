@@ -8,7 +8,9 @@ from towerline.artifacts.split import Interactions
 from towerline.baseline_models import ease as ease_module
 from towerline.baseline_models.ease import ItemClasses, ease
 from towerline.baseline_models.implicit_models import item_knn
-from towerline.baseline_models.selection import Candidate, Selection, memory_note, select, within_memory
+from towerline.baseline_models.params import BaselinesParams
+from towerline.baseline_models.selection import Candidate, Selection, left_out_rows, memory_note, select, within_memory
+from towerline.baseline_models.tuning import tuned
 from towerline.baseline_models.type_popularity import most_popular_of_type
 from towerline.ranking.scorers import Embeddings, Scorer
 from towerline.ranking.user_items import UserItems
@@ -111,9 +113,32 @@ def test_the_first_of_the_best_candidates_within_memory_is_chosen() -> None:
         (2, 2, "ndcg", 20, 2.0, True),
         (3, 3, "ndcg", 20, 2.0, False),
     ]
-    assert memory_note("some", candidates, 8) == "some with alpha 7 would take 9e-09 GB"
-    assert memory_note("some", candidates, 0.5) == "some would take 9e-09 GB"
-    assert memory_note("some", candidates, 9) is None
+
+
+def test_what_is_left_out_because_of_its_memory_is_named_and_recorded() -> None:
+    left_out = [candidate(7, 9_000_000_000), candidate(2, 1_500_000_000_000)]
+    assert memory_note("some", left_out[:1], 3) == "some with alpha 7 (9 GB)"
+    assert memory_note("some", left_out, 0) == "some (1,500 GB)"
+    assert memory_note("some", [], 3) is None
+    rows = left_out_rows("some", left_out, 3)
+    assert [(row.trial, row.alpha, row.validation, row.chosen, row.left_out_gb) for row in rows] == [
+        (4, 7, None, False, 9.0),
+        (5, 2, None, False, 1500.0),
+    ]
+
+
+@pytest.mark.parametrize(("memory_limit", "fitted"), [(1.0, ["ease"]), (1e-9, [])])
+def test_a_baseline_over_the_memory_limit_has_rows_and_no_fit(memory_limit: float, fitted: list[str]) -> None:
+    pairs = np.array([[1, 1], [1, 2], [2, 1], [2, 3], [1, 3], [2, 2]], np.int32)
+    train = Interactions(pairs[:4, 0].copy(), pairs[:4, 1].copy(), None, 2, 3)
+    validation = Interactions(pairs[4:, 0].copy(), pairs[4:, 1].copy(), None, 2, 3)
+    kinds = ("random", "most_popular", "recent_popular", "most_popular_of_type", "item_knn", "ease", "ials")
+    enabled = {kind: kind == "ease" for kind in kinds}
+    params = BaselinesParams.model_validate({**enabled, "trials": 2, "memory_limit": memory_limit, "seed": 1})
+    baselines = tuned(params, train, validation, np.array(["", *["film"] * 3]))
+    assert list(baselines.scorers) == fitted
+    assert [(row.trial, row.left_out_gb is None) for row in baselines.trials] == [(1, bool(fitted)), (2, bool(fitted))]
+    assert len(baselines.notes) == (not fitted)
 
 
 def test_without_a_validation_set_the_first_candidate_is_chosen_without_a_score() -> None:
