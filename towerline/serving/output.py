@@ -30,7 +30,10 @@ class _Console(Console):
 
 
 def table(question: dict[str, object], rows: Sequence[NamedTuple]) -> None:
-    """Prints a table, at most as wide as the terminal; not limited in width if the output is no terminal."""
+    """Prints a table, at most as wide as the terminal; not limited in width if the output is no terminal.
+
+    A column without any value, such as the titles of data without titles, is left out.
+    """
     console = _Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 10_000
@@ -40,7 +43,9 @@ def table(question: dict[str, object], rows: Sequence[NamedTuple]) -> None:
     if not rows:
         console.print("nothing to show")
         return
-    columns = [name for name in rows[0]._fields if name != "source"]
+    columns = [
+        name for name in rows[0]._fields if name != "source" and any(getattr(row, name) is not None for row in rows)
+    ]
     rows_shown = Table(box=None, pad_edge=False, header_style="dim")
     for name in columns:
         number = isinstance(getattr(rows[0], name), int | float)
