@@ -16,8 +16,9 @@ from towerline.training.calibration import Calibration, calibrated
 
 # Scores per logit of an epoch, for the ranking and for each Newton step of the calibration.
 RANKING_SHARE, CALIBRATION_SHARE = 0.3, 0.2
-# Scores that take a tenth of a second, whatever the epoch takes: on small data, fewer users would make NDCG too noisy.
-FREE_SCORES = 4_000_000
+# Scores that take less than a second, whatever the epoch takes. On small data, NDCG over fewer users is too noisy to
+# choose an epoch by.
+FREE_SCORES = 20_000_000
 # More users would make neither the mean nor the two calibrated numbers noticeably more precise.
 MAX_RANKED_USERS, MAX_CALIBRATION_USERS = 1_200, 1_000
 # The prior is chosen once, with about a hundred scores of an item for each user, which cost as much time as a few

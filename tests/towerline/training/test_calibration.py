@@ -75,7 +75,8 @@ def test_vectors_that_say_nothing_end_at_the_largest_temperature_and_not_beyond(
 
 
 @pytest.mark.parametrize(
-    ("num_scores", "num_items", "expected"), [(10**9, 10**5, 1000), (3e7, 10**5, 300), (0, 10**5, 100), (0, 8000, 500)]
+    ("num_scores", "num_items", "expected"),
+    [(10**9, 10**5, 1000), (3e7, 10**5, 300), (0, 10**6, 100), (0, 40_000, 500)],
 )
 def test_the_number_of_users_follows_the_affordable_scores(num_scores: float, num_items: int, expected: int) -> None:
     assert num_users(num_scores, num_items, 1000) == expected
