@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import print_machine
-from towerline.artifacts.names import MAIN_CUTOFF, MOST_POPULAR, RECENT_POPULAR
+from towerline.artifacts.names import MAIN_CUTOFF, MODEL, MOST_POPULAR, RECENT_POPULAR
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.vocabulary import read_item_types
 from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.tuning import tuned
 from towerline.metrics.ranking import rank_metrics
-from towerline.ranking.scorers import Embeddings, Scorer
+from towerline.ranking.fallback import cold_user_scorer
+from towerline.ranking.scorers import Embeddings, Scorer, by_popularity
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 from towerline.training.fitting import fit, seed_everything
@@ -61,9 +62,10 @@ def main() -> None:
         return fit(recipe, known).embeddings()
 
     sides: dict[str, list[Callable[[], Scorer]]] = {
-        "two_tower": [lambda seed=seed: two_tower(seed) for seed in range(number)]  # type: ignore[misc]
+        MODEL: [lambda seed=seed: two_tower(seed) for seed in range(number)]  # type: ignore[misc]
     }
     order = [RECENT_POPULAR, MOST_POPULAR]
+    popular = by_popularity(known)
     fitted = tuned(BaselinesParams.load(), train, validation, read_item_types()).scorers
     for name in sorted(fitted, key=lambda name: (name not in order, name)):
         sides[name] = [lambda name=name: fitted[name]]  # type: ignore[misc]
@@ -72,8 +74,11 @@ def main() -> None:
     for name, makers in sides.items():
         scorers = [make() for make in makers]
         cells = []
-        for users in users_of.values():
-            values = np.array([measured(scorer, users, known, test) for scorer in scorers])
+        for group, users in users_of.items():
+            shown = scorers
+            if group == "cold" and name != MODEL:
+                shown = [cold_user_scorer(name, scorer, popular) for scorer in scorers]
+            values = np.array([measured(scorer, users, known, test) for scorer in shown])
             spread = [f" ± {value:.4f}" if len(scorers) > 1 else "" for value in values.std(axis=0)]
             cells.append(" / ".join(f"{value:.4f}{of}" for value, of in zip(values.mean(axis=0), spread, strict=True)))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
