@@ -31,6 +31,8 @@ TOWERLINE: dict[str, Any] = {
     "early_stopping_patience": 0,
     "seed": 42,
     "threads": 2,
+    "user_features": {},
+    "item_features": {},
 }
 
 

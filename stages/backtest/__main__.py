@@ -41,19 +41,21 @@ from towerline.artifacts.backtest import (
 from towerline.artifacts.names import MODEL, RANDOM
 from towerline.artifacts.vocabulary import read_item_types
 from towerline.baseline_models.params import BaselinesParams
+from towerline.features.reading import FeatureTables, read_features
 from towerline.pipeline import formats
 from towerline.pipeline.terminal import progress, run
 from towerline.training.params import TrainParams
 
 
 def results_of(
-    stretches: list[Stretch], train: TrainParams, baselines: BaselinesParams
+    stretches: list[Stretch], train: TrainParams, baselines: BaselinesParams, tables: FeatureTables
 ) -> tuple[list[Measured], list[float]]:
     """Fits and measures all models at all cuts.
 
     Args:
       stretches: from stretches_of().
       train, baselines: the sections of params.yaml.
+      tables: the declared features.
 
     Returns:
       The metrics, and the mean seconds of a cut for the two towers, from nothing and with a warm start.
@@ -69,10 +71,10 @@ def results_of(
     # The models of the last cuts, the newest first.
     recent: deque[dict[str, Ranker]] = deque(maxlen=max(AGES) + 1)
     with progress(what="backtest", unit="cut", total=len(stretches)) as bar:
-        start = first_start(stretches[0], train)
+        start = first_start(stretches[0], train, tables)
         bar.update()
         for number, stretch in enumerate(stretches[1:], 1):
-            retrained = retrain(stretch, train, baselines, item_type, start)
+            retrained = retrain(stretch, train, baselines, item_type, tables, start)
             start = retrained.next_start
             durations.append(retrained.seconds)
             recent.appendleft(retrained.rankers)
@@ -114,7 +116,8 @@ def text(stretches: list[Stretch], summary: list[SummaryRow], retraining: list[R
 def main() -> str:
     params, train, baselines = BacktestParams.load(), TrainParams.load(), BaselinesParams.load()
     stretches = stretches_of(read_all(), params)
-    results, (cold, warm) = results_of(stretches, train, baselines)
+    tables = read_features(train.user_features, train.item_features)
+    results, (cold, warm) = results_of(stretches, train, baselines, tables)
     summary = summary_rows(results, params.bootstrap_samples, params.seed)
     retraining = retraining_rows(results, params.bootstrap_samples, params.seed)
     rows = stretch_rows(results)

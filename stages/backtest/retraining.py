@@ -12,6 +12,7 @@ from towerline.artifacts.backtest import WARM_START
 from towerline.artifacts.names import MODEL
 from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.tuning import tuned
+from towerline.features.reading import FeatureTables
 from towerline.ranking.fallback import cold_user_scorer
 from towerline.ranking.scorers import by_popularity
 from towerline.training.fitting import fit
@@ -53,6 +54,7 @@ def retrain(
     train: TrainParams,
     baselines: BaselinesParams,
     item_type: NDArray[np.str_],
+    tables: FeatureTables,
     earlier: WarmStart,
 ) -> Retrained:
     """Fits the models to the rows before a cut, with settings chosen on its validation set.
@@ -61,13 +63,15 @@ def retrain(
       stretch: the cut.
       train, baselines: the sections of params.yaml.
       item_type: [num_items + 1] text.
+      tables: the declared features.
       earlier: from the cut before.
     """
     known = stretch.known
     begin = time.perf_counter()
-    cold = fit(_found(stretch, train), known)
+    cold = fit(_found(stretch, train), known, tables=tables)
     between = time.perf_counter()
-    warm = fit(continued(earlier.recipe), known, start=warm_start(earlier.vectors, known, earlier.recipe.seed))
+    start = warm_start(earlier.vectors, known, earlier.recipe.seed)
+    warm = fit(continued(earlier.recipe), known, start=start, tables=tables)
     seconds = between - begin, time.perf_counter() - between
     is_known = np.bincount(known.user_index, minlength=known.num_users + 1) > 0
     rankers = {}
@@ -80,10 +84,10 @@ def retrain(
     return Retrained(rankers, WarmStart(earlier.recipe, warm.vectors()), seconds)
 
 
-def first_start(stretch: Stretch, train: TrainParams) -> WarmStart:
+def first_start(stretch: Stretch, train: TrainParams, tables: FeatureTables) -> WarmStart:
     """The search and the fit from which the warm starts continue; arguments as in retrain()."""
     recipe = _found(stretch, train)
-    return WarmStart(recipe, fit(recipe, stretch.known).vectors())
+    return WarmStart(recipe, fit(recipe, stretch.known, tables=tables).vectors())
 
 
 def _found(stretch: Stretch, train: TrainParams) -> Recipe:

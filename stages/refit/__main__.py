@@ -14,6 +14,7 @@ from stages.refit.earlier import Keys
 from stages.refit.params import RefitParams
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import FINAL, TWO_TOWER
+from towerline.features.reading import read_features
 from towerline.pipeline import formats
 from towerline.pipeline.terminal import progress, run
 from towerline.training.recipe import Recipe
@@ -37,12 +38,13 @@ def main() -> str:
             f", from {params.warm_start}, which has vectors for {known[0]:,} of {rows.num_users:,} users and "
             f"{known[1]:,} of {rows.num_items:,} items"
         )
+    tables = read_features(recipe.user_features, recipe.item_features)
     # TensorFlow takes seconds to import.
     from towerline.training.fitting import fit, seed_everything
 
     seed_everything(recipe.seed, recipe.threads)
     with progress(what="training", unit="epoch", total=len(recipe.temperatures)) as bar:
-        fitted = fit(recipe, rows, lambda epoch: bar.update(), start)
+        fitted = fit(recipe, rows, lambda epoch: bar.update(), start, tables)
     fitted.write(FINAL, recipe, len(rows.user_index))
     return f"{len(fitted.epochs)} epochs on {len(rows.user_index):,} rows{origin}"
 

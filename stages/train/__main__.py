@@ -3,7 +3,7 @@
 The settings are found by a training on the training set that is measured on the validation set. Then the model is
 fitted again, from the start, to the rows of both with these settings: the latest rows are those of the validation set.
 
-Reads: data/split/train.parquet, data/split/validation.parquet.
+Reads: data/split/train.parquet, data/split/validation.parquet, data/vocabulary/*.parquet.
 Writes: models/two_tower/*, reports/training.csv.
 Parameters: train.
 """
@@ -14,6 +14,7 @@ import numpy as np
 
 from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import TOWER_WEIGHTS, TRAINING_REPORT, TWO_TOWER
+from towerline.features.reading import read_features
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress, run
@@ -87,6 +88,7 @@ def main() -> str:
     params = TrainParams.load()
     train, validation = read_interactions(TRAIN), read_interactions(VALIDATION)
     check_data(params, train, validation)
+    tables = read_features(params.user_features, params.item_features)
     # TensorFlow takes seconds to import; errors in parameters and data are reported before.
     from towerline.towers import tf
     from towerline.training.fitting import fit, seed_everything
@@ -103,10 +105,10 @@ def main() -> str:
         try:
             if has_validation(train, validation):
                 recipe, epochs = search(params.given(), params, train, validation, show)
-                fitted = fit(recipe, rows, show)
+                fitted = fit(recipe, rows, show, tables=tables)
             else:
                 recipe = recipe_of(params.given(), params)
-                fitted = fit(recipe, rows, show)
+                fitted = fit(recipe, rows, show, tables=tables)
                 epochs = fitted.epochs
         except (MemoryError, tf.errors.ResourceExhaustedError):
             raise StageError(
@@ -115,7 +117,8 @@ def main() -> str:
             ) from None
     save(fitted, recipe, len(rows.user_index), epochs)
     best = epochs[len(recipe.temperatures) - 1]
-    return f"{len(epochs)} epochs, kept epoch {best.epoch}: {described(best)}; {described_prior(recipe.prior)}"
+    summary = f"{len(epochs)} epochs, kept epoch {best.epoch}: {described(best)}; {described_prior(recipe.prior)}"
+    return "; warning: ".join([summary, *tables.warnings])
 
 
 if __name__ == "__main__":

@@ -16,17 +16,27 @@ class ModelFiles(NamedTuple):
     Attributes:
       user_embeddings, item_embeddings: [num_ids + 1, d + PRIOR_DIMENSIONS] float32.
       rating_head: arrays of the rating model; none without the rating task.
+      user_encoder, item_encoder: arrays of towerline.features.encoder.Encoder; none without declared features.
       model: sizes and recipe as JSON.
     """
 
     user_embeddings: Path
     item_embeddings: Path
     rating_head: Path
+    user_encoder: Path
+    item_encoder: Path
     model: Path
 
     @classmethod
     def within(cls, folder: Path) -> "ModelFiles":
-        names = ("user_embeddings.npy", "item_embeddings.npy", "rating_head.npz", "model.json")
+        names = (
+            "user_embeddings.npy",
+            "item_embeddings.npy",
+            "rating_head.npz",
+            "user_encoder.npz",
+            "item_encoder.npz",
+            "model.json",
+        )
         return cls(*(folder / name for name in names))
 
     def write(
@@ -34,6 +44,8 @@ class ModelFiles(NamedTuple):
         user_embeddings: NDArray[np.float32],
         item_embeddings: NDArray[np.float32],
         rating_head: dict[str, NDArray[Any]],
+        user_encoder: dict[str, NDArray[Any]],
+        item_encoder: dict[str, NDArray[Any]],
         recipe: dict[str, Any],
         rows: int,
     ) -> None:
@@ -41,13 +53,15 @@ class ModelFiles(NamedTuple):
 
         Args:
           user_embeddings, item_embeddings: [num_ids + 1, d + PRIOR_DIMENSIONS] float32.
-          rating_head: name -> array.
+          rating_head, user_encoder, item_encoder: name -> array.
           recipe: the recipe of the fit.
           rows: number of rows of the fit.
         """
         formats.write_array(self.user_embeddings, user_embeddings)
         formats.write_array(self.item_embeddings, item_embeddings)
         formats.write_arrays(self.rating_head, rating_head)
+        formats.write_arrays(self.user_encoder, user_encoder)
+        formats.write_arrays(self.item_encoder, item_encoder)
         sizes = {"num_users": len(user_embeddings) - 1, "num_items": len(item_embeddings) - 1, "rows": rows}
         formats.write_json(self.model, {**sizes, "recipe": recipe})
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from towerline.artifacts.split import Interactions
 from towerline.artifacts.train import ModelFiles
+from towerline.features.reading import NO_FEATURES, FeatureTables
 from towerline.metrics.ratings import RatingModel, rating_biases
 from towerline.pipeline.errors import StageError
 from towerline.ranking.embedding import directions
@@ -20,6 +21,7 @@ from towerline.towers.products import unit
 from towerline.towers.towers import Towers
 from towerline.training.batches import Batch, PairBatches, UserBatches
 from towerline.training.history import History
+from towerline.training.new_ids import NewIds, new_items, new_users
 from towerline.training.optimizers import optimizer
 from towerline.training.prior import item_terms
 from towerline.training.ratings import Standard
@@ -66,22 +68,35 @@ class State(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """The towers, the rating model (None without the rating task), and the epochs."""
+    """The result of a fit.
+
+    Attributes:
+      towers: the towers.
+      rating_model: None without the rating task.
+      epochs: the epochs.
+      new_users, new_items: embeddings of the ids without rows, from features; None without declared features.
+    """
 
     towers: Towers
     rating_model: RatingModel | None
     epochs: list[Epoch]
+    new_users: NewIds | None
+    new_items: NewIds | None
 
     def embeddings(self) -> Embeddings:
         """The embeddings of all users and items, unknown ids at index 0."""
-        return Embeddings(self.towers.query.all_embeddings(), self.towers.candidate.all_embeddings())
+        users, items = self.towers.query.all_embeddings(), self.towers.candidate.all_embeddings()
+        for embeddings, new_ids in ((users, self.new_users), (items, self.new_items)):
+            if new_ids is not None:
+                embeddings[new_ids.ids] = new_ids.embeddings
+        return Embeddings(users, items)
 
     def vectors(self) -> Vectors:
-        """The unit vectors of all ids, or zero vectors, without the terms of the prior."""
+        """The vectors of all ids without the terms of the prior, of length 1 for ids with rows."""
         return Vectors(*map(directions, self.embeddings()))
 
     def write(self, files: ModelFiles, recipe: Recipe, num_rows: int) -> None:
-        """Writes embeddings, rating head, sizes and recipe.
+        """Writes embeddings, rating head, encoders, sizes and recipe.
 
         Args:
           files: where to.
@@ -91,6 +106,8 @@ class Fitted(NamedTuple):
         files.write(
             *self.embeddings(),
             self.rating_model._asdict() if self.rating_model is not None else {},
+            _encoder_arrays(self.new_users),
+            _encoder_arrays(self.new_items),
             recipe.model_dump(),
             num_rows,
         )
@@ -270,6 +287,7 @@ def fit(
     rows: Interactions,
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
     start: Vectors | None = None,
+    tables: FeatureTables = NO_FEATURES,
 ) -> Fitted:
     """Trains the two towers on all rows by a recipe.
 
@@ -278,6 +296,7 @@ def fit(
       rows: the rows; with ratings if the rating task has a weight, with times if the prior has a half-life.
       on_epoch: called after each epoch.
       start: initial vectors of the towers, such as from warm_start(); None for spectral_start().
+      tables: the columns of the features that the recipe declares.
 
     Raises:
       StageError: a loss is not finite.
@@ -288,7 +307,14 @@ def fit(
     for number, temperature in enumerate(recipe.temperatures, 1):
         epochs.append(training.epoch(number, temperature))
         on_epoch(epochs[-1])
-    return Fitted(training.finish(recipe.prior, recipe.history_half_life, rows), training.rating_model(), epochs)
+    towers = training.finish(recipe.prior, recipe.history_half_life, rows)
+    learned = Vectors(*(directions(tower.all_embeddings()) for tower in (towers.query, towers.candidate)))
+    new_ids = (new(recipe, tables, learned, rows) for new in (new_users, new_items))
+    return Fitted(towers, training.rating_model(), epochs, *new_ids)
+
+
+def _encoder_arrays(new_ids: NewIds | None) -> dict[str, NDArray[Any]]:
+    return {} if new_ids is None else new_ids.encoder.arrays()
 
 
 def _batch_spec() -> Batch:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
+from towerline.features.declarations import Features
 from towerline.pipeline.settings import Seed, Settings, between
 
 Weight = Annotated[float, between(0, 1000)]
@@ -23,6 +24,8 @@ class Hyperparameters(Settings):
     epochs: Annotated[int, between(1, 100_000)]
     seed: Seed
     threads: Annotated[int, between(1, 256)]
+    user_features: Features
+    item_features: Features
 
 
 class Given(NamedTuple):

@@ -15,6 +15,7 @@ from towerline.artifacts.backtest import WARM_START
 from towerline.artifacts.names import MODEL
 from towerline.artifacts.split import Interactions
 from towerline.baseline_models.params import BaselinesParams
+from towerline.features.reading import NO_FEATURES
 from towerline.ranking.scorers import arrays_of
 from towerline.towers import tf
 from towerline.training import fitting
@@ -43,7 +44,7 @@ def rows(seed: int = 0) -> Interactions:
 def settings() -> tuple[TrainParams, BaselinesParams]:
     train = TrainParams.load(ROOT / "params.yaml").model_dump()
     baselines = BaselinesParams.load(ROOT / "params.yaml").model_dump()
-    small = {"embedding_dimension": 8, "batch_size": 16, "epochs": 4, "rating_weight": 0.0}
+    small = {"embedding_dimension": 8, "batch_size": 16, "epochs": 4, "rating_weight": 0.0, "item_features": {}}
     return TrainParams(**(train | small)), BaselinesParams(**(baselines | {"trials": 2}))
 
 
@@ -56,7 +57,7 @@ ITEM_TYPE = np.array(["", *["film"] * ITEMS])
 
 def retrained(stretch: Stretch, start: retraining.WarmStart) -> retraining.Retrained:
     tf.keras.utils.set_random_seed(0)
-    return retraining.retrain(stretch, *settings(), ITEM_TYPE, start)
+    return retraining.retrain(stretch, *settings(), ITEM_TYPE, NO_FEATURES, start)
 
 
 def test_nothing_after_a_cut_changes_the_models_of_the_cut() -> None:
@@ -66,7 +67,7 @@ def test_nothing_after_a_cut_changes_the_models_of_the_cut() -> None:
     other = known._replace(item_index=np.where(later, known.item_index % ITEMS + 1, known.item_index).astype(np.int32))
     changed = stretches(other)[1]
     assert (changed.test.item_index != second.test.item_index).all()
-    start = retraining.first_start(first, settings()[0])
+    start = retraining.first_start(first, settings()[0], NO_FEATURES)
     before, after = retrained(second, start), retrained(changed, start)
     assert before.rankers.keys() == after.rankers.keys()
     assert {MODEL, WARM_START, "ease", "item_knn", "ials", "recent_popular"} <= before.rankers.keys()
@@ -78,7 +79,7 @@ def test_nothing_after_a_cut_changes_the_models_of_the_cut() -> None:
 
 def test_each_warm_start_continues_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = stretches(rows())
-    start = retraining.first_start(first, settings()[0])
+    start = retraining.first_start(first, settings()[0], NO_FEATURES)
     starts: list[Any] = []
     fits: list[fitting.Fitted] = []
 
@@ -109,7 +110,7 @@ class Tagged(NamedTuple):
 
 def test_a_model_of_age_a_is_that_of_a_cuts_before(monkeypatch: pytest.MonkeyPatch) -> None:
     cuts = [Stretch(since, *[rows()] * 3) for since in range(7)]
-    monkeypatch.setattr(retraining, "first_start", lambda stretch, train: f"start of {stretch.since}")
+    monkeypatch.setattr(retraining, "first_start", lambda stretch, train, tables: f"start of {stretch.since}")
     starts: list[Any] = []
 
     def retrain(stretch: Stretch, *others: Any) -> retraining.Retrained:
@@ -124,7 +125,7 @@ def test_a_model_of_age_a_is_that_of_a_cuts_before(monkeypatch: pytest.MonkeyPat
     )
     monkeypatch.setattr(StretchUsers, "of", lambda number, stretch: stretch)
     results: Any
-    results, seconds = stage.results_of(cuts, *settings())
+    results, seconds = stage.results_of(cuts, *settings(), NO_FEATURES)
     assert results == [(since, MODEL, age, age) for since in range(1, 7) for age in AGES if since - age >= 1]
     assert starts == [f"start of {since}" for since in range(6)]
     assert seconds == [2.0, 1.0]

@@ -68,7 +68,7 @@ def test_the_fit_starts_from_the_vectors_of_the_export(project: Path, monkeypatc
     original = fitting.fit
 
     def recorded(*args: Any) -> fitting.Fitted:
-        starts.append(args[-1])
+        starts.append(args[3])
         return original(*args)
 
     monkeypatch.setattr(fitting, "fit", recorded)

@@ -38,7 +38,7 @@ def params(**changes: Any) -> TrainParams:
     """The parameters of the repository with the given changes, and some that suit the small data of these tests."""
     defaults = TrainParams.load(ROOT / "params.yaml").model_dump()
     small = {"embedding_dimension": 16, "batch_size": 16, "early_stopping_patience": 0, "seed": 3}
-    fixed = {"rating_weight": 0.0, "temperature": 0.2, "popularity_prior": 0.5}
+    fixed = {"rating_weight": 0.0, "temperature": 0.2, "popularity_prior": 0.5, "item_features": {}}
     return TrainParams(**(defaults | small | fixed | changes))
 
 

@@ -67,7 +67,7 @@ def ndcg(fitted: Fitted, known: Interactions, test: Interactions) -> float:
 
 def test_a_warm_start_is_as_good_as_a_cold_one_in_a_third_of_its_epochs() -> None:
     defaults = TrainParams.load(ROOT / "params.yaml").model_dump()
-    changes = {"embedding_dimension": 8, "batch_size": 16, "epochs": 6, "rating_weight": 0.0}
+    changes = {"embedding_dimension": 8, "batch_size": 16, "epochs": 6, "rating_weight": 0.0, "item_features": {}}
     params = TrainParams(**(defaults | changes | {"temperature": 0.2, "popularity_prior": 0.1}))
     recipe = recipe_of(params.given(), params)
     shorter = continued(recipe)

@@ -1,0 +1,88 @@
+"""Tests of the regressions on features: the normal equations, planted signals, and features that say nothing."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from towerline.features import regression
+from towerline.features.encoder import Encoder
+from towerline.features.regression import (
+    VECTOR_PENALTIES,
+    count_regression,
+    held_out_ids,
+    predicted,
+    vector_regression,
+)
+
+NOBODY = np.zeros(400, np.bool_)
+
+
+def planted(seed: int = 0) -> tuple["sparse.csr_array", NDArray[np.float64]]:
+    """400 ids with one of 4 values, and vectors that are those of the value with noise."""
+    draw = np.random.default_rng(seed)
+    value = draw.integers(0, 4, 400)
+    vectors = draw.standard_normal((4, 6))[value] + 0.3 * draw.standard_normal((400, 6))
+    return sparse.csr_array(np.eye(4)[value]), vectors
+
+
+def test_the_strongest_penalty_without_held_out_ids_and_the_normal_equations() -> None:
+    matrix, vectors = planted()
+    found = vector_regression(matrix, vectors, NOBODY)
+    dense = matrix.toarray()
+    centred = dense - dense.mean(axis=0)
+    weights = np.linalg.solve(
+        centred.T @ centred + VECTOR_PENALTIES[0] * np.eye(4), centred.T @ (vectors - vectors.mean(axis=0))
+    )
+    np.testing.assert_allclose(found[1:], weights, atol=1e-3)
+    np.testing.assert_allclose(found[0], vectors.mean(axis=0) - dense.mean(axis=0) @ weights, atol=1e-3)
+
+
+def test_a_planted_signal_is_found_and_noise_is_not() -> None:
+    matrix, vectors = planted()
+    held_out = held_out_ids(400, 1)
+    assert 40 < held_out.sum() < 120
+    fit = predicted(vector_regression(matrix, vectors, held_out), matrix)
+    assert ((fit - vectors) ** 2).sum() < 0.2 * ((vectors - vectors.mean(axis=0)) ** 2).sum()
+    noise = sparse.csr_array(np.eye(40)[np.random.default_rng(2).integers(0, 40, 400)])
+    useless = predicted(vector_regression(noise, vectors, held_out), noise)
+    # The strongest penalty leaves next to nothing of a feature that says nothing.
+    assert ((useless - vectors.mean(axis=0)) ** 2).mean() < 0.001 * vectors.var()
+
+
+def test_expected_numbers_of_rows_are_the_means_of_the_values() -> None:
+    matrix, _ = planted()
+    value = matrix.toarray().argmax(axis=1)
+    counts = np.random.default_rng(3).poisson(np.array([2.0, 5.0, 20.0, 100.0])[value]) + 0.0
+    fit = np.exp(predicted(count_regression(matrix, counts, held_out_ids(400, 1))[:, None], matrix)[:, 0])
+    for number in range(4):
+        np.testing.assert_allclose(fit[value == number].mean(), counts[value == number].mean(), rtol=0.15)
+
+
+def test_ids_without_encoded_columns_get_the_mean() -> None:
+    _, vectors = planted()
+    nothing = sparse.csr_array((400, 0))
+    np.testing.assert_allclose(vector_regression(nothing, vectors, NOBODY), vectors.mean(axis=0, keepdims=True))
+    np.testing.assert_allclose(np.exp(count_regression(nothing, np.full(400, 7.0), NOBODY)), [7.0])
+
+
+def test_no_more_rows_are_expected_than_a_known_item_has() -> None:
+    encoder = Encoder([], np.zeros((1, 3)), np.full((1, 2), 1e4), np.array([9.0, 3.0]), np.ones(2), np.zeros(2))
+    terms = encoder.embeddings({}, 1)[0, 3:]
+    np.testing.assert_allclose(terms, np.log1p(np.array([9.0, 3.0]) / 0.5), rtol=1e-6)
+    read = Encoder.of_arrays(encoder.arrays())
+    assert read is not None
+    assert read.embeddings({}, 1).tobytes() == encoder.embeddings({}, 1).tobytes()
+    assert Encoder.of_arrays({}) is None
+
+
+def test_penalties_are_tried_from_the_strongest_until_one_is_worse() -> None:
+    tried = []
+
+    def fit(penalty: float, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        tried.append((penalty, int(rows.sum())))
+        return np.full((1, 1), penalty)
+
+    held_out = np.arange(400) < 100
+    best = regression._best(fit, lambda found, rows: abs(found[0, 0] - 2.2), (8.0, 4.0, 2.0, 1.0, 0.5), held_out)
+    assert best[0, 0] == 2.0
+    assert tried == [(8.0, 300), (4.0, 300), (2.0, 300), (1.0, 300), (2.0, 400)]

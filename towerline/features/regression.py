@@ -1,0 +1,152 @@
+"""Regressions of learned vectors, and of numbers of rows, on encoded features."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.linear_model import PoissonRegressor, Ridge
+from threadpoolctl import threadpool_limits
+
+from towerline.features.declarations import Features
+from towerline.features.encoder import Columns, encoded
+from towerline.features.encodings import Encoding
+from towerline.features.learning import learned_encodings
+
+# Penalties to choose from, the strongest first.
+VECTOR_PENALTIES = (3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
+COUNT_PENALTIES = (1.0, 0.1, 0.01, 0.001)
+# A relative change of the ridge regression below which it ends.
+VECTOR_TOLERANCE = 1e-3
+COUNT_STEPS = 200
+# Share of the known ids on which the penalties are chosen, and the least number of them; of fewer ids the strongest
+# penalties are taken.
+HELD_OUT_SHARE, LEAST_HELD_OUT = 0.2, 5
+
+# An intercept and the coefficients of the columns, [1 + width, outputs] float64.
+Coefficients = NDArray[np.float64]
+
+
+class Regressions(NamedTuple):
+    """What an encoder is made of, besides the weights of the prior.
+
+    Attributes:
+      encodings: of the columns.
+      vectors: [1 + width, d] float64 coefficients.
+      log_counts: [1 + width] float64 coefficients for each of the counts.
+    """
+
+    encodings: Sequence[Encoding]
+    vectors: Coefficients
+    log_counts: list[NDArray[np.float64]]
+
+
+def regressions(
+    features: Features,
+    columns: Columns,
+    vectors: NDArray[np.float32],
+    counts: Sequence[NDArray[np.float64]],
+    seed: int,
+) -> Regressions:
+    """The regressions on the declared features of the known ids.
+
+    Args:
+      features: the declarations.
+      columns: texts of the known ids, at least one; holds all declared columns.
+      vectors: [known, d] float32 learned unit vectors.
+      counts: [known] float64 numbers of rows, above 0; any number of such arrays.
+      seed: of the choice of the ids on which the penalties are chosen.
+    """
+    encodings = learned_encodings(features, columns)
+    matrix = encoded(encodings, columns, len(vectors))
+    held_out = held_out_ids(len(vectors), seed)
+    with threadpool_limits(limits=1, user_api="blas"):
+        of_vectors = vector_regression(matrix, vectors.astype(np.float64), held_out)
+        of_counts = [count_regression(matrix, numbers, held_out) for numbers in counts]
+    return Regressions(encodings, of_vectors, of_counts)
+
+
+def held_out_ids(num_known: int, seed: int) -> NDArray[np.bool_]:
+    """[num_known] bool: the ids on which the penalties are chosen; none if they are too few."""
+    chosen: NDArray[np.bool_] = np.random.default_rng(seed).random(num_known) < HELD_OUT_SHARE
+    return chosen if chosen.sum() >= LEAST_HELD_OUT else np.zeros(num_known, np.bool_)
+
+
+def vector_regression(
+    matrix: "sparse.csr_array", vectors: NDArray[np.float64], held_out: NDArray[np.bool_]
+) -> Coefficients:
+    """The ridge regression of vectors, with the penalty of the least squared error on held-out ids.
+
+    Args:
+      matrix: [ids, width] encoded features.
+      vectors: [ids, d].
+      held_out: [ids] bool.
+    """
+
+    def error(coefficients: Coefficients, rows: NDArray[np.bool_]) -> float:
+        return float(((vectors[rows] - predicted(coefficients, matrix[rows])) ** 2).sum())
+
+    return _best(lambda penalty, rows: _ridge(matrix[rows], vectors[rows], penalty), error, VECTOR_PENALTIES, held_out)
+
+
+def count_regression(
+    matrix: "sparse.csr_array", counts: NDArray[np.float64], held_out: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """[1 + width] float64: the Poisson regression of numbers of rows, the penalty chosen by the held-out deviance.
+
+    Args:
+      matrix: [ids, width] encoded features.
+      counts: [ids] above 0.
+      held_out: [ids] bool.
+    """
+
+    def error(coefficients: Coefficients, rows: NDArray[np.bool_]) -> float:
+        # The deviance of Poisson counts, without what does not depend on the coefficients.
+        logarithms = predicted(coefficients, matrix[rows])[:, 0]
+        return float((np.exp(logarithms) - counts[rows] * logarithms).sum())
+
+    def fit(penalty: float, rows: NDArray[np.bool_]) -> Coefficients:
+        return _poisson(matrix[rows], counts[rows], penalty)
+
+    return _best(fit, error, COUNT_PENALTIES, held_out)[:, 0]
+
+
+def predicted(coefficients: Coefficients, matrix: "sparse.csr_array") -> NDArray[np.float64]:
+    """[ids, outputs] float64 of encoded features."""
+    outputs: NDArray[np.float64] = coefficients[0] + matrix @ coefficients[1:]
+    return outputs
+
+
+def _best(
+    fit: Callable[[float, NDArray[np.bool_]], Coefficients],
+    error: Callable[[Coefficients, NDArray[np.bool_]], float],
+    penalties: Sequence[float],
+    held_out: NDArray[np.bool_],
+) -> Coefficients:
+    """The fit to all ids with the best penalty; a weaker penalty is not tried after one that is worse."""
+    best, least = penalties[0], np.inf
+    if held_out.any():
+        for penalty in penalties:
+            value = error(fit(penalty, ~held_out), held_out)
+            if value > least:
+                break
+            best, least = penalty, value
+    return fit(best, np.ones(len(held_out), np.bool_))
+
+
+def _ridge(matrix: "sparse.csr_array", vectors: NDArray[np.float64], penalty: float) -> Coefficients:
+    if not matrix.shape[1]:
+        mean: Coefficients = vectors.mean(axis=0, keepdims=True)
+        return mean
+    model = Ridge(alpha=penalty, solver="sparse_cg", tol=VECTOR_TOLERANCE).fit(sparse.csr_matrix(matrix), vectors)
+    return np.concatenate([model.intercept_[None], model.coef_.T])
+
+
+def _poisson(matrix: "sparse.csr_array", counts: NDArray[np.float64], penalty: float) -> Coefficients:
+    mean = counts.mean()
+    if not matrix.shape[1]:
+        return np.array([[np.log(mean)]])
+    # The penalty of scikit-learn is relative to the mean of the rows; so are the counts here, whatever their unit.
+    model = PoissonRegressor(alpha=penalty, max_iter=COUNT_STEPS).fit(sparse.csr_matrix(matrix), counts / mean)
+    return np.concatenate([[model.intercept_ + np.log(mean)], model.coef_])[:, None]
