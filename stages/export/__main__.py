@@ -1,9 +1,9 @@
-"""Writes the embeddings with their ids, the seen items, the rating model, the approximate index and a SavedModel.
+"""Writes the embeddings with their ids, seen items, rating model, encoders, the approximate index and a SavedModel.
 
 An export counts rows from 0: row r of every array belongs to the id in row r of the Parquet file of its kind, and the
 unknown id, index 0 of the vocabularies, has no row. known() and seen_items() convert; all other functions take rows.
 
-Reads: models/final/{user,item}_embeddings.npy, rating_head.npz, model.json,
+Reads: models/final/{user,item}_embeddings.npy, {user,item}_encoder.npz, rating_head.npz, model.json,
   data/vocabulary/*.parquet, data/interactions.parquet.
 Writes: exports/, reports/export.json.
 Parameters: export.
@@ -163,6 +163,8 @@ def main() -> str:
     report: dict[str, float] = {}
     with formats.replacing(EXPORTS) as folder:
         write_exported(folder, users, items, exported, seen, ratings, params.csv)
+        for name, path in ((layout.USER_ENCODER, FINAL.user_encoder), (layout.ITEM_ENCODER, FINAL.item_encoder)):
+            formats.write_arrays(folder / name, formats.read_arrays(path))
         if params.index.build:
             share = write_index(folder / layout.INDEX, exported, params.index.min_recall)
             report[f"index_recall@{RECALL_CUTOFF}"] = share

@@ -11,5 +11,8 @@ MODEL = "retrieval/1"
 SEEN_STARTS = "seen_starts.npy"
 SEEN_ITEMS = "seen_items.npy"
 RATINGS = "rating_model.npz"
+# Without declared features they hold no arrays.
+USER_ENCODER = "user_encoder.npz"
+ITEM_ENCODER = "item_encoder.npz"
 INDEX = "item_index.faiss"
 MANIFEST = "manifest.json"
