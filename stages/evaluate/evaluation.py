@@ -6,8 +6,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.evaluate.data import COLD_ITEMS, Data, Queries
-from towerline.artifacts.evaluate import ACTIVITY, ALL, COLD_USERS, EVERYTHING, ITEM_TYPE, ITEMS, NEW_ITEMS, WITHIN_TYPE
+from stages.evaluate.data import Data, Queries
+from towerline.artifacts.evaluate import (
+    ACTIVITY,
+    ALL,
+    COLD_ITEMS,
+    COLD_USERS,
+    EVERYTHING,
+    ITEM_TYPE,
+    ITEMS,
+    NEW_ITEMS,
+    WITHIN_TYPE,
+)
 from towerline.metrics.ranking import Values, rank_metrics
 from towerline.ranking.scorers import Scorer
 from towerline.ranking.top_k import rank_items

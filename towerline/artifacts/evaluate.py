@@ -22,6 +22,8 @@ EVERYTHING, WITHIN_TYPE, NEW_ITEMS = "everything", "within_type", "new_items"
 # type, of activity (number of seen items), or of popularity.
 ALL, COLD_USERS = "all", "cold_users"
 ITEM_TYPE, ACTIVITY, ITEMS = "item_type", "activity", "items"
+# The popularity group of items without known rows.
+COLD_ITEMS = "cold"
 # The model of the ExposureRow of the test set: the items that users interacted with, without a cutoff.
 CONSUMED = "consumed"
 
