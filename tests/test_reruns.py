@@ -44,6 +44,7 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "ingest.minimum_user_interactions": (5, INGEST),
     "ingest.minimum_item_interactions": (5, INGEST),
     "split.method": ("temporal", SPLIT),
+    "split.cold_type": ("book", SPLIT),
     "split.seed": (43, SPLIT),
     "split.train": (0.7, SPLIT),
     "split.validation": (0.05, SPLIT),

@@ -6,14 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.evaluate.exposure import GROUPS, popularity_groups
-from towerline.artifacts.evaluate import CountRow
+from towerline.artifacts.evaluate import COLD_ITEMS, CountRow
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.vocabulary import read_item_types
 from towerline.pipeline.errors import StageError
 from towerline.ranking.user_items import UserItems
-
-# The group of items without known rows, in addition to the groups by popularity.
-COLD_ITEMS = "cold"
 
 
 class Queries(NamedTuple):

@@ -6,8 +6,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.evaluate.data import Data
-from towerline.artifacts.evaluate import ACTIVITY, ALL, COLD_USERS, EVERYTHING, ITEM_TYPE, ITEMS, WITHIN_TYPE
+from stages.evaluate.data import Data, Queries
+from towerline.artifacts.evaluate import (
+    ACTIVITY,
+    ALL,
+    COLD_ITEMS,
+    COLD_USERS,
+    EVERYTHING,
+    ITEM_TYPE,
+    ITEMS,
+    NEW_ITEMS,
+    WITHIN_TYPE,
+)
 from towerline.metrics.ranking import Values, rank_metrics
 from towerline.ranking.scorers import Scorer
 from towerline.ranking.top_k import rank_items
@@ -66,23 +76,38 @@ def evaluated(
     for name, members in activity_groups(warm.activity).items():
         of_members = {metric: value[members] for metric, value in values[OVERALL].items()}
         values[Slice(EVERYTHING, ACTIVITY, name)] = of_members
-    for name, of_item in data.item_groups().items():
+    groups = data.item_groups()
+    for name, of_item in groups.items():
         rows, queries = warm.of_items(of_item)
         of_group = rank_metrics(shown[rows], queries.relevant, cutoffs)
         # Recall only: items of other groups are ranked as well, so that the other metrics cannot reach 1.
         values[Slice(EVERYTHING, ITEMS, name)] = {key: value for key, value in of_group.items() if key[0] == "recall"}
+    _, queries = warm.of_items(groups[COLD_ITEMS])
+    values[Slice(NEW_ITEMS, ALL)] = ranked_alone(scorer, queries, groups[COLD_ITEMS], cutoffs)
     for kind in data.types():
         of_item = data.item_type == kind
         rows, queries = warm.of_items(of_item)
         values[Slice(EVERYTHING, ITEM_TYPE, kind)] = rank_metrics(shown[rows], queries.relevant, cutoffs)
         if within_type:
-            candidates = np.flatnonzero(of_item).astype(np.int32)
-            ranked = rank_items(scorer, queries.users, queries.excluded, most, candidates)
-            values[Slice(WITHIN_TYPE, ITEM_TYPE, kind)] = rank_metrics(ranked, queries.relevant, cutoffs)
+            values[Slice(WITHIN_TYPE, ITEM_TYPE, kind)] = ranked_alone(scorer, queries, of_item, cutoffs)
     ranked = rank_items(cold_scorer or scorer, cold.users, cold.excluded, most)
     values[Slice(EVERYTHING, COLD_USERS)] = rank_metrics(ranked, cold.relevant, cutoffs)
     with_users = {key: of_slice for key, of_slice in values.items() if len(next(iter(of_slice.values())))}
     return Evaluation(with_users, shown)
+
+
+def ranked_alone(scorer: Scorer, queries: Queries, of_item: NDArray[np.bool_], cutoffs: list[int]) -> Values:
+    """The metrics where the items of a group are the only candidates.
+
+    Args:
+      scorer: the scorer.
+      queries: users with test items of the group, and these test items alone.
+      of_item: [num_items + 1] bool, true for the items of the group; the unknown item does not count.
+      cutoffs: the k of the metrics.
+    """
+    candidates = (np.flatnonzero(of_item[1:]) + 1).astype(np.int32)
+    ranked = rank_items(scorer, queries.users, queries.excluded, max(cutoffs), candidates)
+    return rank_metrics(ranked, queries.relevant, cutoffs)
 
 
 def activity_groups(activity: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:

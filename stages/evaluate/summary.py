@@ -12,8 +12,8 @@ from towerline.pipeline import formats
 Metrics = dict[str, float | int | dict[str, float | int]]
 
 CAUTION = (
-    "caution: the test set is not later than the training set (as in a random split): the figures say how well gaps "
-    "are filled, not how well the future is predicted"
+    "caution: the test set is not later than the training set: the figures say how well held-out rows are found, not "
+    "how well the future is predicted"
 )
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from stages.report.wording import by_value, counted, decimal, interval, listed, p_value, percent
+from stages.report.wording import by_value, counted, decimal, interval, listed, p_value, percent, shortened
 from towerline.artifacts.baselines import memory_text
 
 SIGNIFICANCE = 0.05
@@ -148,6 +148,14 @@ def few_users(users: int) -> str | None:
     )
 
 
+# split.method -> what is drawn by chance, where this is not the rows alone.
+DRAWN = {
+    "cold_items": "all rows of items drawn at random, and a random sample of those of the others",
+    "cold_users": "all rows of users drawn at random, and a random sample of those of the others",
+    "cold_type": "all rows in one item type of users drawn at random",
+}
+
+
 def split_caution(method: str, older: float) -> str | None:
     """The caution where the test set is not later than the training set.
 
@@ -158,8 +166,33 @@ def split_caution(method: str, older: float) -> str | None:
     advice = "Metrics on future interactions may differ much; set split.method to temporal to measure them"
     if older > 0:
         return f"{percent(older)} of the test rows are older than the newest known row (split: {method}). {advice}."
-    if math.isnan(older) and method == "random":
-        return f"The test rows are a random sample, not the latest rows. {advice}, which needs timestamps."
+    if math.isnan(older) and method in ("random", *DRAWN):
+        sample = DRAWN.get(method, "a random sample")
+        return f"The test rows are {sample}, not the latest rows. {advice}, which needs timestamps."
+    return None
+
+
+def held_out(method: str, cold_type: str | None) -> str | None:
+    """The sentence about what is held out where this is more than rows.
+
+    Args:
+      method: `split.method`.
+      cold_type: `split.cold_type`.
+    """
+    match method:
+        case "cold_type":
+            return (
+                f"Held out are the rows of the type “{shortened(str(cold_type))}” of some users, drawn at random: all "
+                "those of a test user are in the test set, and all those of a validation user in the validation set. "
+                "So a test user is known by rows of other types alone."
+            )
+        case "cold_items" | "cold_users":
+            kind = method.removeprefix("cold_")
+            return (
+                f"Held out are whole {kind}, drawn at random: all their rows are in the test set alone, or in the "
+                f"validation set alone. The rows of the other {kind} are divided at random, so that the test set has "
+                f"new and known {kind}."
+            )
     return None
 
 

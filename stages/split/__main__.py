@@ -34,7 +34,7 @@ def main() -> str:
         users, items = (connection.read_parquet(path) for path in (USER_VOCABULARY, ITEM_VOCABULARY))
         sizes = {"num_users": expressions.count_of(users), "num_items": expressions.count_of(items)}
         interactions = connection.read_parquet(INTERACTIONS)
-        rows = assigned(connection, indexed(interactions, users, items, params.seed), params)
+        rows = assigned(connection, indexed(interactions, users, items, params), params)
         counts = row_counts(rows)
         if params.validation_share and counts["train"] and not counts["validation"]:
             rows = with_validation(connection, rows, params)

@@ -1,14 +1,15 @@
 """Assignment of each row to the training, validation or test set."""
 
-from itertools import pairwise
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import ibis
 import ibis.expr.types as ir
 from ibis import _
 from ibis.backends.duckdb import Backend
 
+from stages.split.cold import check_type, cold_sets
 from stages.split.params import SplitParams
+from stages.split.sizes import Shares, Sizes, set_at, set_sizes
 from towerline.artifacts.ingest import INTERACTIONS
 from towerline.pipeline.errors import StageError
 from towerline.tables import expressions
@@ -18,73 +19,60 @@ SEPARATOR = "\x1f"
 LEAST_ROWS_TO_LEAVE_OUT = 3
 
 
-class Sizes(NamedTuple):
-    """The numbers of rows that the sets are to have."""
-
-    train: int
-    validation: int
-    test: int
-
-
-def indexed(interactions: ir.Table, users: ir.Table, items: ir.Table, seed: int) -> ir.Table:
+def indexed(interactions: ir.Table, users: ir.Table, items: ir.Table, params: SplitParams) -> ir.Table:
     """The interactions with user_index, item_index and `draw`, a seeded digest of the ids to order them by.
 
     The digest depends on nothing but the row and the seed, so neither the order of the rows nor new rows move it.
+    A method that is_cold has `group_draw`, the same of the item or the user alone.
     """
-    key = [interactions[name] for name in ("user_id", "item_type", "item_id")]
-    draw = ibis.literal(SEPARATOR).join([ibis.literal(str(seed)), *key]).hexdigest("md5")
-    rows = expressions.with_indices(interactions.mutate(draw=draw), users, items)
-    optional = [name for name in ("rating", "timestamp", "split") if name in interactions.columns]
-    return rows.select("user_index", "item_index", *optional, "draw")
+    draws = {"draw": seeded_digest(interactions, ("user_id", "item_type", "item_id"), params.seed)}
+    if params.is_cold:
+        key = ("item_type", "item_id") if params.method == "cold_items" else ("user_id",)
+        draws["group_draw"] = seeded_digest(interactions, key, params.seed)
+    rows = expressions.with_indices(interactions.mutate(**draws), users, items)
+    optional = [name for name in interactions.columns if name in {"rating", "timestamp", params.needed_column}]
+    return rows.select("user_index", "item_index", *optional, *draws)
+
+
+def seeded_digest(rows: ir.Table, key: Sequence[str], seed: int) -> ir.StringValue:
+    """The digest of the seed and the key's columns."""
+    return ibis.literal(SEPARATOR).join([ibis.literal(str(seed)), *(rows[name] for name in key)]).hexdigest("md5")
 
 
 def assigned(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Table:
     """The rows with set_name, one of train, validation and test; rows in none of the sets are left out.
 
     Raises:
-      StageError: the method needs a column that the data does not have.
+      StageError: the data does not have what the method needs, or too little of it for the sizes.
     """
     needed = params.needed_column
     if needed is not None and needed not in rows.columns:
         raise StageError(params.without_column(f"none in {INTERACTIONS}"))
+    if params.cold_type is not None:
+        check_type(rows, params.cold_type)
+    named = with_set_names(rows, params)
+    return connection.create_table("assigned", named.filter(_.set_name.notnull()), temp=True)
+
+
+def with_set_names(rows: ir.Table, params: SplitParams) -> ir.Table:
+    """The rows with set_name, null for rows in none of the sets."""
     match params.method:
         case "random":
-            name = random_sets(rows, set_sizes(expressions.count_of(rows), params))
+            name = random_sets(set_sizes(expressions.count_of(rows), params))
         case "temporal":
             name = temporal_sets(rows, set_sizes(expressions.count_of(rows), params))
         case "leave_last_out":
             name = leave_last_out_sets()
         case "column":
             name = _.split
-    return connection.create_table("assigned", rows.mutate(set_name=name).filter(_.set_name.notnull()), temp=True)
+        case _:
+            return cold_sets(rows, Shares(params.train, params.validation, params.test), params)
+    return rows.mutate(set_name=name)
 
 
-def set_sizes(num_rows: int, params: SplitParams) -> Sizes:
-    """The numbers of rows of the sets.
-
-    Raises:
-      StageError: counts ask for more rows than there are.
-    """
-    wanted = (params.train, params.validation, params.test)
-    if params.sizes_are_counts:
-        if sum(wanted) > num_rows:
-            raise StageError(
-                f"split.train, validation, test: expected counts that sum to at most {num_rows}, the number of rows, "
-                f"found {sum(wanted)}; set them lower"
-            )
-        return Sizes(*(int(size) for size in wanted))
-    # Rounding the borders rather than the sizes never gives out a row twice.
-    borders = [round(num_rows * min(1.0, sum(wanted[:number]))) for number in range(4)]
-    return Sizes(*(after - before for before, after in pairwise(borders)))
-
-
-def random_sets(rows: ir.Table, sizes: Sizes) -> ir.Value:
-    """A seeded shuffle: its first rows are the training set, the next ones the test set, then the validation set."""
-    rank = ibis.row_number().over(ibis.window(order_by=["draw", "user_index", "item_index"]))
-    test_end = sizes.train + sizes.test
-    return ibis.cases(
-        (rank < sizes.train, "train"), (rank < test_end, "test"), (rank < test_end + sizes.validation, "validation")
-    )
+def random_sets(sizes: Sizes) -> ir.Value:
+    """A seeded shuffle, from whose beginning the sets are taken."""
+    return set_at(ibis.row_number().over(ibis.window(order_by=["draw", "user_index", "item_index"])), sizes)
 
 
 def start_of_latest(rows: ir.Table, number: int) -> int | None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
-from towerline.pipeline.settings import Section, Seed, between, expected
+from towerline.pipeline.settings import NonEmptyText, Section, Seed, between, expected
 
 
 def _rows(size: float) -> float:
@@ -19,7 +19,8 @@ PartSize = Annotated[int | float, AfterValidator(_rows)]
 class SplitParams(Section):
     section = "split"
 
-    method: Literal["random", "temporal", "leave_last_out", "column"]
+    method: Literal["random", "temporal", "leave_last_out", "column", "cold_items", "cold_users", "cold_type"]
+    cold_type: NonEmptyText | None
     seed: Seed
     train: PartSize
     validation: PartSize
@@ -45,12 +46,43 @@ class SplitParams(Section):
                 raise ValueError(f"{name}: expected a size above 0 where method is {self.method}, found {size}")
         return self
 
+    @model_validator(mode="after")
+    def _cold_methods_have_shares(self) -> Self:
+        sizes = (self.train, self.validation, self.test)
+        if self.is_cold and self.sizes_are_counts:
+            raise ValueError(
+                f"train, validation, test: expected shares (0.8) where method is {self.method}, found the counts "
+                f"{sizes}; set them to shares of the {'items' if self.method == 'cold_items' else 'users'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_type_is_that_of_cold_type(self) -> Self:
+        if self.method == "cold_type" and self.cold_type is None:
+            raise ValueError("cold_type: expected an item type where method is cold_type, found null; set it to one")
+        if self.method != "cold_type" and self.cold_type is not None:
+            raise ValueError(
+                f"cold_type: expected null where method is {self.method}, found a type; set it to null, or method to "
+                "cold_type"
+            )
+        return self
+
     @property
-    def needed_column(self) -> Literal["timestamp", "split"] | None:
+    def is_cold(self) -> bool:
+        """True if the method holds out whole items, whole users, or a type of users."""
+        return self.method in ("cold_items", "cold_users", "cold_type")
+
+    @property
+    def needed_column(self) -> Literal["timestamp", "split", "item_type"] | None:
         """The column that the method needs."""
-        if self.method in ("temporal", "leave_last_out"):
-            return "timestamp"
-        return "split" if self.method == "column" else None
+        match self.method:
+            case "temporal" | "leave_last_out":
+                return "timestamp"
+            case "column":
+                return "split"
+            case "cold_type":
+                return "item_type"
+        return None
 
     def without_column(self, found: str) -> str:
         """The message where the column that the method needs is not there."""
@@ -62,7 +94,7 @@ class SplitParams(Section):
     @property
     def has_sizes(self) -> bool:
         """True if train, validation and test are the sizes of the sets."""
-        return self.method in ("random", "temporal")
+        return self.method not in ("leave_last_out", "column")
 
     @property
     def sizes_are_counts(self) -> bool:

@@ -6,22 +6,32 @@ from ibis import _
 from ibis.backends.duckdb import Backend
 
 from stages.split.assignment import start_of_latest
+from stages.split.cold import cold_sets
 from stages.split.params import SplitParams
+from stages.split.sizes import Shares
 from towerline.tables import expressions
 
 DIGITS = "0123456789abcdef"
 DIGEST_DIGITS = 32
 # The number of a digest's digits that make a number of 24 bits.
 NUMBER_DIGITS = 6
+# The setting to change where a cold method finds too few items or users.
+ANOTHER_SHARE = {"train": "set split.validation_share lower", "validation": "set split.validation_share higher"}
 
 
 def with_validation(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Table:
     """The assigned rows, of which a share of the training set has become the validation set."""
-    train = rows.filter(_.set_name == "train")
-    share = params.validation_share
-    moved = latest_share(train, share) if params.method == "temporal" else share_of_each_user(train, share)
-    train = train.mutate(set_name=ibis.ifelse(moved, "validation", "train"))
+    train = divided(rows.filter(_.set_name == "train"), params)
     return connection.create_table("validated", train.union(rows.filter(_.set_name != "train")), temp=True)
+
+
+def divided(rows: ir.Table, params: SplitParams) -> ir.Table:
+    """The training rows with set_name, which is validation for a share of them that suits the method."""
+    share = params.validation_share
+    if params.is_cold:
+        return cold_sets(rows, Shares(1 - share, share, 0), params, ANOTHER_SHARE)
+    moved = latest_share(rows, share) if params.method == "temporal" else share_of_each_user(rows, share)
+    return rows.mutate(set_name=ibis.ifelse(moved, "validation", "train"))
 
 
 def share_of_each_user(rows: ir.Table, share: float) -> ir.BooleanValue:

@@ -24,6 +24,15 @@ from towerline.pipeline.errors import StageError
             "ingest.columns.timestamp: expected the column that split.method leave_last_out needs, found null; set it",
         ),
         (
+            {"split.method": "cold_type", "split.cold_type": "book", "ingest.columns.item_type": None},
+            "ingest.columns.item_type: expected the column that split.method cold_type needs, found null; set it to",
+        ),
+        (
+            {"split.method": "cold_users", "split.train": 5000, "split.validation": 0, "split.test": 500},
+            "split.train, validation, test: expected shares (0.8) where method is cold_users, found the counts (5000, "
+            "0, 500); set them to shares of the users",
+        ),
+        (
             {"ingest.columns.rating": None},
             "train.rating_weight: expected 0 where ingest.columns.rating is null, found 0.03; set it to 0, or name the",
         ),

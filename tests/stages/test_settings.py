@@ -69,6 +69,17 @@ def test_the_sections_of_the_committed_params_are_those_of_the_models_and_valid(
         ),
         ("  train: 0.8", "  train: 5000", "split.train, validation, test: expected all sizes as counts"),
         ("  train: 0.8", "  train: 0.9", "split.train, validation, test: expected fractions that sum to at most 1"),
+        (
+            "method: random",
+            "method: cold_type",
+            "split.cold_type: expected an item type where method is cold_type, found null; set it to one",
+        ),
+        (
+            "cold_type: null",
+            "cold_type: book",
+            "split.cold_type: expected null where method is random, found a type; set it to null",
+        ),
+        ("cold_type: null", "cold_type: 3", "split.cold_type: expected text, found 3"),
         ("cutoffs: [5,", "cutoffs: [0,", "evaluate.cutoffs.0: expected a number from 1 to 1000, found 0"),
         ("csv: false", "csv: no", "export.csv: expected true or false, found 'no'"),
         ("train:\n", "train: [\n", "params.yaml: line"),

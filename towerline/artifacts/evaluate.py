@@ -16,12 +16,14 @@ TUTORIAL_TABLE = Path("reports/tables/tutorial.csv")
 METRICS_BY_CUTOFF = Path("reports/plots/metrics_by_cutoff.csv")
 NDCG_BY_ITEM_TYPE = Path("reports/plots/ndcg_by_item_type.csv")
 
-# The candidates of a ranking: all items, or the items of one type alone.
-EVERYTHING, WITHIN_TYPE = "everything", "within_type"
+# The candidates of a ranking: all items, the items of one type alone, or the items without known rows alone.
+EVERYTHING, WITHIN_TYPE, NEW_ITEMS = "everything", "within_type", "new_items"
 # The groups of a metric: all users with known rows, those without, and the users or test items of one value of a
 # type, of activity (number of seen items), or of popularity.
 ALL, COLD_USERS = "all", "cold_users"
 ITEM_TYPE, ACTIVITY, ITEMS = "item_type", "activity", "items"
+# The popularity group of items without known rows.
+COLD_ITEMS = "cold"
 # The model of the ExposureRow of the test set: the items that users interacted with, without a cutoff.
 CONSUMED = "consumed"
 
@@ -31,7 +33,7 @@ class MetricRow(NamedTuple):
 
     Attributes:
       model: name of the model or baseline.
-      candidates: EVERYTHING or WITHIN_TYPE.
+      candidates: EVERYTHING, WITHIN_TYPE or NEW_ITEMS. With NEW_ITEMS only test items without known rows count.
       by: ALL, COLD_USERS, ITEM_TYPE, ACTIVITY or ITEMS (popularity of the test items).
       value: the item type, the range of activity, or the popularity group; empty for ALL and COLD_USERS.
       metric, k: for instance recall, at the cutoff k.

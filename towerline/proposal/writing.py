@@ -66,8 +66,11 @@ def _following(settings: Sequence[Setting], content: Any) -> list[Setting]:
     """Settings that have to follow for the pipeline to accept the proposal."""
     absent = {setting.name.rpartition(".")[2] for setting in settings if setting.value is None}
     method = content.get("split", {}).get("method") if isinstance(content, dict) else None
-    needed = {"temporal": "timestamp", "leave_last_out": "timestamp", "column": "split"}.get(str(method))
-    return [Setting("split.method", "random")] if needed in absent else []
+    needed = {"temporal": "timestamp", "leave_last_out": "timestamp", "column": "split", "cold_type": "item_type"}
+    if needed.get(str(method)) not in absent:
+        return []
+    random = [Setting("split.method", "random")]
+    return [*random, Setting("split.cold_type", None)] if method == "cold_type" else random
 
 
 def _set(content: Any, setting: Setting, path: Path) -> None:

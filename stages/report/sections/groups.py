@@ -1,4 +1,4 @@
-"""The quality by group: user activity, popularity of the test items, item type."""
+"""The quality by group: user activity, popularity of the test items, item type; new items and cold users."""
 
 import pandas as pd
 
@@ -6,6 +6,7 @@ from stages.report import charts, findings, wording
 from stages.report.findings import FEW_USERS
 from stages.report.inputs import Inputs, rows_of
 from stages.report.page_blocks import Block, Choice, Details, Figure, Grid, Legend, Note, Section, Table
+from stages.report.sections import cold
 from stages.report.sections.quality import METRIC_HEADER, chart_values, charted_labels, metric_cells
 from stages.report.sections.summary import HEADLINE_METRICS
 from stages.report.wording import counted, metric_at, model_label
@@ -45,7 +46,7 @@ def section(data: Inputs) -> Section | None:
         number = len(_small_types(kinds[EVERYTHING]) | _small_types(kinds[WITHIN_TYPE]))
         text = f"Types with fewer than {FEW_USERS} users, and those after the first {MOST_TYPES} by users."
         blocks.append(Details(counted(number, "smaller type"), [Note(text), Grid(folded)]))
-    return Section("groups", "Groups", blocks)
+    return Section("groups", "Groups", [*blocks, *cold.blocks(data)])
 
 
 def _by_users(rows: pd.DataFrame) -> pd.DataFrame:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.report import charts
+from stages.report import charts, findings
 from stages.report.inputs import Inputs
-from stages.report.page_blocks import Facts, Figure, Section, Table
+from stages.report.page_blocks import Facts, Figure, Note, Section, Table
 from stages.report.sections.data import counts_figure
 from stages.report.sections.summary import older_test_rows
 from stages.report.wording import count, percent
@@ -33,7 +33,9 @@ def section(data: Inputs) -> Section:
         name: rows.timestamp for name, rows in data.sets.items() if rows.timestamp is not None and len(rows.timestamp)
     }
     figure = _over_time(times, older_test_rows(data)) if times else counts_figure("sets", "Rows by set", "rows", sizes)
-    return Section("split", "Split", [Facts(facts), figure])
+    settings = data.settings["split"]
+    held_out = findings.held_out(settings["method"], settings["cold_type"])
+    return Section("split", "Split", [Facts(facts), *([Note(held_out)] if held_out else []), figure])
 
 
 def _floor(unit: str) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:

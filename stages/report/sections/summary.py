@@ -128,7 +128,7 @@ def _origin(data: Inputs) -> Terms:
     ingest, split, train = (data.settings[name] for name in ("ingest", "split", "train"))
     read = data.ingest
     sizes = f"{counted(read['rows_kept'], 'row')}, {counted(read['users'], 'user')}, {counted(read['items'], 'item')}"
-    seed = f"seed {split['seed']}" if split["method"] == "random" else ""
+    seed = f"seed {split['seed']}" if split["method"] in ("random", *findings.DRAWN) else ""
     sizes_of_sets = ", ".join(f"{name} {count(len(rows.user_index))}" for name, rows in data.sets.items())
     model = [
         f"{train['embedding_dimension']} dimensions",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stages.evaluate.evaluation import OVERALL, Slice, activity_groups, evaluated
 from stages.evaluate.exposure import exposure
 from tests.stages.evaluate.conftest import ITEMS, SCORERS, USERS, data_of, history_of, mean, part, planted
-from towerline.artifacts.evaluate import COLD_USERS, EVERYTHING, ITEM_TYPE, WITHIN_TYPE
+from towerline.artifacts.evaluate import ALL, COLD_USERS, EVERYTHING, ITEM_TYPE, NEW_ITEMS, WITHIN_TYPE
 from towerline.artifacts.evaluate import ITEMS as TEST_ITEMS
 from towerline.artifacts.split import Interactions
 from towerline.ranking import blocks
@@ -105,6 +105,25 @@ def test_within_a_type_the_other_types_are_not_ranked() -> None:
     # User 1 is shown 2 and 3, user 2 is shown 1 and 3: what they had is left out.
     assert mean(evaluation, "recall", 2, Slice(WITHIN_TYPE, ITEM_TYPE, "book")) == 0.5
     assert mean(evaluation, "recall", 3, Slice(WITHIN_TYPE, ITEM_TYPE, "book")) == 1.0
+
+
+def test_new_items_are_ranked_alone_for_known_users() -> None:
+    train = part(np.array([[1, 1], [2, 2], [3, 3]], np.int32))
+    # All items from 4 on are new. User 2 has no new test item, and user 4 is cold.
+    test = part(np.array([[1, 5], [1, 2], [2, 1], [3, 6], [3, 5], [4, 5]], np.int32))
+    items = -np.arange(ITEMS + 1, dtype=np.float32)[:, None]
+    # Known items come before new ones, and of these 4 is the first.
+    scorer = Embeddings(np.ones((USERS + 1, 1), np.float32), items)
+    evaluation = evaluated(scorer, data_of(train, test), [2, 3], False)
+    alone = evaluation.values[Slice(NEW_ITEMS, ALL)]
+    # Both are shown 4, 5 and 6.
+    assert alone["recall", 2].tolist() == [1.0, 0.5]
+    assert alone["recall", 3].tolist() == [1.0, 1.0]
+    assert alone["mrr", 3].tolist() == [0.5, 0.5]
+    assert mean(evaluation, "recall", 2, Slice(EVERYTHING, TEST_ITEMS, "cold")) == 0.0
+    # Every item has a known row: nobody has a new one.
+    everything = part(np.array([[1, item] for item in range(1, ITEMS + 1)], np.int32))
+    assert Slice(NEW_ITEMS, ALL) not in evaluated(scorer, data_of(everything, train), [2], False).values
 
 
 def test_cold_users_and_cold_items_are_reported_apart() -> None:

@@ -88,7 +88,8 @@ def write_embeddings(folder: Path, num_users: int, num_items: int) -> None:
 def metric_rows(models: list[str], types: list[str], cutoffs: list[int]) -> list[list[str]]:
     groups = [("everything", "all", ""), ("everything", "cold_users", "")]
     groups += [("everything", "activity", value) for value in ("1-5", "6-9")]
-    groups += [("everything", "items", part) for part in ("head", "middle", "tail")]
+    groups += [("everything", "items", part) for part in ("head", "middle", "tail", "cold")]
+    groups += [("new_items", "all", "")]
     if len(types) > 1:
         groups += [(mode, "item_type", kind) for mode in ("everything", "within_type") for kind in types]
     return [

@@ -101,6 +101,8 @@ def test_cautions_hold_only_where_the_figures_give_them() -> None:
     assert findings.split_caution("column", NAN) is None
     assert str(findings.split_caution("random", 0.4)).startswith("40.0% of the test rows are older")
     assert str(findings.split_caution("random", NAN)).startswith("The test rows are a random sample")
+    assert str(findings.split_caution("cold_users", NAN)).startswith("The test rows are all rows of users drawn at ")
+    assert str(findings.split_caution("cold_type", 0.4)).startswith("40.0% of the test rows are older")
     assert findings.head_caution(0.3, 0.8) is None
     assert findings.head_caution(0.30004, 0.3) is None
     assert "80.0% of the items shown, but 30.0%" in str(findings.head_caution(0.8, 0.3))
@@ -110,3 +112,9 @@ def test_cautions_hold_only_where_the_figures_give_them() -> None:
     )
     assert findings.coverage_caution(0.2, 0.1, "EASE") is None
     assert "17.9% of the catalogue to some user, EASE 19.9%" in str(findings.coverage_caution(0.179, 0.199, "EASE"))
+
+
+def test_what_is_held_out_is_said_where_it_is_more_than_rows() -> None:
+    assert findings.held_out("random", None) is None
+    assert "new and known items." in str(findings.held_out("cold_items", None))
+    assert str(findings.held_out("cold_type", "music")).startswith("Held out are the rows of the type “music” of some")

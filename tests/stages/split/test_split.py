@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.split import assignment
+from stages.split import sizes
 from stages.split.params import SplitParams
 from tests.conftest import planted_rows
 from tests.stages.conftest import Ingest
@@ -15,19 +15,20 @@ from tests.stages.split.conftest import PARTS, run_split
 from towerline.pipeline.errors import StageError
 
 
-@pytest.mark.parametrize("method", ["random", "temporal", "leave_last_out"])
+@pytest.mark.parametrize("method", ["random", "temporal", "leave_last_out", "cold_items", "cold_users", "cold_type"])
 def test_parts_are_disjoint_and_the_same_for_rows_in_any_order(ingest: Ingest, method: str) -> None:
+    cold_type = "book" if method == "cold_type" else None
     # Times in the order of the shuffled rows: users come back.
     rows = [[*row[:4], str(number * 60)] for number, row in enumerate(planted_rows())]
     ingest(rows)
-    first = run_split(method=method)
+    first = run_split(method=method, cold_type=cold_type)
     written = {part: Path(f"data/split/{part}.parquet").read_bytes() for part in PARTS}
     everything = sorted(row for part in PARTS for row in first[part])
     assert len(everything) == len(set(everything)) == len(rows)
     assert all(first[part] for part in PARTS)
     assert all(first[part] == sorted(first[part]) for part in PARTS)
     ingest(rows[::-1])
-    run_split(method=method)
+    run_split(method=method, cold_type=cold_type)
     assert written == {part: Path(f"data/split/{part}.parquet").read_bytes() for part in PARTS}
 
 
@@ -101,7 +102,9 @@ def test_a_split_that_comes_with_the_data(ingest: Ingest) -> None:
 )
 def test_fractions_give_sizes_within_one_row_that_fit(num_rows: int, shares: list[float]) -> None:
     train, validation, test = shares
-    params = SplitParams(method="random", seed=1, train=train, validation=validation, test=test, validation_share=0.1)
-    sizes = assignment.set_sizes(num_rows, params)
-    assert sum(sizes) <= num_rows
-    assert all(abs(size - num_rows * share) <= 1 for size, share in zip(sizes, shares, strict=True))
+    params = SplitParams(
+        method="random", cold_type=None, seed=1, train=train, validation=validation, test=test, validation_share=0.1
+    )
+    made = sizes.set_sizes(num_rows, params)
+    assert sum(made) <= num_rows
+    assert all(abs(size - num_rows * share) <= 1 for size, share in zip(made, shares, strict=True))

@@ -61,3 +61,6 @@ def test_a_split_by_a_column_that_is_not_there_becomes_random(folder: Path) -> N
     Path("rows.csv").write_bytes(FILES["no header, text"][0])
     proposal.command([Path("rows.csv")], write=True)
     assert settings()["split"]["method"] == "random"
+    set_params(folder, {"split.method": "cold_type", "split.cold_type": "book"})
+    proposal.command([Path("rows.csv")], write=True)
+    assert (settings()["split"]["method"], settings()["split"]["cold_type"]) == ("random", None)
