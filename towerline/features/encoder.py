@@ -2,7 +2,9 @@
 
 The vector of an id with rows is learned. An id without rows gets the vector that is expected of an id with the same
 features: the prediction of a ridge regression of the learned unit vectors on the features (attribute-to-latent mapping,
-Gantner et al. 2010). It is the shorter, the less the features say about the vector, and the more the prior counts then
+Gantner et al. 2010). That of an item is scaled to length 1, like all vectors of items. That of a user is not: it is the
+shorter, the less the features say about taste, and the more the popularity prior counts then.
+
 The number of rows that is expected of an item is the prediction of a Poisson regression.
 """
 
@@ -20,6 +22,8 @@ from towerline.ranking.popularity import PSEUDO_ROWS
 
 # exp() of more would not be finite.
 LARGEST_LOGARITHM = 700.0
+# A shorter vector is not scaled to length 1.
+SHORTEST = 1e-6
 
 # Column -> its texts, one for each id.
 Columns = Mapping[str, Texts]
@@ -30,8 +34,9 @@ class Encoder(NamedTuple):
 
     Attributes:
       encodings: of the columns, in the order of their rows in the arrays.
+      unit: [] bool: true if vectors are scaled to length 1.
       vectors: [1 + width, d] float64: the vector of an id all of whose encoded features are 0, and what each encoded
-        feature adds to it.
+        feature adds to it, before the scaling.
       log_counts: [1 + width, PRIOR_DIMENSIONS] float64, likewise: logarithms of expected numbers of rows.
       most: [PRIOR_DIMENSIONS] float64: the largest number of rows of a known id; no more is expected.
       weights, constants: [PRIOR_DIMENSIONS] float64: a term of the prior is its constant plus its weight times the log
@@ -39,6 +44,7 @@ class Encoder(NamedTuple):
     """
 
     encodings: Sequence[Encoding]
+    unit: NDArray[np.bool_]
     vectors: NDArray[np.float64]
     log_counts: NDArray[np.float64]
     most: NDArray[np.float64]
@@ -46,7 +52,7 @@ class Encoder(NamedTuple):
     constants: NDArray[np.float64]
 
     def embeddings(self, columns: Columns, num_ids: int) -> NDArray[np.float32]:
-        """[num_ids, d + PRIOR_DIMENSIONS] float32 embeddings; the vectors are 0 to about 1 long.
+        """[num_ids, d + PRIOR_DIMENSIONS] float32 embeddings.
 
         Args:
           columns: texts of the encoded columns, one for each id; a column that is not there is missing for all ids.
@@ -54,6 +60,8 @@ class Encoder(NamedTuple):
         """
         matrix = encoded(self.encodings, columns, num_ids)
         vectors = self.vectors[0] + matrix @ self.vectors[1:]
+        if self.unit:
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), SHORTEST)
         logarithms = self.log_counts[0] + matrix @ self.log_counts[1:]
         counts = np.minimum(np.exp(np.minimum(logarithms, LARGEST_LOGARITHM)), self.most)
         terms = self.constants + self.weights * np.log1p(counts / PSEUDO_ROWS)
@@ -64,6 +72,7 @@ class Encoder(NamedTuple):
         text = json.dumps([encoding.content() for encoding in self.encodings], ensure_ascii=False, allow_nan=False)
         return {
             "encodings": np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8),
+            "unit": self.unit,
             "vectors": self.vectors,
             "log_counts": self.log_counts,
             "most": self.most,

@@ -60,7 +60,7 @@ def new_users(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Int
     nothing = np.zeros((len(found.vectors), PRIOR_DIMENSIONS))
     terms = user_terms(np.zeros(1))[0].astype(np.float64)
     zeros = np.zeros(PRIOR_DIMENSIONS)
-    encoder = Encoder(found.encodings, found.vectors, nothing, zeros, zeros, terms)
+    encoder = Encoder(found.encodings, np.array(False), found.vectors, nothing, zeros, zeros, terms)
     return NewIds.encoded(encoder, tables.users, known, rows.num_users)
 
 
@@ -76,7 +76,9 @@ def new_items(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Int
     log_counts = np.stack([found.log_counts[0], found.log_counts[-1]], axis=1)
     most = np.array([of_known[0].max(), of_known[-1].max()])
     weights = np.array([prior.long_term_weight, prior.weight])
-    encoder = Encoder(found.encodings, found.vectors, log_counts, most, weights, np.zeros(PRIOR_DIMENSIONS))
+    encoder = Encoder(
+        found.encodings, np.array(True), found.vectors, log_counts, most, weights, np.zeros(PRIOR_DIMENSIONS)
+    )
     return NewIds.encoded(encoder, tables.items, known, rows.num_items)
 
 
