@@ -27,17 +27,13 @@ def last_items(rows: ir.Table) -> ir.Table:
     repeated = rows.semi_join(rows.group_by(ITEM_KEY).agg(number=_.count()).filter(_.number > 1), ITEM_KEY)
     place = ["source_number", "line"]
     titles = repeated.group_by(ITEM_KEY).agg(known_title=_.title.last(order_by=place))
-    values = repeated.mutate(name=_.features.keys()).unnest("name", offset="position")
+    values = repeated.mutate(name=_.features.keys()).unnest("name")
     values = values.mutate(value=_.features[_.name])
     each = values.group_by(*ITEM_KEY, "name").agg(
-        value=ibis.coalesce(_.value.last(order_by=place, where=~blank(_.value)), _.value.last(order_by=place)),
-        source_number=_.source_number.min(),
-        position=_.position.argmin(_.source_number),
+        value=ibis.coalesce(_.value.last(order_by=place, where=~blank(_.value)), _.value.last(order_by=place))
     )
-    order = ["source_number", "position", "name"]
-    known = each.group_by(ITEM_KEY).agg(
-        known_features=ibis.map(_.name.collect(order_by=order), _["value"].collect(order_by=order, include_null=True))
-    )
+    names, of_names = _.name.collect(order_by="name"), _["value"].collect(order_by="name", include_null=True)
+    known = each.group_by(ITEM_KEY).agg(known_features=ibis.map(names, of_names))
     joined = last.left_join(titles, ITEM_KEY).drop(*(f"{name}_right" for name in ITEM_KEY))
     joined = joined.left_join(known, ITEM_KEY)
     return joined.mutate(

@@ -34,7 +34,8 @@ def schema_of(layout: Layout) -> pa.Schema:
 
 
 def features_of(values: Mapping[str, pa.Array], num_rows: int) -> pa.MapArray:
-    """[rows] maps of the columns' names to their values, in the order of the columns."""
+    """[rows] maps of the columns' names to their values, in the order of the names."""
+    values = dict(sorted(values.items()))
     offsets = np.arange(num_rows + 1, dtype=np.int32) * len(values)
     names = pa.array(list(values) * num_rows, pa.string())
     column_by_column = pa.concat_arrays([pa.array([], pa.string()), *values.values()])

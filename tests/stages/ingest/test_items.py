@@ -29,7 +29,7 @@ def test_features_have_names_of_their_own(ingest: Ingest) -> None:
     write_items(f"item_id,item_type,title,{','.join(names)}\n1,movie,One,{','.join(map(str, range(len(names))))}\n")
     ingest([row("1", "1")])
     vocabulary.main()
-    expected = [(name, str(number)) for number, name in enumerate(names)]
+    expected = sorted((name, str(number)) for number, name in enumerate(names))
     for path in ("data/items.parquet", "data/vocabulary/items.parquet"):
         (entry,) = pq.read_table(path).to_pylist()
         assert (entry["title"], entry["features"]) == ("One", expected)
