@@ -25,6 +25,7 @@ EVALUATE = ["evaluate", "report"]
 CHANGES: dict[str, tuple[Any, list[str]]] = {
     "ingest.source": ("data/raw/other.csv", INGEST),
     "ingest.items": ("data/raw/other.csv", INGEST),
+    "ingest.users": ("data/raw/other.csv", INGEST),
     "ingest.delimiter": (";", INGEST),
     "ingest.quote": ("", INGEST),
     "ingest.encoding": ("latin-1", INGEST),

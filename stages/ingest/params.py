@@ -52,6 +52,7 @@ class IngestParams(Section):
 
     source: NonEmptyText
     items: NonEmptyText | None
+    users: NonEmptyText | None
     delimiter: Annotated[str, Field(min_length=1), AfterValidator(_one_ascii_character)]
     quote: Annotated[str, AfterValidator(_one_ascii_character)]
     encoding: Annotated[NonEmptyText, AfterValidator(_reads_text)]

@@ -4,7 +4,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from stages.ingest.kept_rows import ITEM_KEY, KEY
+from stages.ingest.kept_rows import KEY, TITLE
 from stages.ingest.params import IngestParams
 from stages.ingest.parsing import blank, parsed_number, parsed_timestamp, undecodable
 from towerline.raw.values import ISO_8601, NUMBER
@@ -38,15 +38,14 @@ def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
     return rows.mutate(reason=ibis.cases(*reasons))
 
 
-def parsed_items(rows: ir.Table, encoding: str) -> ir.Table:
-    """The staged rows of the item table; a blank title is none."""
-    reasons = [
-        (_.problem.notnull(), _.problem),
-        *unusable_key(ITEM_KEY, encoding),
-        (undecodable(_.title), f"title is not valid {encoding}"),
-        (undecodable(_.raw), f"a feature is not valid {encoding}"),
-    ]
-    return rows.mutate(title=ibis.ifelse(blank(_.title), ibis.null("string"), _.title), reason=ibis.cases(*reasons))
+def parsed_features(rows: ir.Table, key: list[str], encoding: str) -> ir.Table:
+    """The staged rows of a table of features, whose blank titles are none, and the reason where a row is refused."""
+    reasons = [(_.problem.notnull(), _.problem), *unusable_key(key, encoding)]
+    if TITLE in rows.columns:
+        reasons.append((undecodable(_.title), f"title is not valid {encoding}"))
+        rows = rows.mutate(title=ibis.ifelse(blank(_.title), ibis.null("string"), _.title))
+    reasons.append((undecodable(_.raw), f"a feature is not valid {encoding}"))
+    return rows.mutate(reason=ibis.cases(*reasons))
 
 
 def unusable_key(key: list[str], encoding: str) -> list[tuple[ir.Value, str]]:

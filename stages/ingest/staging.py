@@ -20,8 +20,8 @@ PLACE = pa.schema(
         ("problem", pa.string()),
     ]
 )
-# Features of items are one column, since their names are the user's and may be any text: a database would take "Year"
-# and "year" for the same column, and its own names could be among them.
+# Features are one column, since their names are the user's and may be any text: a database would take "Year" and "year"
+# for the same column, and its own names could be among them.
 FEATURES = pa.field("features", pa.map_(pa.string(), pa.string()))
 
 BATCH_ROWS = 100_000
@@ -30,7 +30,7 @@ BATCH_ROWS = 100_000
 def schema_of(layout: Layout) -> pa.Schema:
     """The columns of PLACE, a column of text for each role, and FEATURES where the layout has them."""
     roles = [pa.field(role, pa.string()) for role in layout.columns]
-    return pa.schema([*PLACE, *roles, *([FEATURES] if layout.features else [])])
+    return pa.schema([*PLACE, *roles, *([FEATURES] if layout.features_of else [])])
 
 
 def features_of(values: Mapping[str, pa.Array], num_rows: int) -> pa.MapArray:

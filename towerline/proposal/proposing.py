@@ -67,6 +67,7 @@ def propose(paths: Sequence[Path]) -> Proposal:
     settings = [
         Setting("ingest.source", path.as_posix()),
         Setting("ingest.items", None if item_table is None else item_table[0].as_posix()),
+        Setting("ingest.users", None),
         *_dialect_settings(table, item_table, doubts),
         *_role_settings(choices[source], item_table),
         *_value_settings(choices[source].columns),

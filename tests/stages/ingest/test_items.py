@@ -71,5 +71,5 @@ def test_the_item_table_is_written_like_the_interactions(ingest: Ingest) -> None
     ingest(b"user_id;item_id\n1;1\n", **params)
     assert pq.read_table("data/items.parquet")["title"].to_pylist() == ['Amélie; a "life"']
     write_items("item_id,item_type,title\n")
-    with pytest.raises(StageError, match=r"set ingest.delimiter to ',', for both files, or write the table with ';'$"):
+    with pytest.raises(StageError, match=r"set ingest.delimiter to ',', for all files, or write the table with ';'$"):
         ingest(b"user_id;item_id\n1;1\n", **params)
