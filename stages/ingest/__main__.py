@@ -16,7 +16,7 @@ from stages.ingest import sources
 from stages.ingest.advice import check_rejected_share, nothing_kept
 from stages.ingest.columns import Layout
 from stages.ingest.feature_tables import read_feature_tables
-from stages.ingest.kept_rows import KEY, all_active, interaction_columns, last_of_each
+from stages.ingest.kept_rows import all_active, interaction_columns, last_interactions
 from stages.ingest.params import IngestParams
 from stages.ingest.reasons import parsed
 from stages.ingest.records import Dialect
@@ -55,7 +55,7 @@ def main() -> str:
             check_rejected_share(str(table.source), table.rows, params)
 
         accepted, rejected = rows.filter(_.reason.isnull()).drop("raw"), rows.filter(_.reason.notnull())
-        deduplicated = connection.create_table("deduplicated", last_of_each(accepted, KEY), temp=True)
+        deduplicated = connection.create_table("deduplicated", last_interactions(accepted), temp=True)
         positive = deduplicated
         if params.minimum_rating is not None:
             positive = deduplicated.filter(_.rating >= params.minimum_rating)

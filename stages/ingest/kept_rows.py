@@ -27,6 +27,16 @@ def repeated(rows: ir.Table, key: list[str]) -> ir.Table:
     return rows.semi_join(rows.group_by(key).agg(number=_.count()).filter(_.number > 1), key)
 
 
+def last_interactions(rows: ir.Table) -> ir.Table:
+    """One row a (user, item): its last, with the sum of the weights of all its rows where rows have weights."""
+    last = last_of_each(rows, KEY)
+    if "weight" not in rows.columns:
+        return last
+    # The sum of floating-point numbers depends on their order, and that of the rows depends on the number of cores.
+    sums = repeated(rows, KEY).group_by(KEY).agg(known=_.weight.collect(order_by="weight").sums())
+    return replaced(last, "weight", sums, KEY)
+
+
 def last_features(rows: ir.Table, key: list[str]) -> ir.Table:
     """One row a key: its last by file and line, except that a blank title or feature never replaces a known one.
 
@@ -41,9 +51,14 @@ def last_features(rows: ir.Table, key: list[str]) -> ir.Table:
         known[TITLE] = several.group_by(key).agg(known=_.title.last(order_by=place))
     last = last_of_each(rows, key)
     for name, values in known.items():
-        last = last.left_join(values, key).drop(*(f"{column}_right" for column in key))
-        last = last.mutate(ibis.coalesce(_.known, _[name]).name(name)).drop("known")
+        last = replaced(last, name, values, key)
     return last
+
+
+def replaced(rows: ir.Table, name: str, values: ir.Table, key: list[str]) -> ir.Table:
+    """The rows with the values of `known` in place of those of a column, where the table of values has the key."""
+    joined = rows.left_join(values, key).drop(*(f"{column}_right" for column in key))
+    return joined.mutate(ibis.coalesce(_.known, _[name]).name(name)).drop("known")
 
 
 def known_features(rows: ir.Table, key: list[str]) -> ir.Table:
@@ -80,8 +95,9 @@ def all_active(connection: Backend, rows: ir.Table, minimum_user: int, minimum_i
 
 
 def interaction_columns(rows: ir.Table) -> ir.Table:
-    """The rows as data/interactions.parquet holds them: float32 ratings, sorted by key."""
-    if "rating" in rows.columns:
-        rows = rows.mutate(rating=_.rating.cast("float32"))
-    optional = [name for name in ("rating", "timestamp", "split") if name in rows.columns]
+    """The rows as data/interactions.parquet holds them: float32 ratings and weights, sorted by key."""
+    rows = rows.mutate(
+        *(rows[name].cast("float32").name(name) for name in ("rating", "weight") if name in rows.columns)
+    )
+    optional = [name for name in ("rating", "timestamp", "weight", "split") if name in rows.columns]
     return rows.select(*KEY, *optional).order_by(KEY)
