@@ -34,7 +34,7 @@ def indexed(interactions: ir.Table, users: ir.Table, items: ir.Table, seed: int)
     key = [interactions[name] for name in ("user_id", "item_type", "item_id")]
     draw = ibis.literal(SEPARATOR).join([ibis.literal(str(seed)), *key]).hexdigest("md5")
     rows = expressions.with_indices(interactions.mutate(draw=draw), users, items)
-    optional = [name for name in ("rating", "timestamp", "split") if name in interactions.columns]
+    optional = [name for name in ("rating", "timestamp", "weight", "split") if name in interactions.columns]
     return rows.select("user_index", "item_index", *optional, "draw")
 
 
