@@ -134,7 +134,7 @@ def lightfm(
         features.append(both)
     ones = np.ones(len(rows.user_index), np.float32)
     shape = rows.num_users + 1, rows.num_items + 1
-    pairs = sparse.coo_matrix((ones, (rows.user_index, rows.item_index)), shape=shape)
+    pairs = sparse.coo_matrix((ones, (rows.user_index.copy(), rows.item_index.copy())), shape=shape)
     model = LightFM(dimension, loss="warp", item_alpha=penalty, user_alpha=penalty, random_state=seed)
     model.fit(pairs, *features, epochs=epochs, num_threads=LIGHTFM_THREADS)
     user_bias, users = model.get_user_representations(features[0])

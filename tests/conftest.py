@@ -149,7 +149,11 @@ def make_small_project(into: Path) -> Path:
     titles = [[f"{n:07d}", kind, f"Title {n}", "2001", "Drama"] for kind in ("book", "film") for n in range(25)]
     titles.append([STRANGE["0000026"], "book", "Tabs\tand \x1b[31mcolours\x1b[0m", "2001", "Drama"])
     write_rows(into / "data/raw/items.csv", titles, ["item_id", "item_type", "title", "year", "genres"])
-    set_params(into, {"ingest.source": "data/raw/preferences.csv", **SMALL})
+    # Users without a row have no features, and one row is of a user who has no interactions.
+    users = [[STRANGE.get(f"u{n}", f"u{n}"), str(20 + n % 4), ("", "Oslo", "Quito")[n % 3]] for n in range(5, 61)]
+    write_rows(into / "data/raw/users.csv", users, ["user_id", "age", "city"])
+    files = {"ingest.source": "data/raw/preferences.csv", "ingest.users": "data/raw/users.csv"}
+    set_params(into, files | SMALL)
     commit_all(into)
     return into
 

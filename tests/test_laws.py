@@ -23,6 +23,7 @@ NAMES = [*STAGES, "backtest"]
 SOURCES = {
     "${ingest.source}${nothing}": "data/raw/preferences.csv",
     "${ingest.items}${nothing}": "data/raw/items.csv",
+    "${ingest.users}${nothing}": "data/raw/users.csv",
     "${refit.warm_start}${nothing}": "None",
 }
 

@@ -75,13 +75,13 @@ def test_experiments_run_and_show_and_wrong_names_are_refused(project: Path) -> 
 def test_without_a_file_of_titles_no_item_has_one(tmp_path: Path) -> None:
     """`ingest.items: null` in params.yaml, back to the file, and null again on DVC's command line."""
     project = make_small_project(tmp_path)
-    set_params(project, {"ingest.items": None})
+    set_params(project, {"ingest.items": None, "ingest.users": None})
     assert stages_run(run(project, "dvc", "repro", "vocabulary").stdout) == STAGES[:2]
     items = pq.read_table(project / "data/vocabulary/items.parquet")
     assert items.column_names == ["index", "item_type", "item_id", "title", "features"]
     assert items["title"].null_count == len(items) > 0
     deps = [entry["path"] for entry in YAML(typ="safe").load(project / "dvc.lock")["stages"]["ingest"]["deps"]]
-    assert deps[:2] == ["None", "data/raw/preferences.csv"]
+    assert deps[:3] == ["None", "None", "data/raw/preferences.csv"]
     assert (project / "None").read_bytes() == (ROOT / "None").read_bytes()
     # A file of titles that nobody names is no dependency.
     (project / "data/raw/items.csv").unlink()

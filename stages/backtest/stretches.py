@@ -13,7 +13,7 @@ from towerline.pipeline.errors import StageError
 from towerline.ranking.popularity import SECONDS_PER_DAY
 from towerline.tables import engine, expressions
 
-COLUMNS = ("user_index", "item_index", "rating", "timestamp")
+COLUMNS = ("user_index", "item_index", "rating", "timestamp", "weight")
 
 
 class Stretch(NamedTuple):
@@ -67,6 +67,7 @@ def read_all() -> Interactions:
         num_users,
         num_items,
         columns["timestamp"].astype(np.int64),
+        columns.get("weight"),
     )
 
 

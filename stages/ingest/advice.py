@@ -9,7 +9,7 @@ from ibis import _
 
 from stages.ingest.columns import run_propose
 from stages.ingest.params import IngestParams
-from stages.ingest.reasons import NOT_A_SET
+from stages.ingest.reasons import NOT_A_SET, NOT_A_WEIGHT
 from towerline.artifacts.ingest import REJECTED
 from towerline.pipeline.errors import StageError
 from towerline.raw.files import identified
@@ -49,7 +49,8 @@ def first_refused(rejected: ir.Table, params: IngestParams) -> str:
 
 def advice(row: dict[str, Any], params: IngestParams) -> str:
     """The setting to change if a refused row is like many others; nothing where there is none to propose."""
-    reason, rating, time = row["reason"], row.get("rating_text") or "", (row.get("timestamp_text") or "").strip()
+    reason = row["reason"]
+    rating, time, weight = ((row.get(f"{role}_text") or "").strip() for role in ("rating", "timestamp", "weight"))
     files = [params.source] if params.items is None else [params.source, params.items]
     proposals = {
         "quote not closed": 'if quotes are plain text, set ingest.quote to ""',
@@ -59,11 +60,16 @@ def advice(row: dict[str, Any], params: IngestParams) -> str:
         "wrong number of fields": f"look at ingest.delimiter and ingest.quote, or {run_propose(*files)}",
         "blank rating": "leave rows without a rating out of the file, or set ingest.columns.rating to null",
         "blank timestamp": "leave rows without a time out of the file, or set ingest.columns.timestamp to null",
+        "blank weight": "leave rows without a weight out of the file, or set ingest.columns.weight to null",
+        "unreadable weight": "give each value a number in ingest.weights, or set ingest.columns.weight to null",
+        "weight is not above 0": "leave such rows out of the file, or set ingest.columns.weight to null",
+        NOT_A_WEIGHT: "add the value, or leave such rows out of the file",
         "rating out of range": "look at ingest.minimum_allowed_rating and ingest.maximum_allowed_rating",
         NOT_A_SET: "rename the values, or set ingest.columns.split to null",
     }
-    if reason == "unreadable rating" and re.match(DECIMAL_COMMA, rating.strip()):
-        return DECIMAL_COMMA_ADVICE
+    for role, text in (("rating", rating), ("weight", weight)):
+        if reason == f"unreadable {role}" and re.match(DECIMAL_COMMA, text):
+            return DECIMAL_COMMA_ADVICE
     if reason == "unreadable timestamp" or reason.startswith("no such time"):
         return time_advice(time, params.timestamp_format)
     if reason.endswith(f"is not valid {params.encoding}"):

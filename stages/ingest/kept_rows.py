@@ -1,4 +1,4 @@
-"""Accepted rows as the tables that ingest writes: one row a (user, item), one row an item."""
+"""Accepted rows as the tables that ingest writes: one row a (user, item), one row a user and one an item."""
 
 import ibis
 import ibis.expr.types as ir
@@ -8,8 +8,9 @@ from ibis.backends.duckdb import Backend
 from stages.ingest.parsing import blank
 from towerline.tables import expressions
 
+USER_KEY = ["user_id"]
 ITEM_KEY = ["item_type", "item_id"]
-KEY = ["user_id", *ITEM_KEY]
+KEY = [*USER_KEY, *ITEM_KEY]
 TITLE = "title"
 
 
@@ -21,28 +22,55 @@ def last_of_each(rows: ir.Table, key: list[str]) -> ir.Table:
     return rows.mutate(newest=newest).filter(_.newest == 0).drop("newest")
 
 
-def last_items(rows: ir.Table) -> ir.Table:
-    """One row an item: its last by file and line, except that a blank title or feature never replaces a known one."""
-    last = last_of_each(rows, ITEM_KEY)
-    repeated = rows.semi_join(rows.group_by(ITEM_KEY).agg(number=_.count()).filter(_.number > 1), ITEM_KEY)
+def repeated(rows: ir.Table, key: list[str]) -> ir.Table:
+    """The rows whose key has several rows."""
+    return rows.semi_join(rows.group_by(key).agg(number=_.count()).filter(_.number > 1), key)
+
+
+def last_interactions(rows: ir.Table) -> ir.Table:
+    """One row a (user, item): its last, with the sum of the weights of all its rows where rows have weights."""
+    last = last_of_each(rows, KEY)
+    if "weight" not in rows.columns:
+        return last
+    # The sum of floating-point numbers depends on their order, and that of the rows depends on the number of cores.
+    sums = repeated(rows, KEY).group_by(KEY).agg(known=_.weight.collect(order_by="weight").sums())
+    return replaced(last, "weight", sums, KEY)
+
+
+def last_features(rows: ir.Table, key: list[str]) -> ir.Table:
+    """One row a key: its last by file and line, except that a blank title or feature never replaces a known one.
+
+    Args:
+      rows: with features, and with a title where the things of the key have one.
+      key: of the users or of the items.
+    """
+    several = repeated(rows, key)
+    known = {"features": known_features(several, key)}
+    if TITLE in rows.columns:
+        place = ["source_number", "line"]
+        known[TITLE] = several.group_by(key).agg(known=_.title.last(order_by=place))
+    last = last_of_each(rows, key)
+    for name, values in known.items():
+        last = replaced(last, name, values, key)
+    return last
+
+
+def replaced(rows: ir.Table, name: str, values: ir.Table, key: list[str]) -> ir.Table:
+    """The rows with the values of `known` in place of those of a column, where the table of values has the key."""
+    joined = rows.left_join(values, key).drop(*(f"{column}_right" for column in key))
+    return joined.mutate(ibis.coalesce(_.known, _[name]).name(name)).drop("known")
+
+
+def known_features(rows: ir.Table, key: list[str]) -> ir.Table:
+    """The last value that is not blank of each feature, one map a key, in the order of the features' names."""
     place = ["source_number", "line"]
-    titles = repeated.group_by(ITEM_KEY).agg(known_title=_.title.last(order_by=place))
-    values = repeated.mutate(name=_.features.keys()).unnest("name", offset="position")
+    values = rows.mutate(name=_.features.keys()).unnest("name")
     values = values.mutate(value=_.features[_.name])
-    each = values.group_by(*ITEM_KEY, "name").agg(
-        value=ibis.coalesce(_.value.last(order_by=place, where=~blank(_.value)), _.value.last(order_by=place)),
-        source_number=_.source_number.min(),
-        position=_.position.argmin(_.source_number),
+    each = values.group_by(*key, "name").agg(
+        value=ibis.coalesce(_.value.last(order_by=place, where=~blank(_.value)), _.value.last(order_by=place))
     )
-    order = ["source_number", "position", "name"]
-    known = each.group_by(ITEM_KEY).agg(
-        known_features=ibis.map(_.name.collect(order_by=order), _["value"].collect(order_by=order, include_null=True))
-    )
-    joined = last.left_join(titles, ITEM_KEY).drop(*(f"{name}_right" for name in ITEM_KEY))
-    joined = joined.left_join(known, ITEM_KEY)
-    return joined.mutate(
-        title=ibis.coalesce(_.known_title, _.title), features=ibis.coalesce(_.known_features, _.features)
-    )
+    names, of_names = _.name.collect(order_by="name"), _["value"].collect(order_by="name", include_null=True)
+    return each.group_by(key).agg(known=ibis.map(names, of_names))
 
 
 def active(rows: ir.Table, minimum_user: int, minimum_item: int) -> ir.Table:
@@ -67,8 +95,9 @@ def all_active(connection: Backend, rows: ir.Table, minimum_user: int, minimum_i
 
 
 def interaction_columns(rows: ir.Table) -> ir.Table:
-    """The rows as data/interactions.parquet holds them: float32 ratings, sorted by key."""
-    if "rating" in rows.columns:
-        rows = rows.mutate(rating=_.rating.cast("float32"))
-    optional = [name for name in ("rating", "timestamp", "split") if name in rows.columns]
+    """The rows as data/interactions.parquet holds them: float32 ratings and weights, sorted by key."""
+    rows = rows.mutate(
+        *(rows[name].cast("float32").name(name) for name in ("rating", "weight") if name in rows.columns)
+    )
+    optional = [name for name in ("rating", "timestamp", "weight", "split") if name in rows.columns]
     return rows.select(*KEY, *optional).order_by(KEY)

@@ -30,6 +30,23 @@ Column = NonEmptyText | Annotated[int, between(1, 100_000)]
 # float32, as which ratings are stored, holds these with 7 digits.
 Rating = Annotated[float, between(-(10**12), 10**12)]
 Count = Annotated[int, between(1, 10**9)]
+# The bounds of a weight; float32, as which weights are stored, has none that is lower.
+LEAST_WEIGHT, MOST_WEIGHT = 2.0**-149, 1e9
+
+
+def _weight(number: float) -> float:
+    if not LEAST_WEIGHT <= number <= MOST_WEIGHT:
+        raise expected(f"numbers above 0 and at most {MOST_WEIGHT:,.0f}")
+    return number
+
+
+def _not_empty(weights: dict[str, float]) -> dict[str, float]:
+    if not weights:
+        raise expected("null, or the weight of at least one value")
+    return weights
+
+
+Weights = Annotated[dict[NonEmptyText, Annotated[float, AfterValidator(_weight)]], AfterValidator(_not_empty)]
 
 
 class Columns(Settings):
@@ -40,6 +57,7 @@ class Columns(Settings):
     item_type: Column | None
     rating: Column | None
     timestamp: Column | None
+    weight: Column | None
     split: Column | None
 
     def roles(self) -> dict[str, Column]:
@@ -52,6 +70,7 @@ class IngestParams(Section):
 
     source: NonEmptyText
     items: NonEmptyText | None
+    users: NonEmptyText | None
     delimiter: Annotated[str, Field(min_length=1), AfterValidator(_one_ascii_character)]
     quote: Annotated[str, AfterValidator(_one_ascii_character)]
     encoding: Annotated[NonEmptyText, AfterValidator(_reads_text)]
@@ -59,6 +78,7 @@ class IngestParams(Section):
     columns: Columns
     constant_item_type: NonEmptyText
     timestamp_format: Literal["seconds", "milliseconds", "microseconds", "nanoseconds", "iso8601"]
+    weights: Weights | None
     minimum_allowed_rating: Rating | None
     maximum_allowed_rating: Rating | None
     max_rejected_share: Share
@@ -93,6 +113,15 @@ class IngestParams(Section):
             raise ValueError(
                 f'quote: expected another character than delimiter, found {self.quote!r} for both; set quote to "" '
                 "where nothing is quoted"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_have_a_column(self) -> Self:
+        if self.weights is not None and self.columns.weight is None:
+            raise ValueError(
+                "weights: expected null where columns.weight is null, found weights of "
+                f"{', '.join(self.weights)[:100]}; set columns.weight to the column of these values"
             )
         return self
 

@@ -39,7 +39,7 @@ def parquet_rows(file: RawFile, layout: Layout, folder: Path) -> Iterator[pa.Rec
                 null_handling="replace",
                 null_replacement="",
             )
-            if layout.features:
+            if layout.features_of:
                 arrays[FEATURES.name] = features_of(values, batch.num_rows)
             yield pa.record_batch(
                 {
@@ -70,6 +70,7 @@ def _check_type(path: Path, role: str, column: pa.Field, timestamp_format: str |
             raise StageError(f"{expected} times, found {kind}; set ingest.timestamp_format to seconds or milliseconds")
     allowed = {
         "rating": (text or number, "numbers or text"),
+        "weight": (text or number, "numbers or text"),
         "timestamp": (text or number or time, "numbers, times or text"),
         "split": (text, "text"),
         "a feature": (text or number or time or pa.types.is_boolean(kind), "text, numbers or times"),

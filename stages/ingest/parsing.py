@@ -1,5 +1,7 @@
 """Texts of raw fields as numbers and times; null where ingest refuses them."""
 
+from collections.abc import Mapping
+
 import ibis
 import ibis.expr.types as ir
 
@@ -24,6 +26,13 @@ def parsed_number(text: ir.Value) -> ir.Value:
     """The text as a finite float64, null where it is not a decimal number."""
     number = ibis.ifelse(text.strip().re_search(NUMBER), text.strip().try_cast("float64"), ibis.null("float64"))
     return ibis.ifelse(number.isinf(), ibis.null("float64"), number)
+
+
+def parsed_weight(text: ir.Value, weights: Mapping[str, float] | None) -> ir.Value:
+    """The number in the text, or the one that `weights` has for the text, null where there is none."""
+    if weights is None:
+        return parsed_number(text)
+    return ibis.cases(*((text == value, weight) for value, weight in weights.items()))
 
 
 def parsed_timestamp(text: ir.Value, timestamp_format: str) -> ir.Value:

@@ -4,24 +4,26 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from stages.ingest.kept_rows import ITEM_KEY, KEY
-from stages.ingest.params import IngestParams
-from stages.ingest.parsing import blank, parsed_number, parsed_timestamp, undecodable
+from stages.ingest.kept_rows import KEY, TITLE
+from stages.ingest.params import MOST_WEIGHT, IngestParams
+from stages.ingest.parsing import blank, parsed_number, parsed_timestamp, parsed_weight, undecodable
 from towerline.raw.values import ISO_8601, NUMBER
 
 SETS = ("train", "validation", "test")
 NOT_A_SET = f"split is none of {', '.join(SETS)}"
+NOT_A_WEIGHT = "weight is none of the values in ingest.weights"
 # A longer id is a quoted field that a stray quote far below has closed, or too long for the index of a database.
 MAX_ID_CHARACTERS = 1000
 # Ratings are float32: halfway from the largest finite number to the next power of two, from where on one is infinite.
 INFINITE_RATING = 2.0**128 - 2.0**103
 NONZERO = r"^[+-]?[0.]*[1-9]"
+POSITIVE = r"^\+?[0.]*[1-9]"
 
 
 def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
     """The staged rows with typed columns and, where a row is refused, the first reason that applies.
 
-    The texts of ratings and timestamps are kept as rating_text and timestamp_text.
+    The texts of ratings, timestamps and weights are kept as rating_text, timestamp_text and weight_text.
     """
     roles = params.columns.roles()
     if "item_type" not in roles:
@@ -33,20 +35,22 @@ def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
     if "timestamp" in roles:
         rows = rows.mutate(timestamp=parsed_timestamp(_.timestamp, params.timestamp_format), timestamp_text=_.timestamp)
         reasons += unusable_timestamp(params)
+    if "weight" in roles:
+        rows = rows.mutate(weight=parsed_weight(_.weight, params.weights), weight_text=_.weight)
+        reasons += unusable_weight(params)
     if "split" in roles:
         reasons.append((_.split.isnull() | _.split.notin(SETS), NOT_A_SET))
     return rows.mutate(reason=ibis.cases(*reasons))
 
 
-def parsed_items(rows: ir.Table, encoding: str) -> ir.Table:
-    """The staged rows of the item table; a blank title is none."""
-    reasons = [
-        (_.problem.notnull(), _.problem),
-        *unusable_key(ITEM_KEY, encoding),
-        (undecodable(_.title), f"title is not valid {encoding}"),
-        (undecodable(_.raw), f"a feature is not valid {encoding}"),
-    ]
-    return rows.mutate(title=ibis.ifelse(blank(_.title), ibis.null("string"), _.title), reason=ibis.cases(*reasons))
+def parsed_features(rows: ir.Table, key: list[str], encoding: str) -> ir.Table:
+    """The staged rows of a table of features, whose blank titles are none, and the reason where a row is refused."""
+    reasons = [(_.problem.notnull(), _.problem), *unusable_key(key, encoding)]
+    if TITLE in rows.columns:
+        reasons.append((undecodable(_.title), f"title is not valid {encoding}"))
+        rows = rows.mutate(title=ibis.ifelse(blank(_.title), ibis.null("string"), _.title))
+    reasons.append((undecodable(_.raw), f"a feature is not valid {encoding}"))
+    return rows.mutate(reason=ibis.cases(*reasons))
 
 
 def unusable_key(key: list[str], encoding: str) -> list[tuple[ir.Value, str]]:
@@ -61,6 +65,12 @@ def unusable_key(key: list[str], encoding: str) -> list[tuple[ir.Value, str]]:
     return reasons
 
 
+def unreadable(role: str, pattern: str) -> list[tuple[ir.Value, str]]:
+    """The reasons for which a text is not written as its role needs it."""
+    text = _[f"{role}_text"]
+    return [(blank(text), f"blank {role}"), (~text.strip().re_search(pattern), f"unreadable {role}")]
+
+
 def unusable_rating(params: IngestParams) -> list[tuple[ir.Value, str]]:
     """The reasons for which a rating is none that can be kept."""
     low, high = params.minimum_allowed_rating, params.maximum_allowed_rating
@@ -69,8 +79,7 @@ def unusable_rating(params: IngestParams) -> list[tuple[ir.Value, str]]:
     too_large = _.rating.isnull() | (_.rating.abs() >= INFINITE_RATING)
     vanishes = (_.rating.cast("float32") == 0) & _.rating_text.strip().re_search(NONZERO)
     return [
-        (blank(_.rating_text), "blank rating"),
-        (~_.rating_text.strip().re_search(NUMBER), "unreadable rating"),
+        *unreadable("rating", NUMBER),
         (too_low | too_high, "rating out of range"),
         (too_large, "rating too large for float32"),
         (vanishes, "rating too close to 0 for float32"),
@@ -80,8 +89,16 @@ def unusable_rating(params: IngestParams) -> list[tuple[ir.Value, str]]:
 def unusable_timestamp(params: IngestParams) -> list[tuple[ir.Value, str]]:
     """The reasons for which a timestamp is no time."""
     form = ISO_8601 if params.timestamp_format == "iso8601" else NUMBER
+    return [*unreadable("timestamp", form), (_.timestamp.isnull(), "no such time from the year 1 to 9999")]
+
+
+def unusable_weight(params: IngestParams) -> list[tuple[ir.Value, str]]:
+    """The reasons for which a weight is none that can be added up."""
+    if params.weights is not None:
+        return [(blank(_.weight_text), "blank weight"), (_.weight.isnull(), NOT_A_WEIGHT)]
     return [
-        (blank(_.timestamp_text), "blank timestamp"),
-        (~_.timestamp_text.strip().re_search(form), "unreadable timestamp"),
-        (_.timestamp.isnull(), "no such time from the year 1 to 9999"),
+        *unreadable("weight", NUMBER),
+        (~_.weight_text.strip().re_search(POSITIVE), "weight is not above 0"),
+        (_.weight.isnull() | (_.weight > MOST_WEIGHT), f"weight above {MOST_WEIGHT:,.0f}"),
+        (_.weight.cast("float32") == 0, "weight too close to 0 for float32"),
     ]

@@ -44,15 +44,21 @@ def report(
     }
 
 
-def item_report(rows: ir.Table, kept: ir.Table) -> dict[str, Any]:
-    """The numbers of rows of the item table that came in, were refused, with the reasons, and repeat an item."""
+def feature_report(what: str, rows: ir.Table, known: ir.Table) -> dict[str, Any]:
+    """The numbers of rows of a table of features that came in, were refused, with the reasons, and repeat a key.
+
+    Args:
+      what: the table's rows describe, "user" or "item".
+      rows: all rows that came in.
+      known: the accepted ones, one a key.
+    """
     rejected = rows.filter(_.reason.notnull())
     num_rows, num_rejected = expressions.count_of(rows), expressions.count_of(rejected)
     return {
-        "item_rows_read": num_rows,
-        "item_rows_rejected": num_rejected,
-        "item_rows_rejected_by_reason": counts(rejected, "reason"),
-        "item_rows_repeated": num_rows - num_rejected - expressions.count_of(kept),
+        f"{what}_rows_read": num_rows,
+        f"{what}_rows_rejected": num_rejected,
+        f"{what}_rows_rejected_by_reason": counts(rejected, "reason"),
+        f"{what}_rows_repeated": num_rows - num_rejected - expressions.count_of(known),
     }
 
 

@@ -20,8 +20,8 @@ PLACE = pa.schema(
         ("problem", pa.string()),
     ]
 )
-# Features of items are one column, since their names are the user's and may be any text: a database would take "Year"
-# and "year" for the same column, and its own names could be among them.
+# Features are one column, since their names are the user's and may be any text: a database would take "Year" and "year"
+# for the same column, and its own names could be among them.
 FEATURES = pa.field("features", pa.map_(pa.string(), pa.string()))
 
 BATCH_ROWS = 100_000
@@ -30,11 +30,12 @@ BATCH_ROWS = 100_000
 def schema_of(layout: Layout) -> pa.Schema:
     """The columns of PLACE, a column of text for each role, and FEATURES where the layout has them."""
     roles = [pa.field(role, pa.string()) for role in layout.columns]
-    return pa.schema([*PLACE, *roles, *([FEATURES] if layout.features else [])])
+    return pa.schema([*PLACE, *roles, *([FEATURES] if layout.features_of else [])])
 
 
 def features_of(values: Mapping[str, pa.Array], num_rows: int) -> pa.MapArray:
-    """[rows] maps of the columns' names to their values, in the order of the columns."""
+    """[rows] maps of the columns' names to their values, in the order of the names."""
+    values = dict(sorted(values.items()))
     offsets = np.arange(num_rows + 1, dtype=np.int32) * len(values)
     names = pa.array(list(values) * num_rows, pa.string())
     column_by_column = pa.concat_arrays([pa.array([], pa.string()), *values.values()])

@@ -1,28 +1,43 @@
 """Warnings about data that is read but may not be what was meant."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import ibis.expr.types as ir
 from ibis import _
 
-from stages.ingest.kept_rows import ITEM_KEY, TITLE
+from stages.ingest.columns import SHOWN_CHARACTERS
+from stages.ingest.feature_tables import FeatureTable
+from stages.ingest.kept_rows import TITLE
 from stages.ingest.params import IngestParams
+from stages.ingest.parsing import blank
 from stages.ingest.report import counts
 from towerline.artifacts.ingest import REJECTED
 from towerline.raw.values import USUAL_LOW_RATINGS
 from towerline.tables import expressions
 
+# Up to this share of the users or items without a row in their table is usual.
+USUAL_UNDESCRIBED = 0.1
+# Values that a warning shows.
+EXAMPLES = 5
 
-def warnings_about(numbers: dict[str, Any], items: ir.Table, kept: ir.Table, params: IngestParams) -> list[str]:
+
+def warnings_about(
+    numbers: dict[str, Any], tables: Sequence[FeatureTable], kept: ir.Table, params: IngestParams
+) -> list[str]:
     """One sentence for each thing that may not be what was meant.
 
     Args:
-      numbers: the counts of report() and item_report().
-      items: the accepted rows of the item table, one an item.
+      numbers: the counts of report() and feature_report().
+      tables: of features; those without a source are passed over.
       kept: the interactions that are kept.
       params: the settings.
     """
-    return [*rating_warnings(kept, params), *(item_warnings(numbers, items, kept, params) if params.items else [])]
+    warnings = rating_warnings(kept, params)
+    for table in tables:
+        if table.source is not None:
+            warnings += feature_warnings(table, numbers, kept, params)
+    return warnings
 
 
 def rating_warnings(kept: ir.Table, params: IngestParams) -> list[str]:
@@ -42,42 +57,68 @@ def rating_warnings(kept: ir.Table, params: IngestParams) -> list[str]:
     ]
 
 
-def item_warnings(numbers: dict[str, Any], items: ir.Table, kept: ir.Table, params: IngestParams) -> list[str]:
-    """Warnings about the item table: refused and repeated rows, and items without a title."""
+def feature_warnings(table: FeatureTable, numbers: dict[str, Any], kept: ir.Table, params: IngestParams) -> list[str]:
+    """Warnings about a table of features: refused and repeated rows, and users or items that it does not describe."""
+    what, source = table.what, table.source
+    one, content, no_content = (
+        ("an item", "a title", "no title") if table.titled else ("a user", "features", "no features")
+    )
     warnings = []
-    if numbers["item_rows_rejected"]:
-        warnings.append(f"{numbers['item_rows_rejected']:,} rows of {params.items} refused, listed in {REJECTED}")
-    if numbers["item_rows_repeated"]:
-        warnings.append(
-            f"{numbers['item_rows_repeated']:,} rows of {params.items} repeat an item; the last of each counts"
-        )
-    if (untitled := why_untitled(items, kept, params)) is not None:
-        warnings.append(f"no item has a title: {untitled}")
-    elif missing := sorted(counts(kept, "item_type").keys() - counts(items, "item_type").keys()):
-        warnings.append(f"{params.items} has no row of the type {', '.join(missing[:5])}, whose items have no title")
+    if number := numbers[f"{what}_rows_rejected"]:
+        warnings.append(f"{number:,} rows of {source} refused, listed in {REJECTED}")
+    if number := numbers[f"{what}_rows_repeated"]:
+        warnings.append(f"{number:,} rows of {source} repeat {one}; the last of each counts")
+    if (why := why_none_described(table, kept, params)) is not None:
+        warnings.append(f"no {what} has {content}: {why}")
+    elif missing := missing_types(table, kept):
+        warnings.append(f"{source} has no row of the type {', '.join(missing[:5])}, whose items have {no_content}")
+    elif (share := 1 - table.num_described(kept) / numbers[f"{what}s"]) > USUAL_UNDESCRIBED:
+        warnings.append(f"{source} has no row of {share:.0%} of the {what}s, which have {no_content}")
     return warnings
 
 
-def why_untitled(known: ir.Table, kept: ir.Table, params: IngestParams) -> str | None:
-    """The reason for which no item that is kept gets a title; None where the item table has a row of any of them.
+def missing_types(table: FeatureTable, kept: ir.Table) -> list[str]:
+    """The types of items of which the table has no row; users have no types."""
+    if "item_type" not in table.key:
+        return []
+    return sorted(counts(kept, "item_type").keys() - counts(table.known, "item_type").keys())
 
-    Args:
-      known: the accepted rows of the item table, one an item.
-      kept: the interactions that are kept.
-      params: the settings.
-    """
+
+def why_none_described(table: FeatureTable, kept: ir.Table, params: IngestParams) -> str | None:
+    """The reason for which no user or item that is kept is described; None where the table has a row of any of them."""
+    source, known = table.source, table.known
+    to_null = f"or set {table.setting} to null"
     if not expressions.count_of(known):
-        return f"{params.items} has no accepted row; write its rows, or set ingest.items to null"
-    if not expressions.count_of(known.filter(_.title.notnull())):
-        return f"all titles in {params.items} are blank; fill its column {TITLE!r}, or set ingest.items to null"
-    items = kept.select(ITEM_KEY).distinct()
-    if expressions.count_of(items.semi_join(known, ITEM_KEY)):
+        return f"{source} has no accepted row; write its rows, {to_null}"
+    if table.titled and not expressions.count_of(known.filter(_.title.notnull())):
+        return f"all titles in {source} are blank; fill its column {TITLE!r}, {to_null}"
+    if not table.titled and not expressions.count_of(known.filter(has_features())):
+        return f"{source} has no feature in any row; fill its columns, {to_null}"
+    if table.num_described(kept):
         return None
-    known_types, types = (sorted(counts(table, "item_type")) for table in (known, items))
+    name = table.key[0]
+    there, here = examples(known, name), examples(kept, name)
+    listed_there, listed_here = (", ".join(values)[:SHOWN_CHARACTERS] for values in (there, here))
+    if not table.titled:
+        return (
+            f"no accepted row of {source} has the id of a user (ids there: {listed_there}; ids in {params.source}: "
+            f"{listed_here})"
+        )
     advice = ""
-    if params.columns.item_type is None and known_types != types:
-        advice = f"; set ingest.constant_item_type to {known_types[0]}"
+    if params.columns.item_type is None and there != here:
+        advice = f"; set ingest.constant_item_type to {there[0]}"
     return (
-        f"no accepted row of {params.items} has the type and the id of an item (types there: "
-        f"{', '.join(known_types[:5])}; types in {params.source}: {', '.join(types[:5])}){advice}"
+        f"no accepted row of {source} has the type and the id of an item (types there: {listed_there}; types in "
+        f"{params.source}: {listed_here}){advice}"
     )
+
+
+def has_features() -> ir.BooleanValue:
+    """True where any feature of a row is not blank."""
+    return _.features.values().filter(lambda value: ~blank(value)).length() > 0
+
+
+def examples(rows: ir.Table, name: str) -> list[str]:
+    """The first values of a column."""
+    values = rows.select(name).distinct().order_by(name).limit(EXAMPLES).to_pyarrow().to_pylist()
+    return [row[name] for row in values]

@@ -19,7 +19,7 @@ from towerline.pipeline.terminal import run
 from towerline.tables import engine, expressions
 
 PATHS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
-COLUMNS = ("user_index", "item_index", "rating", "timestamp")
+COLUMNS = ("user_index", "item_index", "rating", "timestamp", "weight")
 
 
 def row_counts(rows: ir.Table) -> dict[str, int]:

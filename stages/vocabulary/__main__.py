@@ -2,7 +2,7 @@
 
 Index 0 is the unknown id, as in Keras' StringLookup with one out-of-vocabulary bucket.
 
-Reads: data/interactions.parquet, data/items.parquet.
+Reads: data/interactions.parquet, data/users.parquet, data/items.parquet.
 Writes: data/vocabulary/users.parquet, data/vocabulary/items.parquet.
 Parameters: none.
 """
@@ -10,7 +10,7 @@ Parameters: none.
 import ibis
 import ibis.expr.types as ir
 
-from towerline.artifacts.ingest import INTERACTIONS, ITEMS
+from towerline.artifacts.ingest import INTERACTIONS, ITEMS, USERS
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline.terminal import run
 from towerline.tables import engine
@@ -23,22 +23,22 @@ def numbered(ids: ir.Table) -> ir.Table:
     return ids.distinct().select((position + 1).cast("int32").name("index"), *key)
 
 
-def described(vocabulary: ir.Table, items: ir.Table) -> ir.Table:
-    """The item vocabulary with titles and features, null for items without them."""
-    key = ["item_type", "item_id"]
-    features = [name for name in items.columns if name not in key]
-    return vocabulary.left_join(items, key).select(*vocabulary.columns, *(items[name] for name in features))
+def described(ids: ir.Table, table: ir.Table) -> ir.Table:
+    """The numbered ids with the other columns of the table of users or items, null for ids without a row there."""
+    key = list(ids.columns)
+    others = [name for name in table.columns if name not in key]
+    vocabulary = numbered(ids)
+    return vocabulary.left_join(table, key).select(*vocabulary.columns, *(table[name] for name in others))
 
 
 def main() -> str:
     with engine.session("vocabulary") as (connection, _):
-        interactions = connection.read_parquet(INTERACTIONS)
-        items = connection.read_parquet(ITEMS)
-        users = numbered(interactions.select("user_id"))
-        titled = described(numbered(interactions.select("item_type", "item_id")), items)
+        interactions, user_table, item_table = map(connection.read_parquet, (INTERACTIONS, USERS, ITEMS))
+        users = described(interactions.select("user_id"), user_table)
+        items = described(interactions.select("item_type", "item_id"), item_table)
         num_users = engine.write(USER_VOCABULARY, users.order_by("index"))
-        num_items = engine.write(ITEM_VOCABULARY, titled.order_by("index"))
-        num_titled = int(titled.title.count().to_pyarrow().as_py())
+        num_items = engine.write(ITEM_VOCABULARY, items.order_by("index"))
+        num_titled = int(items.title.count().to_pyarrow().as_py())
     return f"{num_users:,} users, {num_items:,} items, {num_titled:,} of them with a title"
 
 

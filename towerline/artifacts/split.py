@@ -15,7 +15,7 @@ VALIDATION = Path("data/split/validation.parquet")
 TEST = Path("data/split/test.parquet")
 
 # Columns of Interactions.
-NUMERIC = ("user_index", "item_index", "rating", "timestamp")
+NUMERIC = ("user_index", "item_index", "rating", "timestamp", "weight")
 
 
 class Interactions(NamedTuple):
@@ -26,6 +26,7 @@ class Interactions(NamedTuple):
       rating: [rows] float32 in the unit of the raw file; None where the data has none.
       num_users, num_items: sizes of the vocabularies, the unknown id at index 0 not counted.
       timestamp: [rows] int64 seconds since 1970 UTC; None where the data has none.
+      weight: [rows] float32 above 0, the strength of a row, such as a number of plays; None where the data has none.
     """
 
     user_index: NDArray[np.int32]
@@ -34,6 +35,7 @@ class Interactions(NamedTuple):
     num_users: int
     num_items: int
     timestamp: NDArray[np.int64] | None = None
+    weight: NDArray[np.float32] | None = None
 
     @classmethod
     def joined(cls, *sets: "Interactions") -> "Interactions":
@@ -45,6 +47,7 @@ class Interactions(NamedTuple):
             sets[0].num_users,
             sets[0].num_items,
             _joined([rows.timestamp for rows in sets]),
+            _joined([rows.weight for rows in sets]),
         )
 
     def where(self, chosen: NDArray[np.bool_]) -> "Interactions":
@@ -56,6 +59,7 @@ class Interactions(NamedTuple):
             self.num_users,
             self.num_items,
             None if self.timestamp is None else self.timestamp[chosen],
+            None if self.weight is None else self.weight[chosen],
         )
 
 
@@ -87,4 +91,5 @@ def read_interactions(path: Path) -> Interactions:
         int(sizes[b"num_users"]),
         int(sizes[b"num_items"]),
         columns.get("timestamp"),
+        columns.get("weight"),
     )

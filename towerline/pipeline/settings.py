@@ -228,6 +228,7 @@ _EXPECTED = {
     "string_type": "text",
     "string_unicode": "text",
     "list_type": "a list",
+    "dict_type": "a mapping",
     "none_required": "null",
     "finite_number": "a finite number",
     "model_type": "parameters",

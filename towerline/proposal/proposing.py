@@ -67,6 +67,7 @@ def propose(paths: Sequence[Path]) -> Proposal:
     settings = [
         Setting("ingest.source", path.as_posix()),
         Setting("ingest.items", None if item_table is None else item_table[0].as_posix()),
+        Setting("ingest.users", None),
         *_dialect_settings(table, item_table, doubts),
         *_role_settings(choices[source], item_table),
         *_value_settings(choices[source].columns),
@@ -169,9 +170,10 @@ def _dialect_settings(table: RawTable, item_table: tuple[Path, RawTable] | None,
 
 def _role_settings(choice: Choice, item_table: tuple[Path, RawTable] | None) -> list[Setting]:
     settings = []
-    for role, reason in ((role, choice.reasons[role]) for role in sorted(choice.reasons, key=_ORDER.index)):
+    for role in _ORDER:
         column = choice.columns.get(role)
-        settings.append(Setting(f"ingest.columns.{role}", None if column is None else column.label, reason))
+        value = None if column is None else column.label
+        settings.append(Setting(f"ingest.columns.{role}", value, choice.reasons.get(role, "")))
     constant = Setting("ingest.constant_item_type", DEFAULT_TYPE)
     if item_table is not None and "item_type" not in choice.columns:
         types = next(column for column in item_table[1].columns if column.name == "item_type").examples
@@ -180,7 +182,8 @@ def _role_settings(choice: Choice, item_table: tuple[Path, RawTable] | None) -> 
     return [*settings, constant]
 
 
-_ORDER = ("user_id", "item_id", "item_type", "rating", "timestamp", "split")
+# No column is taken for weights: whether numbers are plays, prices or ages, only the user knows.
+_ORDER = ("user_id", "item_id", "item_type", "rating", "timestamp", "weight", "split")
 
 
 def _value_settings(columns: dict[str, Column]) -> list[Setting]:
@@ -190,6 +193,7 @@ def _value_settings(columns: dict[str, Column]) -> list[Setting]:
     if time is not None:
         form = "iso8601" if time.nearly_all(time.times) else unit_of(time.most) or form
     settings.append(Setting("ingest.timestamp_format", form))
+    settings.append(Setting("ingest.weights", None))
     least, most = (None, None) if rating is None else (_plain_number(rating.least), _plain_number(rating.most))
     settings.append(Setting("ingest.minimum_allowed_rating", least, "the lowest of the file" if rating else ""))
     settings.append(Setting("ingest.maximum_allowed_rating", most, "the highest of the file" if rating else ""))

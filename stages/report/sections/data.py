@@ -31,9 +31,9 @@ def section(data: Inputs) -> Section:
 
 
 def _refused(data: Inputs) -> list[Block]:
-    # The refused rows of the item table are among those that are listed.
+    # The refused rows of the tables of features are among those that are listed.
     reasons: Counter[str] = Counter()
-    for name in ("rows_rejected_by_reason", "item_rows_rejected_by_reason"):
+    for name in ("rows_rejected_by_reason", "item_rows_rejected_by_reason", "user_rows_rejected_by_reason"):
         reasons.update(data.ingest[name])
     if not reasons:
         return [Note("No row was refused.")]

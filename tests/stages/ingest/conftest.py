@@ -48,6 +48,10 @@ def write_items(text: str | bytes) -> None:
     Path("data/raw/items.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
+def write_users(text: str) -> None:
+    Path("data/raw/users.csv").write_text(text, encoding="utf-8")
+
+
 def parquet(**columns: pa.Array) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({**PARQUET_ROW, **columns}), sink)

@@ -29,7 +29,7 @@ def test_features_have_names_of_their_own(ingest: Ingest) -> None:
     write_items(f"item_id,item_type,title,{','.join(names)}\n1,movie,One,{','.join(map(str, range(len(names))))}\n")
     ingest([row("1", "1")])
     vocabulary.main()
-    expected = [(name, str(number)) for number, name in enumerate(names)]
+    expected = sorted((name, str(number)) for number, name in enumerate(names))
     for path in ("data/items.parquet", "data/vocabulary/items.parquet"):
         (entry,) = pq.read_table(path).to_pylist()
         assert (entry["title"], entry["features"]) == ("One", expected)
@@ -71,5 +71,5 @@ def test_the_item_table_is_written_like_the_interactions(ingest: Ingest) -> None
     ingest(b"user_id;item_id\n1;1\n", **params)
     assert pq.read_table("data/items.parquet")["title"].to_pylist() == ['Amélie; a "life"']
     write_items("item_id,item_type,title\n")
-    with pytest.raises(StageError, match=r"set ingest.delimiter to ',', for both files, or write the table with ';'$"):
+    with pytest.raises(StageError, match=r"set ingest.delimiter to ',', for all files, or write the table with ';'$"):
         ingest(b"user_id;item_id\n1;1\n", **params)

@@ -62,8 +62,8 @@ def test_a_blank_never_replaces_a_known_title_or_feature_and_repeats_are_counted
     Path("data/raw/items/2.csv").write_text("item_id,item_type,title,a,c\n1,m,,\u00a0,y\n3,m,Three,3,\n")
     ingest([row("1", "1", kind="m")], **{"ingest.items": "data/raw/items", "ingest.max_rejected_share": 0.5})
     assert [tuple(entry.values()) for entry in pq.read_table("data/items.parquet").to_pylist()] == [
-        ("m", "1", "New", [("b", "x"), ("a", "2"), ("c", "y")]),
-        ("m", "2", None, [("b", ""), ("a", "")]),
+        ("m", "1", "New", [("a", "2"), ("b", "x"), ("c", "y")]),
+        ("m", "2", None, [("a", ""), ("b", "")]),
         ("m", "3", "Three", [("a", "3"), ("c", "")]),
     ]
     assert {name: value for name, value in report().items() if name.startswith("item_")} == {

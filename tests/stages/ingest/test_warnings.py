@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import set_params
 from tests.stages.conftest import Ingest
-from tests.stages.ingest.conftest import row, write_items
+from tests.stages.ingest.conftest import row, write_items, write_users
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,44 @@ def test_a_type_without_a_row_in_the_item_table_is_a_warning(ingest: Ingest) -> 
     write_items("item_id,item_type,title\n1,movie,One\n")
     ingest([row("1", "1"), row("1", "2"), row("1", "1", kind="book")])
     assert "; warning: data/raw/items.csv has no row of the type book, whose items have no title" in stage.main()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            "",
+            "no user has features: data/raw/users.csv has no accepted row; write its rows, or set ingest.users to null",
+        ),
+        ("1, \n", "no user has features: data/raw/users.csv has no feature in any row; fill its columns"),
+        (
+            "u7,30\nu8,\n",
+            "no user has features: no accepted row of data/raw/users.csv has the id of a user (ids there: u7, u8; "
+            "ids in data/raw/preferences.csv: 0, 1, 2, 3, 4)",
+        ),
+        ("1,30\n1,31\n", "1 rows of data/raw/users.csv repeat a user; the last of each counts"),
+        (
+            "".join(f"{n},30\n" for n in range(7)),
+            "data/raw/users.csv has no row of 12% of the users, which have no feat",
+        ),
+        ("".join(f"{n},30\n" for n in range(8)), None),
+    ],
+)
+def test_a_table_of_users_that_lacks_them_is_a_warning(ingest: Ingest, rows: str, message: str | None) -> None:
+    from stages.ingest import __main__ as stage
+
+    write_users(f"user_id,age\n{rows}")
+    ingest([row(f"{n}", "1") for n in range(8)], **{"ingest.users": "data/raw/users.csv", "ingest.items": None})
+    said = stage.main()
+    assert f"; warning: {message}" in said if message else "warning" not in said
+
+
+def test_an_item_table_that_lacks_many_items_is_a_warning(ingest: Ingest) -> None:
+    from stages.ingest import __main__ as stage
+
+    write_items("item_id,item_type,title\n1,movie,One\n")
+    ingest([row("1", "1"), row("1", "2"), row("1", "3")])
+    assert "; warning: data/raw/items.csv has no row of 67% of the items, which have no title" in stage.main()
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def fabricate(
         "rows_rejected": max(0, rejected - 1),
         "rows_rejected_by_reason": {"rating: expected a number": rejected - 1} if rejected else {},
         "rows_repeated": 0,
+        "user_rows_rejected_by_reason": {},
         "users": num_users,
     }
     formats.write_json(folder / INGEST_REPORT, ingest)

@@ -70,7 +70,7 @@ def test_no_more_rows_are_expected_than_a_known_item_has() -> None:
         [], np.array(False), np.zeros((1, 3)), np.full((1, 2), 1e4), np.array([9.0, 3.0]), np.ones(2), np.zeros(2)
     )
     terms = encoder.embeddings({}, 1)[0, 3:]
-    np.testing.assert_allclose(terms, np.log1p(np.array([9.0, 3.0]) / 0.5), rtol=1e-6)
+    np.testing.assert_allclose(terms, np.log1p(most / 0.5), rtol=1e-6)
     read = Encoder.of_arrays(encoder.arrays())
     assert read is not None
     assert read.embeddings({}, 1).tobytes() == encoder.embeddings({}, 1).tobytes()

@@ -49,6 +49,7 @@ def test_a_table_of_items_that_ingest_cannot_read_is_named(folder: Path) -> None
     Path("users.csv").write_text("user_id,age\n1,30\n2,40\n")
     lines = "\n".join(proposal.command([Path("rows.csv"), Path("items.csv"), Path("users.csv")], write=True))
     assert settings()["ingest"]["items"] is None
+    assert all(f"\n{line}: null\n" in lines for line in ("  users", "    weight", "  weights"))
     assert "# - items: not items.csv, which has no column item_id, item_type, title but item_id:token, movie_" in lines
     assert "# - items: not users.csv, which is no table of items" in lines
 

@@ -18,7 +18,7 @@ def test_ingest_reads_what_is_proposed(folder: Path, name: str) -> None:
     Path("rows.data").write_bytes(content)
     lines = proposal.command([Path("rows.data")], write=True)
     written = settings()["ingest"]
-    assert written["columns"] == dict(zip(ROLES, columns, strict=True))
+    assert written["columns"] == {**dict(zip(ROLES, columns, strict=True)), "weight": None}
     assert expected.items() <= written.items()
     said = ingest.main()
     assert " 0 refused" in said
