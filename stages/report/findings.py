@@ -184,7 +184,7 @@ def held_out(method: str, cold_type: str | None) -> str | None:
             return (
                 f"Held out are the rows of the type “{shortened(str(cold_type))}” of some users, drawn at random: all "
                 "those of a test user are in the test set, and all those of a validation user in the validation set. "
-                "So a test user is known by rows of other types alone."
+                "So a test user is known by rows of other types alone. The ranking within the type is under Groups."
             )
         case "cold_items" | "cold_users":
             kind = method.removeprefix("cold_")
