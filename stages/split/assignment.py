@@ -33,7 +33,7 @@ def indexed(interactions: ir.Table, users: ir.Table, items: ir.Table, params: Sp
     optional = [
         name for name in interactions.columns if name in {"rating", "timestamp", "weight", params.needed_column}
     ]
-    return rows.select("user_index", "item_index", *optional, *draws)
+    return rows.select("user_index", "item_index", *kept, *draws)
 
 
 def seeded_digest(rows: ir.Table, key: Sequence[str], seed: int) -> ir.StringValue:

@@ -66,9 +66,8 @@ def test_ids_without_encoded_columns_get_the_mean() -> None:
 
 
 def test_no_more_rows_are_expected_than_a_known_item_has() -> None:
-    encoder = Encoder(
-        [], np.array(False), np.zeros((1, 3)), np.full((1, 2), 1e4), np.array([9.0, 3.0]), np.ones(2), np.zeros(2)
-    )
+    most = np.array([9.0, 3.0])
+    encoder = Encoder([], np.array(False), np.zeros((1, 3)), np.full((1, 2), 1e4), most, np.ones(2), np.zeros(2))
     terms = encoder.embeddings({}, 1)[0, 3:]
     np.testing.assert_allclose(terms, np.log1p(most / 0.5), rtol=1e-6)
     read = Encoder.of_arrays(encoder.arrays())
