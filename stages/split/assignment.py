@@ -30,9 +30,8 @@ def indexed(interactions: ir.Table, users: ir.Table, items: ir.Table, params: Sp
         key = ("item_type", "item_id") if params.method == "cold_items" else ("user_id",)
         draws["group_draw"] = seeded_digest(interactions, key, params.seed)
     rows = expressions.with_indices(interactions.mutate(**draws), users, items)
-    optional = [
-        name for name in interactions.columns if name in {"rating", "timestamp", "weight", params.needed_column}
-    ]
+    optional = {"rating", "timestamp", "weight", params.needed_column}
+    kept = [name for name in interactions.columns if name in optional]
     return rows.select("user_index", "item_index", *kept, *draws)
 
 
