@@ -32,7 +32,7 @@ def main() -> str:
     tables.write()
     write_plots(tables.metrics, data.types())
     summary.write()
-    return summary.text(data.is_test_set_later())
+    return summary.text(data.is_test_set_later(), data.only_type())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from stages.evaluate.exposure import GROUPS, popularity_groups
 from towerline.artifacts.evaluate import COLD_ITEMS, CountRow
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.vocabulary import read_item_types
+from towerline.metrics.validation import ranked_candidates
 from towerline.pipeline.errors import StageError
 from towerline.ranking.user_items import UserItems
 
@@ -66,6 +67,7 @@ class Data(NamedTuple):
       test: the test set.
       warm, cold: the users with test items, those with and those without known rows.
       item_type: [num_items + 1] text; the unknown item's is empty.
+      candidates: the items that are ranked, from ranked_candidates(); None for all.
     """
 
     known: Interactions
@@ -73,6 +75,7 @@ class Data(NamedTuple):
     warm: Queries
     cold: Queries
     item_type: NDArray[np.str_]
+    candidates: NDArray[np.int32] | None
 
     @classmethod
     def of_sets(cls, known: Interactions, test: Interactions, item_type: NDArray[np.str_], repeats: bool) -> "Data":
@@ -89,7 +92,7 @@ class Data(NamedTuple):
             Queries.of_users(np.flatnonzero(tested & chosen).astype(np.int32), relevant, seen, repeats)
             for chosen in (is_known, ~is_known)
         )
-        return cls(known, test, warm, cold, item_type)
+        return cls(known, test, warm, cold, item_type, ranked_candidates(test, item_type))
 
     def item_counts(self) -> NDArray[np.int64]:
         """[num_items + 1] int64 number of known rows of each item."""
@@ -103,6 +106,10 @@ class Data(NamedTuple):
         """True if no row of the test set is older than any known row; false where the data has no times."""
         known, test = self.known.timestamp, self.test.timestamp
         return known is not None and test is not None and bool(known.max() <= test.min())
+
+    def only_type(self) -> str | None:
+        """The type of the items that are ranked; None if all items are."""
+        return None if self.candidates is None else str(self.item_type[self.candidates[0]])
 
     def types(self) -> list[str]:
         """The item types where there are several of them, else none."""

@@ -71,7 +71,7 @@ def evaluated(
       cold_scorer: the scorer for users without known rows; None for the same.
     """
     most, warm, cold = max(cutoffs), data.warm, data.cold
-    shown = rank_items(scorer, warm.users, warm.excluded, most, progressed=progressed)
+    shown = rank_items(scorer, warm.users, warm.excluded, most, data.candidates, progressed)
     values = {OVERALL: rank_metrics(shown, warm.relevant, cutoffs)}
     for name, members in activity_groups(warm.activity).items():
         of_members = {metric: value[members] for metric, value in values[OVERALL].items()}
@@ -90,7 +90,7 @@ def evaluated(
         values[Slice(EVERYTHING, ITEM_TYPE, kind)] = rank_metrics(shown[rows], queries.relevant, cutoffs)
         if within_type:
             values[Slice(WITHIN_TYPE, ITEM_TYPE, kind)] = ranked_alone(scorer, queries, of_item, cutoffs)
-    ranked = rank_items(cold_scorer or scorer, cold.users, cold.excluded, most)
+    ranked = rank_items(cold_scorer or scorer, cold.users, cold.excluded, most, data.candidates)
     values[Slice(EVERYTHING, COLD_USERS)] = rank_metrics(ranked, cold.relevant, cutoffs)
     with_users = {key: of_slice for key, of_slice in values.items() if len(next(iter(of_slice.values())))}
     return Evaluation(with_users, shown)

@@ -74,17 +74,20 @@ class Summary(NamedTuple):
         """Writes reports/metrics.json."""
         formats.write_json(METRICS, self.metrics(), formats.PUBLIC_DECIMALS, sort_keys=False)
 
-    def text(self, later: bool) -> str:
+    def text(self, later: bool, only_type: str | None = None) -> str:
         """The counts in a line, the figures as a table, the lead in a line, and the caution where it applies.
 
         The model comes first in the table, then the baselines by NDCG, the best first, then those that do not rank.
 
         Args:
           later: true if the test set is later than the training set.
+          only_type: the type of the items that are ranked; None if all items are.
         """
         names = [f"recall@{self.k}", f"ndcg@{self.k}", f"coverage@{self.k}", "rmse"]
         width = max(map(len, self.figures)) + 2
         lines = [f"{self.counts['users_ranked']:,} users ranked, {self.counts['cold_users']:,} cold"]
+        if only_type is not None:
+            lines[0] += f"; items of type {only_type} alone are ranked, since the test set has no others"
         lines.append(_line("", [name.replace("ndcg", "NDCG").replace("rmse", "RMSE") for name in names], width))
         for model in sorted(self.figures, key=self._place):
             figures = self.figures[model]

@@ -14,7 +14,9 @@ import numpy as np
 
 from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import TOWER_WEIGHTS, TRAINING_REPORT, TWO_TOWER
+from towerline.artifacts.vocabulary import read_item_types
 from towerline.features.reading import read_features
+from towerline.metrics.validation import ranked_candidates
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress, run
@@ -88,6 +90,7 @@ def main() -> str:
     params = TrainParams.load()
     train, validation = read_interactions(TRAIN), read_interactions(VALIDATION)
     check_data(params, train, validation)
+    candidates = ranked_candidates(validation, read_item_types())
     tables = read_features(params.user_features, params.item_features)
     # TensorFlow takes seconds to import; errors in parameters and data are reported before.
     from towerline.towers import tf
@@ -104,7 +107,7 @@ def main() -> str:
 
         try:
             if has_validation(train, validation):
-                recipe, epochs = search(params.given(), params, train, validation, show)
+                recipe, epochs = search(params.given(), params, train, validation, show, candidates)
                 fitted = fit(recipe, rows, show, tables=tables)
             else:
                 recipe = recipe_of(params.given(), params)

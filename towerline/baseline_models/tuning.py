@@ -21,7 +21,7 @@ from towerline.baseline_models.candidates import (
 from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.selection import Candidate, left_out_rows, memory_note, select, within_memory
 from towerline.baseline_models.type_popularity import most_popular_of_type
-from towerline.metrics.validation import HeldOut
+from towerline.metrics.validation import HeldOut, ranked_candidates
 from towerline.ranking.popularity import half_lives
 from towerline.ranking.scorers import Chance, Scorer, by_popularity
 from towerline.ranking.user_items import UserItems
@@ -61,7 +61,8 @@ def tuned(
     """
     rows = Interactions.joined(train, validation)
     lives, max_bytes = half_lives(train), params.memory_limit * 1e9
-    held_out = HeldOut(UserItems.of_interactions(train), UserItems.of_interactions(validation))
+    seen, relevant = map(UserItems.of_interactions, (train, validation))
+    held_out = HeldOut(seen, relevant, candidates=ranked_candidates(validation, item_type))
     score = held_out.ndcg if len(held_out.users) else None
     # implicit warns about a conversion that it does itself.
     warnings.filterwarnings("ignore", category=ParameterWarning)

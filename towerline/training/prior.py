@@ -104,7 +104,7 @@ def ndcg_of_priors(
     user_vectors: NDArray[np.float32],
     item_vectors: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """[priors, queries] NDCG@MAIN_CUTOFF of each user, the whole catalogue ranked, seen items left out.
+    """[priors, queries] NDCG@MAIN_CUTOFF of each user, all candidates ranked, seen items left out.
 
     The cosines of a block of users are computed once for all priors. Arguments as in best_prior().
     """
@@ -113,12 +113,15 @@ def ndcg_of_priors(
         if half_life not in popularities:
             popularities[half_life] = log_popularity(rows, half_life)
     of_user = evidence(held_out.seen.counts())
+    left_out = np.array([0], np.int32)
+    if held_out.candidates is not None:
+        left_out = np.setdiff1d(np.arange(len(item_vectors), dtype=np.int32), held_out.candidates)
 
     def ranked(first: int, last: int) -> list[NDArray[np.int32]]:
         cosine = user_vectors[first:last] @ item_vectors.T
         seen = held_out.seen.of_users(np.arange(first, last, dtype=np.int32))
         cosine[seen.rows(), seen.items] = -np.inf
-        cosine[:, 0] = -np.inf
+        cosine[:, left_out] = -np.inf
         lists = []
         for prior in priors:
             scores = cosine + np.float32(prior.weight) * popularities[prior.half_life]

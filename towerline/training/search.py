@@ -60,6 +60,7 @@ def search(
     train: Interactions,
     validation: Interactions,
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+    candidates: NDArray[np.int32] | None = None,
 ) -> Found:
     """Trains on the training set, measures on the validation set, and returns the best settings.
 
@@ -73,22 +74,30 @@ def search(
       train: the training set; with ratings if the rating task has a weight.
       validation: the validation set, with at least one user of the training set.
       on_epoch: called after each epoch.
+      candidates: the items that are ranked on the validation set, from ranked_candidates(); None for all.
 
     Raises:
       StageError: a loss is not finite.
     """
-    return _Search(given, settings, train, validation).run(on_epoch)
+    return _Search(given, settings, train, validation, candidates).run(on_epoch)
 
 
 class _Search:
-    def __init__(self, given: Given, settings: Hyperparameters, train: Interactions, validation: Interactions) -> None:
+    def __init__(
+        self,
+        given: Given,
+        settings: Hyperparameters,
+        train: Interactions,
+        validation: Interactions,
+        candidates: NDArray[np.int32] | None,
+    ) -> None:
         self.given = given
         self.settings = settings
         self.train = train
         trial = bias_trials(train, validation)[1] if settings.rating_weight else None
         self.bias_regularization = None if trial is None else trial.regularization
         self.training = Training(settings, train, None if trial is None else trial.model)
-        self.validation = Validation(self.training.seen, validation, self.training.batches.num_logits)
+        self.validation = Validation(self.training.seen, validation, self.training.batches.num_logits, candidates)
         self.half_life = given.half_life or best_half_life(train, self.validation.prior_users)
         self.popularity = log_popularity(train, self.half_life)
         self.calibration = FIRST_GUESS

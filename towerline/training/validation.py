@@ -37,21 +37,25 @@ class Validation:
       prior_users: the users that the popularity prior is chosen for.
     """
 
-    def __init__(self, seen: UserItems, rows: Interactions, num_logits: int) -> None:
+    def __init__(
+        self, seen: UserItems, rows: Interactions, num_logits: int, candidates: NDArray[np.int32] | None = None
+    ) -> None:
         """
         Args:
           seen: the items of every user in the training set.
           rows: the validation set; may be empty.
           num_logits: logits of the training loss in an epoch.
+          candidates: the items that are ranked; None for all. The calibration is among all items in any case.
         """
         relevant = UserItems.of_interactions(rows)
         num_ranked, num_calibration = (
             num_users(share * num_logits, rows.num_items, maximum)
             for share, maximum in ((RANKING_SHARE, MAX_RANKED_USERS), (CALIBRATION_SHARE, MAX_CALIBRATION_USERS))
         )
-        self.ranked = HeldOut(seen, relevant, num_ranked)
+        self.ranked = HeldOut(seen, relevant, num_ranked, candidates)
         self.calibration_users = HeldOut(seen, relevant, num_calibration)
-        self.prior_users = HeldOut(seen, relevant, num_users(PRIOR_SCORES, rows.num_items, MAX_PRIOR_USERS))
+        num_prior = num_users(PRIOR_SCORES, rows.num_items, MAX_PRIOR_USERS)
+        self.prior_users = HeldOut(seen, relevant, num_prior, candidates)
         self.rows = rows
 
     def rmse(

@@ -94,8 +94,8 @@ def test_an_item_nobody_wants_moves_nothing_but_coverage() -> None:
 
 
 def test_within_a_type_the_other_types_are_not_ranked() -> None:
-    train = part(np.array([[1, 1], [2, 2]], np.int32))
-    test = part(np.array([[1, 3], [2, 4]], np.int32))
+    train = part(np.array([[1, 1], [2, 2], [3, 11]], np.int32))
+    test = part(np.array([[1, 3], [2, 4], [3, 12]], np.int32))
     kinds = np.array(["", *["book"] * 10, *["film"] * (ITEMS - 10)])
     # Every film before every book, among which items come in the order of their indices.
     items = np.where(kinds == "film", 100, -np.arange(ITEMS + 1)).astype(np.float32)

@@ -69,6 +69,7 @@ def test_the_summary_has_the_lead_on_the_best_baseline_and_few_numbers() -> None
     assert text[-2].startswith("lead over ease, the best baseline: NDCG@10 +0.1250 (95 % interval -0.5000 to +0.5000")
     assert text[-1].startswith("caution: ")
     assert summary.text(later=True).splitlines() == text[:-1]
+    assert "items of type film alone are ranked" in summary.text(later=True, only_type="film").splitlines()[0]
 
 
 def test_the_summary_of_a_model_without_baselines_and_ratings_has_no_lead() -> None:
