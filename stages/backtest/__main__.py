@@ -129,8 +129,7 @@ def main() -> str:
             (SUMMARY_TABLE, SummaryRow, summary),
             (RETRAINING_TABLE, RetrainingRow, retraining),
         ):
-            lines = [["" if value is None else value for value in row] for row in of_table]
-            formats.write_csv(folder / path.name, row_type._fields, lines, formats.PUBLIC_DECIMALS)
+            formats.write_csv(folder / path.name, row_type._fields, of_table, formats.PUBLIC_DECIMALS)
         (folder / PICTURE.name).write_text(drawn(rows, retraining, models), encoding="utf-8", newline="\n")
     duration = f"{cold:.0f} s from nothing (search and fit), {warm:.0f} s with a warm start"
     return f"{text(stretches, summary, retraining)}\nmean duration of the training of the two towers: {duration}"

@@ -57,8 +57,7 @@ def save(models: Mapping[str, Any], trials: list[TrialRow]) -> None:
         for name, model in models.items():
             arrays = model.arrays() if isinstance(model, RatingModel) else arrays_of(model)
             formats.write_arrays(folder / f"{name}.npz", arrays)
-    rows = [["" if value is None else value for value in trial] for trial in trials]
-    formats.write_csv(BASELINES_TABLE, TrialRow._fields, rows)
+    formats.write_csv(BASELINES_TABLE, TrialRow._fields, trials)
 
 
 def main() -> str:

@@ -30,7 +30,7 @@ from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import ITEM_MAP, MapRow
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
-from towerline.artifacts.train import TRAINING_REPORT, TWO_TOWER, read_embeddings
+from towerline.artifacts.train import FEATURES_TABLE, TRAINING_REPORT, TWO_TOWER, read_embeddings
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
@@ -67,6 +67,7 @@ TABLES: Mapping[Path, Columns] = {
     BASELINES_TABLE: Columns(("baseline", "metric", "chosen"), ("trial", "k", "validation", "left_out_gb", *SETTINGS)),
     ITEM_MAP: Columns.of(MapRow),
     TRAINING_REPORT: Columns((), ("epoch",)),
+    FEATURES_TABLE: Columns(("ids", "column"), ("known", "vectors", "counts")),
 }
 OTHER_FILES = (
     INGEST_REPORT,
@@ -145,6 +146,7 @@ class Inputs(NamedTuple):
       items: the item vocabulary.
       user_embeddings, item_embeddings: [num_ids + 1, d + PRIOR_DIMENSIONS], the terms of the popularity prior last.
       training: a row for each epoch, NaN where a cell is empty.
+      features: what each feature says; a row is a FeatureRow.
       metrics, differences, exposure, ratings: tables of evaluate; a row is a MetricRow, DifferenceRow, ExposureRow or
         RatingRow.
       trials: settings of the baselines and their metric on the validation set; a row is a TrialRow.
@@ -162,6 +164,7 @@ class Inputs(NamedTuple):
     user_embeddings: NDArray[np.float32]
     item_embeddings: NDArray[np.float32]
     training: pd.DataFrame
+    features: pd.DataFrame
     metrics: pd.DataFrame
     differences: pd.DataFrame
     exposure: pd.DataFrame
@@ -272,6 +275,7 @@ def read_inputs() -> Inputs:
         user_embeddings=read_embeddings(TWO_TOWER.user_embeddings, num_users),
         item_embeddings=read_embeddings(TWO_TOWER.item_embeddings, num_items),
         training=read_table(TRAINING_REPORT),
+        features=read_table(FEATURES_TABLE),
         metrics=read_table(METRICS_TABLE),
         differences=read_table(DIFFERENCES_TABLE),
         exposure=read_table(EXPOSURE_TABLE),

@@ -20,6 +20,7 @@ from stages.report.sections import (
     data,
     examples,
     exposure,
+    features,
     groups,
     item_map,
     quality,
@@ -54,8 +55,8 @@ def render(inputs: Inputs) -> str:
 
 def sections(inputs: Inputs) -> list[Section]:
     """The sections of the page without the search; those with nothing to show are left out."""
-    modules = (summary, data, split, training, quality, groups, exposure, ratings, item_map, examples, tuning, settings)
-    made = [module.section(inputs) for module in modules]
+    before = (summary, data, split, training, features, quality, groups, exposure, ratings)
+    made = [module.section(inputs) for module in (*before, item_map, examples, tuning, settings)]
     return [section for section in (*made, terms.section()) if section is not None]
 
 

@@ -4,16 +4,17 @@ The settings are found by a training on the training set that is measured on the
 fitted again, from the start, to the rows of both with these settings: the latest rows are those of the validation set.
 
 Reads: data/split/train.parquet, data/split/validation.parquet, data/vocabulary/*.parquet.
-Writes: models/two_tower/*, reports/training.csv.
+Writes: models/two_tower/*, reports/training.csv, reports/tables/features.csv.
 Parameters: train.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_interactions
-from towerline.artifacts.train import TOWER_WEIGHTS, TRAINING_REPORT, TWO_TOWER
+from towerline.artifacts.train import FEATURES_TABLE, TOWER_WEIGHTS, TRAINING_REPORT, TWO_TOWER, FeatureRow
 from towerline.artifacts.vocabulary import read_item_types
 from towerline.features.reading import read_features
 from towerline.metrics.validation import ranked_candidates
@@ -53,20 +54,23 @@ def has_validation(train: Interactions, validation: Interactions) -> bool:
     return bool(np.isin(validation.user_index, train.user_index).any())
 
 
-def save(fitted: "Fitted", recipe: Recipe, num_rows: int, epochs: "list[Epoch]") -> None:
-    """Writes models/two_tower and reports/training.csv.
+def save(
+    fitted: "Fitted", recipe: Recipe, num_rows: int, epochs: "list[Epoch]", features: Sequence[FeatureRow]
+) -> None:
+    """Writes models/two_tower, reports/training.csv and reports/tables/features.csv.
 
     Args:
       fitted: the model.
       recipe: that it was fitted with.
       num_rows: number of rows that it was fitted to.
       epochs: those of the search, or of the fit without a search.
+      features: what each feature says.
     """
     fitted.write(TWO_TOWER, recipe, num_rows)
     with formats.replacing(TOWER_WEIGHTS) as unfinished:
         fitted.towers.save_weights(unfinished)
-    lines = [["" if value is None else value for value in epoch] for epoch in epochs]
-    formats.write_csv(TRAINING_REPORT, epochs[0]._fields, lines, formats.PUBLIC_DECIMALS)
+    formats.write_csv(TRAINING_REPORT, epochs[0]._fields, epochs, formats.PUBLIC_DECIMALS)
+    formats.write_csv(FEATURES_TABLE, FeatureRow._fields, features, formats.PUBLIC_DECIMALS)
 
 
 def described(epoch: "Epoch") -> str:
@@ -95,6 +99,7 @@ def main() -> str:
     # TensorFlow takes seconds to import; errors in parameters and data are reported before.
     from towerline.towers import tf
     from towerline.training.fitting import fit, seed_everything
+    from towerline.training.new_ids import feature_rows
     from towerline.training.search import recipe_of, search
 
     seed_everything(params.seed, params.threads)
@@ -118,7 +123,8 @@ def main() -> str:
                 f"train.embedding_dimension: expected a model that fits into memory, found {params.embedding_dimension}"
                 f" dimensions of {train.num_users:,} users and {train.num_items:,} items; lower it, or train.batch_size"
             ) from None
-    save(fitted, recipe, len(rows.user_index), epochs)
+    features = feature_rows(recipe, tables, fitted.vectors(), rows)
+    save(fitted, recipe, len(rows.user_index), epochs, features)
     best = epochs[len(recipe.temperatures) - 1]
     summary = f"{len(epochs)} epochs, kept epoch {best.epoch}: {described(best)}; {described_prior(recipe.prior)}"
     return "; warning: ".join([summary, *tables.warnings])

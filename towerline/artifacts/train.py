@@ -71,6 +71,29 @@ TWO_TOWER = ModelFiles.within(Path("models/two_tower"))
 FINAL = ModelFiles.within(Path("models/final"))
 TOWER_WEIGHTS = Path("models/two_tower/towers.weights.h5")
 TRAINING_REPORT = Path("reports/training.csv")
+FEATURES_TABLE = Path("reports/tables/features.csv")
+# The column of the FeatureRow of all features together.
+ALL_FEATURES = ""
+
+
+class FeatureRow(NamedTuple):
+    """What features say about ids that a regression on them has not seen, of users or of items.
+
+    The explained share of vectors is that of their variance (R squared), that of numbers of rows is that of their
+    Poisson deviance; 0 is as good as the mean, and what is worse is below 0.
+
+    Attributes:
+      ids: users or items.
+      column: the feature that is left out; ALL_FEATURES where none is.
+      known: share of the known ids that have a value of the feature, or of any, 0 to 1.
+      vectors, counts: explained shares without the feature; counts is None for users.
+    """
+
+    ids: str
+    column: str
+    known: float
+    vectors: float
+    counts: float | None
 
 
 def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:

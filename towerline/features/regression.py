@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.special import xlogy
 from sklearn.linear_model import PoissonRegressor, Ridge
 from threadpoolctl import threadpool_limits
 
@@ -62,8 +63,9 @@ def regressions(
     matrix = encoded(encodings, columns, len(vectors))
     held_out = held_out_ids(len(vectors), seed)
     with threadpool_limits(limits=1, user_api="blas"):
-        of_vectors = vector_regression(matrix, vectors.astype(np.float64), held_out)
-        of_counts = [count_regression(matrix, numbers, held_out) for numbers in counts]
+        doubles = vectors.astype(np.float64)
+        of_vectors = ridge(matrix, doubles, vector_penalty(matrix, doubles, held_out))
+        of_counts = [poisson(matrix, rows, count_penalty(matrix, rows, held_out))[:, 0] for rows in counts]
     return Regressions(encodings, of_vectors, of_counts)
 
 
@@ -73,43 +75,35 @@ def held_out_ids(num_known: int, seed: int) -> NDArray[np.bool_]:
     return chosen if chosen.sum() >= LEAST_HELD_OUT else np.zeros(num_known, np.bool_)
 
 
-def vector_regression(
-    matrix: "sparse.csr_array", vectors: NDArray[np.float64], held_out: NDArray[np.bool_]
-) -> Coefficients:
-    """The ridge regression of vectors, with the penalty of the least squared error on held-out ids.
+def vector_penalty(matrix: "sparse.csr_array", vectors: NDArray[np.float64], held_out: NDArray[np.bool_]) -> float:
+    """The penalty of the ridge regression with the least squared error on held-out ids.
 
     Args:
       matrix: [ids, width] encoded features.
       vectors: [ids, d].
-      held_out: [ids] bool.
+      held_out: [ids] bool; the others are fitted.
     """
 
-    def error(coefficients: Coefficients, rows: NDArray[np.bool_]) -> float:
-        return float(((vectors[rows] - predicted(coefficients, matrix[rows])) ** 2).sum())
+    def error(penalty: float) -> float:
+        coefficients = ridge(matrix[~held_out], vectors[~held_out], penalty)
+        return float(((vectors[held_out] - predicted(coefficients, matrix[held_out])) ** 2).sum())
 
-    return _best(lambda penalty, rows: _ridge(matrix[rows], vectors[rows], penalty), error, VECTOR_PENALTIES, held_out)
+    return best_penalty(error, VECTOR_PENALTIES, held_out)
 
 
-def count_regression(
-    matrix: "sparse.csr_array", counts: NDArray[np.float64], held_out: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """[1 + width] float64: the Poisson regression of numbers of rows, the penalty chosen by the held-out deviance.
+def count_penalty(matrix: "sparse.csr_array", counts: NDArray[np.float64], held_out: NDArray[np.bool_]) -> float:
+    """The penalty of the Poisson regression with the least deviance on held-out ids; as vector_penalty().
 
     Args:
-      matrix: [ids, width] encoded features.
+      matrix, held_out: as of vector_penalty().
       counts: [ids] above 0.
-      held_out: [ids] bool.
     """
 
-    def error(coefficients: Coefficients, rows: NDArray[np.bool_]) -> float:
-        # The deviance of Poisson counts, without what does not depend on the coefficients.
-        logarithms = predicted(coefficients, matrix[rows])[:, 0]
-        return float((np.exp(logarithms) - counts[rows] * logarithms).sum())
+    def error(penalty: float) -> float:
+        coefficients = poisson(matrix[~held_out], counts[~held_out], penalty)
+        return deviance(counts[held_out], predicted(coefficients, matrix[held_out])[:, 0])
 
-    def fit(penalty: float, rows: NDArray[np.bool_]) -> Coefficients:
-        return _poisson(matrix[rows], counts[rows], penalty)
-
-    return _best(fit, error, COUNT_PENALTIES, held_out)[:, 0]
+    return best_penalty(error, COUNT_PENALTIES, held_out)
 
 
 def predicted(coefficients: Coefficients, matrix: "sparse.csr_array") -> NDArray[np.float64]:
@@ -118,24 +112,24 @@ def predicted(coefficients: Coefficients, matrix: "sparse.csr_array") -> NDArray
     return outputs
 
 
-def _best(
-    fit: Callable[[float, NDArray[np.bool_]], Coefficients],
-    error: Callable[[Coefficients, NDArray[np.bool_]], float],
-    penalties: Sequence[float],
-    held_out: NDArray[np.bool_],
-) -> Coefficients:
-    """The fit to all ids with the best penalty; a weaker penalty is not tried after one that is worse."""
+def deviance(counts: NDArray[np.float64], logarithms: NDArray[np.float64]) -> float:
+    """Half the Poisson deviance of [ids] counts from the exponentials of [ids] logarithms."""
+    return float((xlogy(counts, counts) - counts * logarithms - counts + np.exp(logarithms)).sum())
+
+
+def best_penalty(error: Callable[[float], float], penalties: Sequence[float], held_out: NDArray[np.bool_]) -> float:
+    """The penalty of the least error; a weaker one is not tried after one that is worse than the one before it."""
     best, least = penalties[0], np.inf
-    if held_out.any():
-        for penalty in penalties:
-            value = error(fit(penalty, ~held_out), held_out)
-            if value > least:
-                break
-            best, least = penalty, value
-    return fit(best, np.ones(len(held_out), np.bool_))
+    for penalty in penalties if held_out.any() else ():
+        value = error(penalty)
+        if value > least:
+            break
+        best, least = penalty, value
+    return best
 
 
-def _ridge(matrix: "sparse.csr_array", vectors: NDArray[np.float64], penalty: float) -> Coefficients:
+def ridge(matrix: "sparse.csr_array", vectors: NDArray[np.float64], penalty: float) -> Coefficients:
+    """The ridge regression of [ids, d] vectors on [ids, width] encoded features; the intercept has no penalty."""
     if not matrix.shape[1]:
         mean: Coefficients = vectors.mean(axis=0, keepdims=True)
         return mean
@@ -143,7 +137,8 @@ def _ridge(matrix: "sparse.csr_array", vectors: NDArray[np.float64], penalty: fl
     return np.concatenate([model.intercept_[None], model.coef_.T])
 
 
-def _poisson(matrix: "sparse.csr_array", counts: NDArray[np.float64], penalty: float) -> Coefficients:
+def poisson(matrix: "sparse.csr_array", counts: NDArray[np.float64], penalty: float) -> Coefficients:
+    """[1 + width, 1]: the Poisson regression of [ids] counts above 0; the intercept has no penalty."""
     mean = counts.mean()
     if not matrix.shape[1]:
         return np.array([[np.log(mean)]])

@@ -117,10 +117,10 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(
-    path: Path, header: Sequence[str], rows: Iterable[Sequence[str | int | float]], decimals: int = DECIMALS
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[str | int | float | None]], decimals: int = DECIMALS
 ) -> None:
-    """Writes a small CSV table with a header and rounded floats."""
+    """Writes a small CSV table with a header and rounded floats; None is an empty cell."""
     with replacing(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows([_rounded(list(row), decimals) for row in rows])
+        writer.writerows([_rounded(["" if cell is None else cell for cell in row], decimals) for row in rows])

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
+from towerline.artifacts.train import FeatureRow
+from towerline.features.contributions import contributions
 from towerline.features.declarations import Features
 from towerline.features.encoder import Columns, Encoder
 from towerline.features.reading import FeatureTables
@@ -80,6 +82,21 @@ def new_items(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Int
         found.encodings, np.array(True), found.vectors, log_counts, most, weights, np.zeros(PRIOR_DIMENSIONS)
     )
     return NewIds.encoded(encoder, tables.items, known, rows.num_items)
+
+
+def feature_rows(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Interactions) -> list[FeatureRow]:
+    """What each declared feature says about users and items; arguments as of new_users()."""
+    counts = decayed_counts(rows, None)
+    found = []
+    for ids, features, columns, index, of_ids, of_counts in (
+        ("users", recipe.user_features, tables.users, rows.user_index, vectors.users, None),
+        ("items", recipe.item_features, tables.items, rows.item_index, vectors.items, counts),
+    ):
+        if features:
+            known = np.unique(index)
+            numbers = None if of_counts is None else of_counts[known]
+            found += contributions(ids, features, _rows(columns, known), of_ids[known], numbers, recipe.seed)
+    return found
 
 
 def _regressions(

@@ -20,7 +20,7 @@ from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METR
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION
-from towerline.artifacts.train import TRAINING_REPORT, TWO_TOWER
+from towerline.artifacts.train import FEATURES_TABLE, TRAINING_REPORT, TWO_TOWER, FeatureRow
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
@@ -188,6 +188,9 @@ def fabricate(
     training = [[str(epoch + 1), "1.5", rating[epoch], "0.1", rating[epoch], "0.2", "0.5"] for epoch in range(2)]
     names = "epoch,retrieval_loss,rating_loss,validation_ndcg,validation_rmse,temperature,popularity_prior"
     write_rows(folder / TRAINING_REPORT, training, names.split(","))
+    features = [["items", "", "0.9", "0.12", "0.3"], ["items", HOSTILE[0], "0.9", "0.05", "0.31"]]
+    features.append(["users", "", "1", "-0.01", ""])
+    write_rows(folder / FEATURES_TABLE, features if titles else [], list(FeatureRow._fields))
     arrays = arrays_of(Chance(np.array(1, np.int64), np.array(num_items + 1, np.int64)))
     formats.write_arrays(folder / BASELINES / "most_popular.npz", arrays)
     places = [[str(item), str(item % 5), str(item % 3)] for item in range(1, num_items)]

@@ -4,14 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from towerline.features import regression
 from towerline.features.encoder import Encoder
 from towerline.features.regression import (
     VECTOR_PENALTIES,
-    count_regression,
+    best_penalty,
+    count_penalty,
     held_out_ids,
+    poisson,
     predicted,
-    vector_regression,
+    ridge,
+    vector_penalty,
 )
 
 NOBODY = np.zeros(400, np.bool_)
@@ -27,7 +29,7 @@ def planted(seed: int = 0) -> tuple["sparse.csr_array", NDArray[np.float64]]:
 
 def test_the_strongest_penalty_without_held_out_ids_and_the_normal_equations() -> None:
     matrix, vectors = planted()
-    found = vector_regression(matrix, vectors, NOBODY)
+    found = ridge(matrix, vectors, vector_penalty(matrix, vectors, NOBODY))
     dense = matrix.toarray()
     centred = dense - dense.mean(axis=0)
     weights = np.linalg.solve(
@@ -41,10 +43,10 @@ def test_a_planted_signal_is_found_and_noise_is_not() -> None:
     matrix, vectors = planted()
     held_out = held_out_ids(400, 1)
     assert 40 < held_out.sum() < 120
-    fit = predicted(vector_regression(matrix, vectors, held_out), matrix)
+    fit = predicted(ridge(matrix, vectors, vector_penalty(matrix, vectors, held_out)), matrix)
     assert ((fit - vectors) ** 2).sum() < 0.2 * ((vectors - vectors.mean(axis=0)) ** 2).sum()
     noise = sparse.csr_array(np.eye(40)[np.random.default_rng(2).integers(0, 40, 400)])
-    useless = predicted(vector_regression(noise, vectors, held_out), noise)
+    useless = predicted(ridge(noise, vectors, vector_penalty(noise, vectors, held_out)), noise)
     # The strongest penalty leaves next to nothing of a feature that says nothing.
     assert ((useless - vectors.mean(axis=0)) ** 2).mean() < 0.001 * vectors.var()
 
@@ -53,7 +55,8 @@ def test_expected_numbers_of_rows_are_the_means_of_the_values() -> None:
     matrix, _ = planted()
     value = matrix.toarray().argmax(axis=1)
     counts = np.random.default_rng(3).poisson(np.array([2.0, 5.0, 20.0, 100.0])[value]) + 0.0
-    fit = np.exp(predicted(count_regression(matrix, counts, held_out_ids(400, 1))[:, None], matrix)[:, 0])
+    penalty = count_penalty(matrix, counts, held_out_ids(400, 1))
+    fit = np.exp(predicted(poisson(matrix, counts, penalty), matrix)[:, 0])
     for number in range(4):
         np.testing.assert_allclose(fit[value == number].mean(), counts[value == number].mean(), rtol=0.15)
 
@@ -61,8 +64,8 @@ def test_expected_numbers_of_rows_are_the_means_of_the_values() -> None:
 def test_ids_without_encoded_columns_get_the_mean() -> None:
     _, vectors = planted()
     nothing = sparse.csr_array((400, 0))
-    np.testing.assert_allclose(vector_regression(nothing, vectors, NOBODY), vectors.mean(axis=0, keepdims=True))
-    np.testing.assert_allclose(np.exp(count_regression(nothing, np.full(400, 7.0), NOBODY)), [7.0])
+    np.testing.assert_allclose(ridge(nothing, vectors, 1.0), vectors.mean(axis=0, keepdims=True))
+    np.testing.assert_allclose(np.exp(poisson(nothing, np.full(400, 7.0), 1.0)), [[7.0]])
 
 
 def test_no_more_rows_are_expected_than_a_known_item_has() -> None:
@@ -79,11 +82,10 @@ def test_no_more_rows_are_expected_than_a_known_item_has() -> None:
 def test_penalties_are_tried_from_the_strongest_until_one_is_worse() -> None:
     tried = []
 
-    def fit(penalty: float, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
-        tried.append((penalty, int(rows.sum())))
-        return np.full((1, 1), penalty)
+    def error(penalty: float) -> float:
+        tried.append(penalty)
+        return abs(penalty - 2.2)
 
-    held_out = np.arange(400) < 100
-    best = regression._best(fit, lambda found, rows: abs(found[0, 0] - 2.2), (8.0, 4.0, 2.0, 1.0, 0.5), held_out)
-    assert best[0, 0] == 2.0
-    assert tried == [(8.0, 300), (4.0, 300), (2.0, 300), (1.0, 300), (2.0, 400)]
+    assert best_penalty(error, (8.0, 4.0, 2.0, 1.0, 0.5), held_out_ids(400, 1)) == 2.0
+    assert tried == [8.0, 4.0, 2.0, 1.0]
+    assert best_penalty(error, (8.0, 4.0), NOBODY) == 8.0

@@ -1,0 +1,81 @@
+"""What each declared feature says about ids that a regression has not seen."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from towerline.artifacts.train import ALL_FEATURES, FeatureRow
+from towerline.features import tokens
+from towerline.features.declarations import Features
+from towerline.features.encoder import Columns, encoded
+from towerline.features.learning import learned_encodings
+from towerline.features.regression import (
+    count_penalty,
+    deviance,
+    held_out_ids,
+    poisson,
+    predicted,
+    ridge,
+    vector_penalty,
+)
+
+
+def contributions(
+    ids: str,
+    features: Features,
+    columns: Columns,
+    vectors: NDArray[np.float32],
+    counts: NDArray[np.float64] | None,
+    seed: int,
+) -> list[FeatureRow]:
+    """The explained shares with all features, then without each one; none if too few ids can be held out.
+
+    The penalties of the regressions are chosen on the held-out ids, so that the shares are slightly too high.
+
+    Args:
+      ids: users or items.
+      features: the declarations.
+      columns: texts of the known ids.
+      vectors: [known, d] float32 learned unit vectors.
+      counts: [known] float64 numbers of rows; None to leave them out.
+      seed: of the choice of the held-out ids.
+    """
+    encodings = learned_encodings(features, columns)
+    held_out = held_out_ids(len(vectors), seed)
+    if not held_out.any():
+        return []
+    found = []
+    with threadpool_limits(limits=1, user_api="blas"):
+        for left_out in [ALL_FEATURES, *sorted(features)]:
+            used = [encoding for encoding in encodings if encoding.column != left_out]
+            matrix = encoded(used, columns, len(vectors))
+            doubles = vectors.astype(np.float64)
+            named = sorted(features) if left_out == ALL_FEATURES else [left_out]
+            of_counts = None if counts is None else explained_counts(matrix, counts, held_out)
+            of_vectors = explained_vectors(matrix, doubles, held_out)
+            found.append(FeatureRow(ids, left_out, _known_share(named, columns), of_vectors, of_counts))
+    return found
+
+
+def explained_vectors(matrix: "sparse.csr_array", vectors: NDArray[np.float64], held_out: NDArray[np.bool_]) -> float:
+    """The explained share of the variance of the vectors of held-out ids; arguments as of vector_penalty()."""
+    coefficients = ridge(matrix[~held_out], vectors[~held_out], vector_penalty(matrix, vectors, held_out))
+    errors = ((vectors[held_out] - predicted(coefficients, matrix[held_out])) ** 2).sum()
+    return float(1 - errors / ((vectors[held_out] - vectors[~held_out].mean(axis=0)) ** 2).sum())
+
+
+def explained_counts(matrix: "sparse.csr_array", counts: NDArray[np.float64], held_out: NDArray[np.bool_]) -> float:
+    """The explained share of the Poisson deviance of the numbers of rows of held-out ids; as explained_vectors()."""
+    coefficients = poisson(matrix[~held_out], counts[~held_out], count_penalty(matrix, counts, held_out))
+    logarithms = predicted(coefficients, matrix[held_out])[:, 0]
+    mean = np.full(len(logarithms), np.log(counts[~held_out].mean()))
+    return 1 - deviance(counts[held_out], logarithms) / deviance(counts[held_out], mean)
+
+
+def _known_share(names: Sequence[str], columns: Columns) -> float:
+    """The share of ids that have a value of one of the columns."""
+    missing = [all(map(tokens.is_missing, texts)) for texts in zip(*(columns[name] for name in names), strict=True)]
+    return 1 - sum(missing) / len(missing)
