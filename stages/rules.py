@@ -48,6 +48,19 @@ def _half_life_has_times(ingest: IngestParams, train: TrainParams) -> None:
         raise ValueError(train.without_times("ingest.columns.timestamp is null"))
 
 
+@rule_between(IngestParams, TrainParams)
+def _features_have_a_file(ingest: IngestParams, train: TrainParams) -> None:
+    for ids, path, features in (
+        ("users", ingest.users, train.user_features),
+        ("items", ingest.items, train.item_features),
+    ):
+        if features and path is None:
+            raise ValueError(
+                f"train.{ids[:-1]}_features: expected {{}} where ingest.{ids} is null, found {', '.join(features)}; set "
+                f"it to {{}}, or name the file of the features in ingest.{ids}"
+            )
+
+
 @rule_between(SplitParams, TrainParams)
 def _validation_part_is_there(split: SplitParams, train: TrainParams) -> None:
     if split.has_sizes and not split.validation and not split.validation_share:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from towerline.pipeline.errors import StageError
 from towerline.proposal.reading import Column, Dialect, RawTable, read_table
@@ -13,9 +13,13 @@ from towerline.raw.files import check_name, files_in
 from towerline.raw.names import rank
 from towerline.raw.values import USUAL_LOW_RATINGS, unit_of
 
-Value = str | int | float | bool | None
+Value = str | int | float | bool | dict[str, Any] | None
 ITEM_COLUMNS = ("item_id", "item_type", "title")
 DEFAULT_TYPE = "item"
+# Numbers and times of more different values are features by bucket.
+MOST_CATEGORIES, BUCKETS = 200, 10
+# What stands between the values of a multi-valued feature.
+SEPARATORS = "|;"
 # 1973 as seconds since 1970; lower numbers are days, or dates such as 20130228.
 LEAST_SECONDS = 1e8
 
@@ -71,6 +75,8 @@ def propose(paths: Sequence[Path]) -> Proposal:
         *_dialect_settings(table, item_table, doubts),
         *_role_settings(choices[source], item_table),
         *_value_settings(choices[source].columns),
+        Setting("train.user_features", {}),
+        _item_features(item_table),
     ]
     return Proposal(settings, _summary(table, choices[source]), doubts, _advice(choices[source].columns))
 
@@ -206,6 +212,29 @@ def _value_settings(columns: dict[str, Column]) -> list[Setting]:
     if rating is None:
         settings.append(Setting("train.rating_weight", 0.0, "no ratings are read"))
     return settings
+
+
+def _item_features(item_table: tuple[Path, RawTable] | None) -> Setting:
+    """The columns of the item table as features, each with the kind that its values allow."""
+    columns = [] if item_table is None else [column for column in item_table[1].columns if column.filled]
+    features = {column.name: _kind(column) for column in columns if column.name not in ("item_id", "item_type")}
+    texts = [name for name, feature in features.items() if feature["kind"] == "categorical"]
+    reason = f"multi_valued, with a separator, for several values in one text; text for words: {', '.join(texts)}"
+    return Setting("train.item_features", features, reason if texts else "")
+
+
+def _kind(column: Column) -> dict[str, Any]:
+    if column.name == "title":
+        return {"kind": "text"}
+    separators = [mark for mark in SEPARATORS if any(mark in example for example in column.examples)]
+    if separators:
+        return {"kind": "multi_valued", "separator": separators[0]}
+    few = column.distinct <= MOST_CATEGORIES
+    if column.nearly_all(column.numbers) and not few:
+        return {"kind": "number", "buckets": BUCKETS}
+    if column.nearly_all(column.times) and not few:
+        return {"kind": "time", "buckets": BUCKETS}
+    return {"kind": "categorical"}
 
 
 def _plain_number(number: float) -> float | int:
