@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from towerline.exports.manifest import VERSION_DIGITS
+from towerline.features.tokens import is_missing
 from towerline.metrics.ratings import RatingModel
 from towerline.ranking.user_items import UserItems
 from towerline.serving.encoding import encoded_items, encoded_users
@@ -35,7 +36,8 @@ def with_items(exported: Exported, rows: Sequence[Row]) -> Exported:
     keys, rows = [keys[place] for place in order], [rows[place] for place in order]
     known = Items(exported.item_types, exported.item_ids)
     _check_new(keys, known.find(keys))
-    titles, embeddings = texts(rows, "title"), encoded_items(exported, rows)
+    titles = [None if is_missing(title) else title for title in texts(rows, "title")]
+    embeddings = encoded_items(exported, rows)
     before = known.before(keys)
     items = np.insert(exported.item_embeddings, before, embeddings, axis=0)
     return exported._replace(

@@ -32,7 +32,7 @@ from towerline.serving.rows import Row, read_rows
 
 # Before all items, between a book and the next, between the types, and after all; not in byte order.
 NEW_ITEMS: list[Row] = [
-    {"item_type": "film", "item_id": "\N{BOOKS}", "title": None, "year": None, "genres": None},
+    {"item_type": "film", "item_id": "\N{BOOKS}", "title": " ", "year": None, "genres": None},
     {"item_type": "book", "item_id": "0000011 b", "title": "Title 11", "year": 2001, "genres": "Drama"},
     {"item_type": "album", "item_id": "0000011", "title": "Title 11", "year": "2001", "genres": "Drama"},
     {"item_type": "comic", "item_id": "0000011", "title": 11, "year": 2001.0, "genres": "Drama"},
@@ -43,7 +43,7 @@ KEYS = [(str(row["item_type"]), str(row["item_id"])) for row in NEW_ITEMS]
 
 @pytest.fixture(scope="module")
 def featured(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small project's export with a feature of users, and an index."""
+    """The small project's export with a feature of users, an index, and CSV files."""
     exported = towerline.open(small_project / "exports").exported
     zeros = np.zeros(PRIOR_DIMENSIONS)
     users = Encoder(
@@ -55,7 +55,8 @@ def featured(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         user_terms(np.zeros(1))[0].astype(np.float64),
     )
     folder = tmp_path_factory.mktemp("featured") / "exports"
-    write_export(folder, exported._replace(user_encoder=users, item_index=build(exported.item_embeddings)))
+    index = build(exported.item_embeddings)
+    write_export(folder, exported._replace(user_encoder=users, item_index=index, csv=True))
     return folder
 
 
@@ -186,6 +187,7 @@ def test_without_declared_features_the_error_says_what_to_declare(recommender: t
 def test_an_extended_export_is_an_export(featured: Path, server: Server, tmp_path: Path) -> None:
     line = write_extended(featured, tmp_path / "same", [], [])
     assert files(tmp_path / "same") == files(featured)
+    assert {layout.INDEX, f"{layout.ITEMS}.csv"} < files(featured).keys()
     assert line.endswith("60 users (0 new) and 60 items (0 new), without the SavedModel, which only dvc repro makes")
     line = write_extended(featured, tmp_path / "extended", NEW_ITEMS, NEW_USERS)
     assert "62 users (2 new) and 64 items (4 new)" in line
