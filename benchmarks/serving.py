@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.common import print_machine
 from towerline.exports import layout, manifest
 from towerline.exports.manifest import Sizes
+from towerline.exports.writing import Content, write_content
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.user_items import UserItems
@@ -30,8 +31,6 @@ FIRST_ANSWERS = 10
 
 def made_up(folder: Path, num_users: int, num_items: int, dimension: int) -> None:
     """An export of random vectors, which cost as much as trained ones."""
-    from stages.export.__main__ import write_exported
-
     draw = np.random.default_rng(0)
 
     def unit(rows: int, last: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -46,7 +45,8 @@ def made_up(folder: Path, num_users: int, num_items: int, dimension: int) -> Non
     users = pa.table({"user_id": [f"{row:08d}" for row in range(num_users)]})
     item_ids = pa.array([f"{row:08d}" for row in range(num_items)])
     items = pa.table({"item_type": pa.repeat("item", num_items), "item_id": item_ids, "title": item_ids})
-    write_exported(folder, users, items, embeddings, UserItems(starts, seen.ravel()), {}, csv=False)
+    content = Content(users, items, embeddings, UserItems(starts, seen.ravel()), {}, {}, {})
+    write_content(folder, content, csv=False)
     manifest.write(folder, Sizes(num_users, num_items, dimension + PRIOR_DIMENSIONS, num_users), 0.2)
 
 

@@ -50,14 +50,12 @@ def _half_life_has_times(ingest: IngestParams, train: TrainParams) -> None:
 
 @rule_between(IngestParams, TrainParams)
 def _features_have_a_file(ingest: IngestParams, train: TrainParams) -> None:
-    for ids, path, features in (
-        ("users", ingest.users, train.user_features),
-        ("items", ingest.items, train.item_features),
-    ):
+    of_users, of_items = (ingest.users, train.user_features), (ingest.items, train.item_features)
+    for ids, (path, features) in (("user", of_users), ("item", of_items)):
         if features and path is None:
             raise ValueError(
-                f"train.{ids[:-1]}_features: expected {{}} where ingest.{ids} is null, found {', '.join(features)}; set "
-                f"it to {{}}, or name the file of the features in ingest.{ids}"
+                f"train.{ids}_features: expected {{}} where ingest.{ids}s is null, found {', '.join(features)}; set it "
+                f"to {{}}, or name the file with these columns in ingest.{ids}s"
             )
 
 

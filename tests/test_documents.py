@@ -105,6 +105,15 @@ def test_the_export_is_used_as_shown(project: Path, figures: bool) -> None:
             assert sorted(shown.splitlines()) == sorted(lines)
 
 
+def test_new_items_are_encoded_and_added_as_shown(project: Path, figures: bool) -> None:
+    for marker, language in (("<!-- extend -->", "bash"), ("<!-- with items -->", "python")):
+        code, shown = blocks(language, marker)[0], blocks("text", marker)[0]
+        done = run(project, *(["bash", "-ec"] if language == "bash" else [sys.executable, "-c"]), code)
+        if figures:
+            assert done.stdout == shown
+    run(project, "rm", "-r", "new_items.csv", "new_vectors.parquet", "extended")
+
+
 def test_releases_are_made_taken_back_and_compared_as_shown(project: Path, figures: bool) -> None:
     without_times = partial(re.sub, r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "time")
     sections = (("<!-- release -->", "bash"), ("<!-- reload -->", "python"), ("<!-- compare -->", "bash"))

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.exports import layout, manifest
 from towerline.exports.layout import EXPORT_REPORT, EXPORTS
 from towerline.exports.manifest import Sizes
+from towerline.exports.writing import Content, write_content
 from towerline.index.approximate import build, load, recall
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
@@ -43,33 +43,6 @@ RECALL_USERS, RECALL_CUTOFF = 2000, 100
 def known(array: NDArray[Any]) -> NDArray[Any]:
     """[num_ids, ...] rows of an array of indices, [num_ids + 1, ...]: those of all ids but the unknown one."""
     return array[1:]
-
-
-def embedding_table(ids: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:
-    """The ids with a column `embedding`, a list of float32 of fixed size.
-
-    Args:
-      ids: [num_ids] rows of a vocabulary.
-      embeddings: [num_ids, d].
-    """
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
-    return ids.append_column("embedding", vectors)
-
-
-def wide_table(ids: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:
-    """As embedding_table(), but with one column per dimension: dimension_0, dimension_1, and so on."""
-    for dimension in range(embeddings.shape[1]):
-        ids = ids.append_column(f"dimension_{dimension}", pa.array(embeddings[:, dimension]))
-    return ids
-
-
-def write_embeddings(folder: Path, name: str, ids: pa.Table, embeddings: NDArray[np.float32], csv: bool) -> None:
-    table = embedding_table(ids, embeddings)
-    formats.write_parquet(folder / f"{name}.parquet", table.schema, table.to_batches())
-    formats.write_array(folder / f"{name}.npy", embeddings)
-    if csv:
-        with formats.replacing(folder / f"{name}.csv") as unfinished:
-            pyarrow.csv.write_csv(wide_table(ids, embeddings), unfinished)
 
 
 def read_vocabulary(path: Path, columns: list[str]) -> pa.Table:
@@ -119,32 +92,6 @@ def write_index(path: Path, embeddings: Embeddings, min_recall: float) -> float:
     return share
 
 
-def write_exported(
-    folder: Path,
-    users: pa.Table,
-    items: pa.Table,
-    embeddings: Embeddings,
-    seen: UserItems,
-    ratings: dict[str, NDArray[Any]],
-    csv: bool,
-) -> None:
-    """Writes all but the index, the SavedModel and the manifest.
-
-    Args:
-      folder: an empty folder.
-      users, items: rows of the vocabularies.
-      embeddings: [num_users, d] and [num_items, d].
-      seen: as from seen_items().
-      ratings: name -> array of the rating model; empty if the rating task was not trained.
-      csv: also write the embeddings as CSV.
-    """
-    write_embeddings(folder, layout.USERS, users, embeddings.users, csv)
-    write_embeddings(folder, layout.ITEMS, items, embeddings.items, csv)
-    formats.write_array(folder / layout.SEEN_STARTS, seen.starts)
-    formats.write_array(folder / layout.SEEN_ITEMS, seen.items)
-    formats.write_arrays(folder / layout.RATINGS, ratings)
-
-
 def main() -> str:
     params = ExportParams.load()
     users = read_vocabulary(USER_VOCABULARY, ["user_id"])
@@ -160,11 +107,10 @@ def main() -> str:
     sizes = Sizes(len(users), len(items), embeddings.items.shape[1], model["rows"])
     seen = seen_items(len(users))
     ids = [column.to_numpy() for column in (users["user_id"], items["item_type"], items["item_id"])]
+    encoders = formats.read_arrays(FINAL.user_encoder), formats.read_arrays(FINAL.item_encoder)
     report: dict[str, float] = {}
     with formats.replacing(EXPORTS) as folder:
-        write_exported(folder, users, items, exported, seen, ratings, params.csv)
-        for name, path in ((layout.USER_ENCODER, FINAL.user_encoder), (layout.ITEM_ENCODER, FINAL.item_encoder)):
-            formats.write_arrays(folder / name, formats.read_arrays(path))
+        write_content(folder, Content(users, items, exported, seen, ratings, *encoders), params.csv)
         if params.index.build:
             share = write_index(folder / layout.INDEX, exported, params.index.min_recall)
             report[f"index_recall@{RECALL_CUTOFF}"] = share

@@ -1,1 +1,1 @@
-"""The format of an export: the names of its files, and the manifest with their digests."""
+"""The format of an export: the names of its files, how they are written, and the manifest with their digests."""

@@ -1,8 +1,8 @@
 """Declarations of features in params.yaml: a kind for each column."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Tag
 
 from towerline.pipeline.settings import NonEmptyText, Settings, between, expected
 
@@ -52,6 +52,20 @@ class Vector(Settings):
     kind: Literal["vector"]
 
 
-Feature = Annotated[Categorical | MultiValued | Number | Time | Text | Vector, Field(discriminator="kind")]
+def _kind(content: Any) -> str | None:
+    """The kind of a declaration; None if it has none, or one that is no text."""
+    kind = content.get("kind") if isinstance(content, dict) else getattr(content, "kind", None)
+    return kind if isinstance(kind, str) else None
+
+
+Feature = Annotated[
+    Annotated[Categorical, Tag("categorical")]
+    | Annotated[MultiValued, Tag("multi_valued")]
+    | Annotated[Number, Tag("number")]
+    | Annotated[Time, Tag("time")]
+    | Annotated[Text, Tag("text")]
+    | Annotated[Vector, Tag("vector")],
+    Discriminator(_kind),
+]
 # Column -> how it is read.
 Features = dict[NonEmptyText, Feature]

@@ -6,7 +6,8 @@ import importlib.util
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -208,16 +209,42 @@ def _parameter_path(model: type[BaseModel], details: ErrorDetails) -> tuple[list
     """Path of the parameter below its section, without the members of unions, and the names of its siblings."""
     path: list[str] = []
     known: list[str] = []
-    level: type[BaseModel] | None = model
+    level: Any = model
     for step in details["loc"]:
         if isinstance(step, int):
             path.append(str(step))
-        elif level is not None:
+        elif _is_model(level):
             path.append(step)
             known = list(level.model_fields)
-            nested = level.model_fields[step].annotation if step in level.model_fields else None
-            level = nested if isinstance(nested, type) and issubclass(nested, BaseModel) else None
+            level = level.model_fields[step].annotation if step in level.model_fields else None
+        elif get_origin(level) is dict:
+            path.append(step)
+            known, level = [], get_args(level)[1]
+        else:
+            # The tag of a member of a union.
+            level = next((member for member in _members(level) if step in _tags(member)), None)
     return path, known
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    """The members of a union, without their annotations; none of anything else."""
+    union = _plain(kind)
+    return tuple(map(_plain, get_args(union))) if get_origin(union) in (Union, UnionType) else ()
+
+
+def _plain(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _tags(member: Any) -> tuple[Any, ...]:
+    """The values of the field `kind` of a model, which tells the members of a union apart."""
+    if not _is_model(member) or "kind" not in member.model_fields:
+        return ()
+    return get_args(member.model_fields["kind"].annotation)
 
 
 _EXPECTED = {
@@ -232,6 +259,7 @@ _EXPECTED = {
     "none_required": "null",
     "finite_number": "a finite number",
     "model_type": "parameters",
+    "model_attributes_type": "a mapping with a kind, such as {kind: categorical}",
     "string_too_short": "text that is not empty",
     "too_short": "a list that is not empty",
     "invalid_key": "a name as the key",
@@ -250,6 +278,10 @@ def _allowed(details: ErrorDetails) -> str:
             return f"a number above {context['gt']:g}"
         case "too_long":
             return f"at most {context['max_length']} values"
+        case "union_tag_invalid":
+            return f"one of {context['expected_tags']} as kind"
+        case "union_tag_not_found":
+            return "a mapping with a kind, such as {kind: categorical}"
     return _EXPECTED.get(details["type"], details["msg"])
 
 

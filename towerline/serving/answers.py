@@ -44,7 +44,11 @@ class SimilarUser(NamedTuple):
 
 
 class SimilarItem(NamedTuple):
-    """An item and the cosine of the two items' vectors, above 0 and up to 1, without the popularity prior."""
+    """An item and the cosine of the two items' vectors, above 0 and up to 1, without the popularity prior.
+
+    The vector of an item without training rows, expected from features, is 0 to about 1 long, and the product with it
+    is smaller accordingly.
+    """
 
     item_type: str
     item_id: str

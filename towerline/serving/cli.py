@@ -1,4 +1,4 @@
-"""The command `towerline`: answers from an export or a release, folders of releases, and publishing to PostgreSQL."""
+"""The command `towerline`: answers from an export, new items and users, releases, and PostgreSQL."""
 
 import argparse
 import io
@@ -20,13 +20,14 @@ exit codes: 0 success; 1 failure (no export, no connection, a file that cannot b
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="towerline",
-        description="Recommend from an export, release it, and publish it to PostgreSQL.",
+        description="Recommend from an export, extend it, release it, and publish it to PostgreSQL.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     whole.add_argument("--version", action="version", version=f"towerline {__version__}")
     parsers = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_questions(parsers)
+    _add_new_ids(parsers)
     _add_releases(parsers)
     _add_postgres(parsers)
     _add_propose(parsers)
@@ -77,6 +78,23 @@ def _add_questions(parsers: Any) -> None:
     )
     history.add_argument("item", nargs="+", metavar="TYPE ID", help="an item of the history, or several")
     history.set_defaults(run=commands.history)
+
+
+def _add_new_ids(parsers: Any) -> None:
+    of_rows = "table with a header, .csv (comma, double quotes, UTF-8) or .parquet, with a row for each"
+    for kind, key in (("items", "item_type, item_id"), ("users", "user_id")):
+        encode = parsers.add_parser(
+            f"encode-{kind}", parents=[_exports()], help=f"embeddings of {kind} that training did not know"
+        )
+        encode.add_argument("file", type=Path, metavar="FILE", help=f"{of_rows}: {key}, and the declared features")
+        encode.add_argument("--out", metavar="FILE", help="Parquet file; without it, JSON objects are printed")
+        encode.set_defaults(run=getattr(commands, f"encode_{kind}"), json=True)
+
+    extend = parsers.add_parser("extend", parents=[_exports()], help="an export with more items or users")
+    for kind in ("items", "users"):
+        extend.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"new {kind}, as for encode-{kind}")
+    extend.add_argument("--out", required=True, metavar="FOLDER", help="new or empty folder for the export")
+    extend.set_defaults(run=commands.extend)
 
 
 def _add_releases(parsers: Any) -> None:

@@ -1,17 +1,25 @@
 """The commands of `towerline`: the options of a command in, answers or lines to print out."""
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from towerline.exports.writing import embedding_table
+from towerline.pipeline import formats
 from towerline.pipeline.terminal import progress
 from towerline.serving import comparison, output, releases
 from towerline.serving import open as open_export
 from towerline.serving.bulk import writable, write_recommendations
 from towerline.serving.errors import ServingError
+from towerline.serving.extension import write_extended
+from towerline.serving.recommender import Recommender
+from towerline.serving.rows import Row, ids, read_rows
 
 
 class Answer(NamedTuple):
@@ -85,6 +93,40 @@ def history(arguments: argparse.Namespace) -> Sequence[Answer]:
     for item in dict.fromkeys(recommender.unknown_items(items)):
         output.note(f"towerline history: ignored, since it is not in the export: {' '.join(map(repr, item))}")
     return [Answer({"history": items}, rows)]
+
+
+def encode_items(arguments: argparse.Namespace) -> Iterable[str]:
+    return _encoded(arguments, ["item_type", "item_id"], Recommender.encode_items)
+
+
+def encode_users(arguments: argparse.Namespace) -> Iterable[str]:
+    return _encoded(arguments, ["user_id"], Recommender.encode_users)
+
+
+def _encoded(
+    arguments: argparse.Namespace,
+    key: Sequence[str],
+    encode: Callable[[Recommender, Sequence[Row]], NDArray[np.float32]],
+) -> Iterable[str]:
+    """Writes the embeddings of the rows of a file to a Parquet file, or gives a JSON object for each."""
+    out = None if arguments.out is None else writable(_written("--out", arguments.out), arguments.exports)
+    rows = read_rows(arguments.file)
+    keys = {name: ids(rows, name) for name in key}
+    embeddings = encode(open_export(arguments.exports), rows)
+    if out is not None:
+        table = embedding_table(pa.table(keys), embeddings)
+        formats.write_parquet(out, table.schema, table.to_batches())
+        return [f"{arguments.out}: {len(embeddings):,} rows of {embeddings.shape[1]} dimensions"]
+    named = zip(*keys.values(), embeddings.tolist(), strict=True)
+    return (json.dumps(dict(zip([*key, "embedding"], row, strict=True)), ensure_ascii=False) for row in named)
+
+
+def extend(arguments: argparse.Namespace) -> Sequence[str]:
+    out = _written("--out", arguments.out)
+    items, users = (None if file is None else read_rows(file) for file in (arguments.items, arguments.users))
+    if items is None and users is None:
+        raise UsageError("expected --items FILE, --users FILE or both, found neither")
+    return [write_extended(arguments.exports, out, items or [], users or [])]
 
 
 def release(arguments: argparse.Namespace) -> Sequence[str]:

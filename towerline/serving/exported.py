@@ -1,4 +1,4 @@
-"""Reads an export: ids, vectors, seen items, rating model and index.
+"""Reads an export: ids, vectors, seen items, rating model, encoders of features, and index.
 
 The files of a release never change and are mapped into memory. A plain export, which DVC deletes and fills again and
 into which files may be copied, is read into memory, and the digest of every file is compared with the manifest, so that
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from towerline.exports import layout, manifest
 from towerline.exports.manifest import Manifest
+from towerline.features.encoder import Encoder
 from towerline.metrics.ratings import RatingModel
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
+from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.ranking.user_items import UserItems
 from towerline.serving.errors import ServingError, stage_errors_as_serving_errors
 from towerline.serving.releases import pointer
@@ -35,19 +37,25 @@ class Exported(NamedTuple):
     Attributes:
       version: digest of the export, 12 hexadecimal digits.
       temperature: temperature of the training loss.
+      rows: number of rows that the model was fitted to.
+      csv: True if the export has its embeddings as CSV, too.
       user_ids: [users] text in byte order.
       item_types, item_ids: [items] text, in byte order of (type, id).
       titles: [items] text, null for an item without a title.
-      user_embeddings: [users, d] float32: a unit vector, or zeros for an id without training rows, and the terms of
-        the popularity prior, the last PRIOR_DIMENSIONS dimensions.
+      user_embeddings: [users, d] float32: a unit vector, and the terms of the popularity prior, the last
+        PRIOR_DIMENSIONS dimensions. The vector of an id without training rows is the one that is expected from its
+        features, 0 to about 1 long; zeros without declared features.
       item_embeddings: [items, d] float32, likewise.
       seen: the rows of the items that each user interacted with, in any split of the data.
       ratings: the rating model; None if the rating task was not trained.
+      user_encoder, item_encoder: the embeddings expected from features; None without declared features.
       item_index: the approximate index; None if the export has none and all search is exact.
     """
 
     version: str
     temperature: float
+    rows: int
+    csv: bool
     user_ids: pa.StringArray
     item_types: pa.StringArray
     item_ids: pa.StringArray
@@ -56,6 +64,8 @@ class Exported(NamedTuple):
     item_embeddings: NDArray[np.float32]
     seen: UserItems
     ratings: RatingModel | None
+    user_encoder: Encoder | None
+    item_encoder: Encoder | None
     item_index: "Index | None"
 
     def item(self, row: int) -> tuple[str, str, str | None]:
@@ -228,6 +238,8 @@ def _exported(files: _Files, content: Manifest) -> Exported:
     return Exported(
         version=content.version,
         temperature=content.temperature,
+        rows=content.rows,
+        csv=f"{layout.ITEMS}.csv" in content.files,
         user_ids=_column(users, "user_id"),
         item_types=_column(items, "item_type"),
         item_ids=_column(items, "item_id"),
@@ -236,6 +248,8 @@ def _exported(files: _Files, content: Manifest) -> Exported:
         item_embeddings=files.array(f"{layout.ITEMS}.npy"),
         seen=UserItems(files.array(layout.SEEN_STARTS), files.array(layout.SEEN_ITEMS)),
         ratings=RatingModel(**ratings) if ratings else None,
+        user_encoder=Encoder.of_arrays(files.arrays(layout.USER_ENCODER)),
+        item_encoder=Encoder.of_arrays(files.arrays(layout.ITEM_ENCODER)),
         item_index=files.index(layout.INDEX, content.items, content.dimension) if indexed else None,
     )
 
@@ -281,6 +295,8 @@ def _check_shapes(content: Manifest, exported: Exported) -> None:
         "items": [len(exported.item_ids), len(exported.item_embeddings)],
         "dimension": [exported.user_embeddings.shape[1], exported.item_embeddings.shape[1]],
     }
+    encoders = exported.user_encoder, exported.item_encoder
+    sizes["dimension"] += [encoder.vectors.shape[1] + PRIOR_DIMENSIONS for encoder in encoders if encoder is not None]
     if exported.ratings is not None:
         sizes["users"].append(len(exported.ratings.user_bias))
         sizes["items"].append(len(exported.ratings.item_bias))

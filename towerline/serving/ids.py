@@ -47,8 +47,15 @@ class Users:
             raise UnknownIdError("the id of a user in the export", wanted, _closest(wanted, self.user_ids))
         return rows
 
+    def before(self, user_ids: Sequence[str]) -> NDArray[np.int64]:
+        """[queries] int64 number of users that are sorted before each id."""
+        return np.array([self._before(user_id) for user_id in user_ids], np.int64)
+
+    def _before(self, user_id: str) -> int:
+        return bisect_left(range(len(self.user_ids)), user_id, key=lambda other: self.user_ids[other].as_py())
+
     def _row(self, user_id: str) -> int:
-        row = bisect_left(range(len(self.user_ids)), user_id, key=lambda other: self.user_ids[other].as_py())
+        row = self._before(user_id)
         return row if row < len(self.user_ids) and self.user_ids[row].as_py() == user_id else -1
 
 
@@ -78,6 +85,10 @@ class Items:
             unknown = items[int(np.flatnonzero(rows < 0)[0])]
             raise UnknownIdError("an item in the export", unknown, self._closest(unknown))
         return rows
+
+    def before(self, items: Sequence[Item]) -> NDArray[np.int64]:
+        """[queries] int64 number of items that are sorted before each."""
+        return np.array([self._before(item) for item in items], np.int64)
 
     def of_type(self, item_type: str) -> range:
         """The rows of a type.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from towerline.ranking.similarity import evidence
 from towerline.ranking.user_items import UserItems
-from towerline.serving import answers, pairs
+from towerline.serving import answers, extending, pairs
 from towerline.serving.answers import (
     ItemKey,
     Recommendation,
@@ -21,12 +21,14 @@ from towerline.serving.answers import (
     check_unknown,
 )
 from towerline.serving.catalogue import Catalogue
+from towerline.serving.encoding import encoded_items, encoded_users
 from towerline.serving.errors import ServingError
 from towerline.serving.exported import Exported, live_version, read
 from towerline.serving.fold_in import folded_in, unknown_user
 from towerline.serving.ids import Item, Items, Users, listed_items, listed_users
 from towerline.serving.neighbours import nearest
 from towerline.serving.ranking import Candidates, excluding, longest
+from towerline.serving.rows import Row, listed_rows
 
 
 class Recommender:
@@ -291,6 +293,57 @@ class Recommender:
             )
         users, rows = self._user_rows(user_ids, unknown), self._item_rows(items, unknown)
         return pairs.ratings(self.exported, model, users, rows)
+
+    def encode_items(self, rows: Iterable[Row]) -> NDArray[np.float32]:
+        """[rows, d] float32 embeddings of items from their features, as the export has them for items without rows.
+
+        Args:
+          rows: for each item, the column's name -> the value of the columns that train.item_features declares: text, a
+            number, which is read as text, or None if it is missing. Other columns are ignored.
+
+        Raises:
+          ServingError: the export has no features of items, or a declared column is in none of the rows.
+
+        Examples:
+          >>> recommender.encode_items([{"title": "Title 7", "year": 2001, "genres": "Drama"}]).shape
+          (1, 10)
+        """
+        return encoded_items(self.exported, listed_rows(rows))
+
+    def encode_users(self, rows: Iterable[Row]) -> NDArray[np.float32]:
+        """[rows, d] float32 embeddings of users from the columns of train.user_features; as encode_items()."""
+        return encoded_users(self.exported, listed_rows(rows))
+
+    def with_items(self, rows: Iterable[Row]) -> "Recommender":
+        """Returns a recommender that also knows new items, with the embeddings of encode_items().
+
+        Nobody has seen them, and their predicted ratings are those of an item without ratings. The version is a digest
+        of this one, and of the ids, titles and embeddings of the new items. An index is built anew. There is no folder
+        to reload(): reload this recommender, and add the items again.
+
+        Args:
+          rows: as of encode_items(), with item_type and item_id, and the title where there is one.
+
+        Raises:
+          ServingError: as encode_items(), or an item has no usable id, is known already, or is there twice.
+
+        Examples:
+          >>> new = {"item_type": "film", "item_id": "new", "title": "A new film", "year": 2001, "genres": "Drama"}
+          >>> extended = recommender.with_items([new])
+          >>> [item.title for item in extended.recommend("u3", allow=[("film", "new")])]
+          ['A new film']
+          >>> extended.version != recommender.version
+          True
+        """
+        return Recommender(extending.with_items(self.exported, listed_rows(rows)))
+
+    def with_users(self, rows: Iterable[Row]) -> "Recommender":
+        """Returns a recommender that also knows new users, with the embeddings of encode_users(); as with_items().
+
+        Args:
+          rows: as of encode_users(), with user_id.
+        """
+        return Recommender(extending.with_users(self.exported, listed_rows(rows)))
 
     def _user_rows(
         self, user_ids: Iterable[str], unknown: str, allowed: Sequence[str] = get_args(Skipped)

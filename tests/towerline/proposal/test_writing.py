@@ -14,8 +14,18 @@ def test_comments_and_other_values_of_the_settings_stay(folder: Path) -> None:
     Path("rows.csv").write_bytes(FILES["plain"][0])
     proposal.command([Path("rows.csv")], write=True)
     after = Path("params.yaml").read_text(encoding="utf-8").splitlines()
-    changed = [line.split(":")[0].strip() for line, other in zip(after, before, strict=True) if line != other]
-    assert changed == ["source", "items", "item_type", "minimum_allowed_rating", "maximum_allowed_rating"]
+    # The declared features go, with their lines.
+    changed = [line.split(":")[0].strip() for line in after if line not in before]
+    assert changed == [
+        *("source", "items", "item_type", "minimum_allowed_rating", "maximum_allowed_rating"),
+        "item_features",
+    ]
+    features = {"genres", "title", "year"}
+    gone = {line.split(":")[0].strip() for line in before if line not in after}
+    assert gone - set(changed) == features
+    assert [line for line in after if line.strip().startswith("#")] == [
+        line for line in before if line.strip().startswith("#")
+    ]
 
 
 def test_a_name_that_params_yaml_cannot_hold_is_refused(folder: Path) -> None:

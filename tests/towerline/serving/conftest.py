@@ -17,6 +17,7 @@ import towerline
 from tests.conftest import ROOT, run
 from towerline.exports import layout, manifest
 from towerline.exports.manifest import Sizes
+from towerline.exports.writing import Content, write_content
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.user_items import UserItems
 
@@ -81,8 +82,6 @@ def ask(exports: Path, *words: str, check: bool = True) -> subprocess.CompletedP
 
 def make_export(folder: Path, seed: int, size: int = 0) -> Path:
     """An export all of whose files depend on the seed, whatever their sizes; `size` bytes more in its SavedModel."""
-    from stages.export.__main__ import write_exported
-
     draw = np.random.default_rng(seed)
 
     def vectors(rows: int, last: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -102,7 +101,7 @@ def make_export(folder: Path, seed: int, size: int = 0) -> Path:
         }
     )
     folder.mkdir(parents=True)
-    write_exported(folder, users, items, embeddings, seen, {}, csv=False)
+    write_content(folder, Content(users, items, embeddings, seen, {}, {}, {}), csv=False)
     model = folder / layout.MODEL / "saved_model.pb"
     model.parent.mkdir(parents=True)
     model.write_bytes(f"{seed:06d}".encode() + bytes(size))
