@@ -282,8 +282,9 @@ def _check_shapes(content: Manifest, exported: Exported) -> None:
         "dimension": [exported.user_embeddings.shape[1], exported.item_embeddings.shape[1]],
     }
     if exported.ratings is not None:
-        sizes["users"].append(len(exported.ratings.user_bias))
-        sizes["items"].append(len(exported.ratings.item_bias))
+        ratings = exported.ratings
+        sizes["users"] += [len(ratings.user_bias), len(ratings.user_factors)]
+        sizes["items"] += [len(ratings.item_bias), len(ratings.item_factors)]
     for name, counts in sizes.items():
         if set(counts) != {getattr(content, name)}:
             raise StageError(f"{getattr(content, name)} {name} in the manifest, {tuple(counts)} in the files")

@@ -290,7 +290,7 @@ class Recommender:
                 "above 0 and run dvc repro"
             )
         users, rows = self._user_rows(user_ids, unknown), self._item_rows(items, unknown)
-        return pairs.ratings(self.exported, model, users, rows)
+        return pairs.ratings(model, users, rows)
 
     def _user_rows(
         self, user_ids: Iterable[str], unknown: str, allowed: Sequence[str] = get_args(Skipped)
