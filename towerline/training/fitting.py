@@ -230,7 +230,7 @@ class Training:
         terms.item_weights.assign(self.rating_head.weights.items / deviation)
 
     def rating_model(self) -> RatingModel | None:
-        """The biases and the rating head of the last epoch, in the unit of the raw ratings."""
+        """The biases and the rating head, fitted after the last epoch, in the unit of the raw ratings."""
         if self.rating_head is None or self.biases is None:
             return None
         return self.rating_head.rating_model(self.biases)
