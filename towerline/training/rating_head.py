@@ -20,10 +20,11 @@ from towerline.artifacts.split import Interactions
 from towerline.metrics.ratings import RatingModel
 from towerline.training.spectral import Vectors
 
-# Chosen on the validation sets of MovieLens 100k and MovieTweetings, as are the steps: more of them change nothing.
+# Chosen on the validation sets of MovieLens 100k and MovieTweetings.
 USER_REGULARIZATION, ITEM_REGULARIZATION = 5.0, 10.0
-STEPS = 5
-# Number of factors of a user and an item that are kept; all 2 d of them predict no better.
+# More steps change the predictions by less than 0.1 % of their error.
+STEPS = 10
+# Number of factors of a user and an item that are kept; all 2 d of them predict hardly better.
 MAX_FACTORS = 32
 # Factors whose singular value is smaller, relative to the largest, are rounding errors.
 SMALLEST = 1e-5
