@@ -17,7 +17,6 @@ from towerline.metrics.ratings import RatingModel, mean_absolute_error, root_mea
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress
-from towerline.ranking.embedding import directions
 from towerline.ranking.fallback import cold_user_scorer
 from towerline.ranking.scorers import KIND, Embeddings, Kind, Scorer, by_popularity, scorer_of
 from towerline.ranking.top_k import rank_items
@@ -100,7 +99,7 @@ class Models(NamedTuple):
         rows = []
         for name, model in self.ratings.items():
             rating: NDArray[np.float32] = np.asarray(test.rating, np.float32)
-            predicted = model.predict(test.user_index, test.item_index, *map(directions, self.embeddings))
+            predicted = model.predict(test.user_index, test.item_index)
             errors = root_mean_squared_error(predicted, rating), mean_absolute_error(predicted, rating)
             rows.append(RatingRow(name, *errors))
         return rows

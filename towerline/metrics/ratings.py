@@ -1,4 +1,4 @@
-"""Predicted ratings from embeddings and biases, and their errors."""
+"""Predicted ratings from biases and factors, and their errors."""
 
 from typing import Any, NamedTuple
 
@@ -15,46 +15,32 @@ BIAS_REGULARIZATIONS = (5.0, 0.5, 2.0, 20.0)
 
 
 class RatingModel(NamedTuple):
-    """rating(u, i) = offset + user_bias[u] + item_bias[i] + scale * cosine(u, i).
+    """rating(u, i) = offset + user_bias[u] + item_bias[i] + user_factors[u] . item_factors[i].
 
     The biased matrix factorisation of Koren, Bell and Volinsky (2009). An id without training rows has a bias of 0 and
-    a zero vector, so a pair of two of them is predicted the offset, the mean of the training ratings.
+    factors of 0, so a pair of two of them is predicted the offset, the mean of the training ratings.
 
     Attributes:
-      offset: [] float32, in the unit of the ratings, as all others.
-      scale: [] float32.
+      offset: [] float32, in the unit of the ratings, as the biases.
       user_bias: [num_users + 1] float32.
       item_bias: [num_items + 1] float32.
+      user_factors: [num_users + 1, factors] float32; no factors for biases alone.
+      item_factors: [num_items + 1, factors] float32.
     """
 
     offset: NDArray[np.float32]
-    scale: NDArray[np.float32]
     user_bias: NDArray[np.float32]
     item_bias: NDArray[np.float32]
+    user_factors: NDArray[np.float32]
+    item_factors: NDArray[np.float32]
 
-    def predict(
-        self,
-        user_index: NDArray[np.int32],
-        item_index: NDArray[np.int32],
-        user_vectors: NDArray[np.float32],
-        item_vectors: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """[rows] float32 ratings of the pairs; not clipped to the range of the data.
-
-        Args:
-          user_index, item_index: [rows] int32.
-          user_vectors, item_vectors: [num_users + 1, d] and [num_items + 1, d] float32 unit vectors, without the
-            dimensions of the popularity prior.
-        """
-        users, items = user_vectors[user_index], item_vectors[item_index]
-        cosine = np.einsum("rd,rd->r", users, items)
-        predicted: NDArray[np.float32] = self.by_biases(user_index, item_index) + self.scale * cosine
-        return predicted
-
-    def by_biases(self, user_index: NDArray[np.int32], item_index: NDArray[np.int32]) -> NDArray[np.float32]:
-        """[rows] float32 ratings of the pairs by the biases alone, without the embeddings."""
+    def predict(self, user_index: NDArray[np.int32], item_index: NDArray[np.int32]) -> NDArray[np.float32]:
+        """[rows] float32 ratings of the [rows] int32 pairs; not clipped to the range of the data."""
         biases: NDArray[np.float32] = self.offset + self.user_bias[user_index] + self.item_bias[item_index]
-        return biases
+        predicted: NDArray[np.float32] = biases + np.einsum(
+            "rf,rf->r", self.user_factors[user_index], self.item_factors[item_index]
+        )
+        return predicted
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays that the file of a baseline keeps: its kind and its fields."""
@@ -118,7 +104,7 @@ def bias_trials(train: Interactions, validation: Interactions) -> tuple[list[Bia
     trials = []
     for regularization in BIAS_REGULARIZATIONS if len(validation.user_index) else BIAS_REGULARIZATIONS[:1]:
         model = rating_biases(train, regularization)
-        predicted = model.by_biases(validation.user_index, validation.item_index)
+        predicted = model.predict(validation.user_index, validation.item_index)
         rmse = root_mean_squared_error(predicted, _ratings(validation)) if len(predicted) else None
         trials.append(BiasTrial(regularization, model, rmse))
     return trials, min(trials, key=lambda trial: trial.rmse or 0.0)
@@ -131,7 +117,8 @@ def _ratings(train: Interactions) -> NDArray[np.float32]:
 
 
 def _rating_model(mean: np.float64, user_bias: NDArray[np.float64], item_bias: NDArray[np.float64]) -> RatingModel:
-    return RatingModel(*(np.asarray(number, np.float32) for number in (mean, 0.0, user_bias, item_bias)))
+    numbers = mean, user_bias, item_bias, np.zeros((len(user_bias), 0)), np.zeros((len(item_bias), 0))
+    return RatingModel(*(np.asarray(number, np.float32) for number in numbers))
 
 
 def root_mean_squared_error(predicted: NDArray[np.float32], rating: NDArray[np.float32]) -> float:

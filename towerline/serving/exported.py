@@ -298,8 +298,9 @@ def _check_shapes(content: Manifest, exported: Exported) -> None:
     encoders = exported.user_encoder, exported.item_encoder
     sizes["dimension"] += [encoder.vectors.shape[1] + PRIOR_DIMENSIONS for encoder in encoders if encoder is not None]
     if exported.ratings is not None:
-        sizes["users"].append(len(exported.ratings.user_bias))
-        sizes["items"].append(len(exported.ratings.item_bias))
+        ratings = exported.ratings
+        sizes["users"] += [len(ratings.user_bias), len(ratings.user_factors)]
+        sizes["items"] += [len(ratings.item_bias), len(ratings.item_factors)]
     for name, counts in sizes.items():
         if set(counts) != {getattr(content, name)}:
             raise StageError(f"{getattr(content, name)} {name} in the manifest, {tuple(counts)} in the files")

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from towerline.metrics.ratings import RatingModel
 from towerline.ranking.blocks import in_blocks
-from towerline.ranking.embedding import directions
 from towerline.serving.exported import Exported
 from towerline.serving.ranking import ARRAYS_HELD, pair_scores
 
@@ -22,18 +21,16 @@ def scores(exported: Exported, users: NDArray[np.int32], items: NDArray[np.int32
     return _of_known(of_rows, users, items)
 
 
-def ratings(
-    exported: Exported, model: RatingModel, users: NDArray[np.int32], items: NDArray[np.int32]
-) -> NDArray[np.float32]:
+def ratings(model: RatingModel, users: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.float32]:
     """[users, items] float32 predicted ratings of the rows, NaN for rows of -1."""
-    vectors = directions(exported.user_embeddings), directions(exported.item_embeddings)
 
     def of_rows(users: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.float32]:
         def of_block(start: int, stop: int) -> NDArray[np.float32]:
             user, item = (index.ravel() for index in np.meshgrid(users[start:stop], items, indexing="ij"))
-            return model.predict(user, item, *vectors).reshape(stop - start, len(items))
+            return model.predict(user, item).reshape(stop - start, len(items))
 
-        blocks = in_blocks(of_block, len(users), ARRAYS_HELD * max(1, len(items)) * vectors[0].shape[1])
+        query_scores = ARRAYS_HELD * max(1, len(items)) * max(1, model.user_factors.shape[1])
+        blocks = in_blocks(of_block, len(users), query_scores)
         return np.concatenate([np.zeros((0, len(items)), np.float32), *blocks])
 
     return _of_known(of_rows, users, items)

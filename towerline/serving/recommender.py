@@ -292,7 +292,7 @@ class Recommender:
                 "above 0 and run dvc repro"
             )
         users, rows = self._user_rows(user_ids, unknown), self._item_rows(items, unknown)
-        return pairs.ratings(self.exported, model, users, rows)
+        return pairs.ratings(model, users, rows)
 
     def encode_items(self, rows: Iterable[Row]) -> NDArray[np.float32]:
         """[rows, d] float32 embeddings of items from their features, as the export has them for items without rows.

@@ -24,10 +24,11 @@ from towerline.training.history import History
 from towerline.training.new_ids import NewIds, new_items, new_users
 from towerline.training.optimizers import optimizer
 from towerline.training.prior import item_terms
+from towerline.training.rating_head import RatingHead, Regressions
 from towerline.training.ratings import Standard
 from towerline.training.recipe import Hyperparameters, Prior, Recipe
 from towerline.training.spectral import Vectors, spectral_start
-from towerline.training.two_tower import RatingHead, TwoTower
+from towerline.training.two_tower import RatingTerms, TwoTower
 
 # The reported loss is that of the same batches at the same temperature in every epoch: the temperature of training may
 # change from epoch to epoch, and the loss with it.
@@ -146,10 +147,13 @@ class Training:
         self.seen = self.history.seen
         self.standard = Standard.of(rows.rating if settings.rating_weight else None)
         self.biases = biases
+        self.regressions = Regressions(rows, biases) if biases is not None else None
+        self.rating_head: RatingHead | None = None
         self.batches = self._batches(rows)
         self.temperature = tf.Variable(REPORTED_TEMPERATURE, trainable=False, dtype=tf.float32)
         start = start or spectral_start(self.seen, rows.num_items, settings.embedding_dimension, settings.seed)
         self.model = self._model(rows, start)
+        self._fit_rating_head()
         self.step = self._compiled_step()
         self.random = np.random.default_rng(settings.seed)
         reported = self.batches.epoch(np.random.default_rng(settings.seed))
@@ -169,11 +173,12 @@ class Training:
         towers.candidate.start_from(start.items, np.unique(rows.item_index))
         weights = {"retrieval": settings.retrieval_weight, "rating": settings.rating_weight}
         weights = {task: weight for task, weight in weights.items() if weight > 0}
-        rating_head = None
+        rating_terms = None
         if self.biases is not None:
             deviation = np.float32(self.standard.deviation)
-            rating_head = RatingHead(self.biases.user_bias / deviation, self.biases.item_bias / deviation)
-        model = TwoTower(towers, rating_head, weights, settings.loss, self.temperature)
+            biases = self.biases.user_bias / deviation, self.biases.item_bias / deviation
+            rating_terms = RatingTerms(*biases, settings.embedding_dimension)
+        model = TwoTower(towers, rating_terms, weights, settings.loss, self.temperature)
         steps = settings.epochs * len(self.batches)
         model.compile(optimizer=optimizer(settings.optimizer, settings.learning_rate, steps))
         return model
@@ -230,12 +235,22 @@ class Training:
         unit_vectors: NDArray[np.float32] = unit(tf.constant(vectors)).numpy()
         return unit_vectors
 
+    def _fit_rating_head(self) -> None:
+        """Fits the rating head to the vectors as they are, without decay; the next epoch holds its weights fixed."""
+        terms = self.model.rating_terms
+        if terms is None or self.regressions is None:
+            return
+        state = self.state()
+        self.rating_head = self.regressions.fit(Vectors(self.user_vectors(state, None), state.items))
+        deviation = np.float32(self.standard.deviation)
+        terms.user_weights.assign(self.rating_head.weights.users / deviation)
+        terms.item_weights.assign(self.rating_head.weights.items / deviation)
+
     def rating_model(self) -> RatingModel | None:
-        """The rating head as arrays in the unit of the raw ratings."""
-        head = self.model.rating_head
-        if head is None or self.biases is None:
+        """The biases and the rating head, fitted after the last epoch, in the unit of the raw ratings."""
+        if self.rating_head is None or self.biases is None:
             return None
-        return self.biases._replace(scale=head.scale.numpy() * np.float32(self.standard.deviation))
+        return self.rating_head.rating_model(self.biases)
 
     def epoch(self, number: int, temperature: float) -> Epoch:
         """Trains on all batches once.
@@ -265,6 +280,7 @@ class Training:
                 f"epoch {number}: expected finite embeddings, found NaN or infinity; lower train.learning_rate "
                 f"({self.settings.learning_rate:g})"
             )
+        self._fit_rating_head()
         return Epoch(number, losses.get("retrieval"), losses.get("rating"), None, None, float(self.temperature))
 
     def finish(self, prior: Prior, half_life: float | None, rows: Interactions) -> Towers:

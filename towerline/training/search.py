@@ -133,7 +133,7 @@ class _Search:
         rmse = ndcg = None
         rating_model = self.training.rating_model()
         if rating_model is not None:
-            rmse = self.validation.rmse(rating_model, *vectors)
+            rmse = self.validation.rmse(rating_model)
         if epoch.retrieval_loss is not None:
             ndcg = self._ndcg(state)
         self._calibrate(vectors)

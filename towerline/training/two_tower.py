@@ -16,31 +16,41 @@ from towerline.training.tasks import GroupedSoftmax, InBatchSoftmax
 HISTORY_WEIGHT = 2.0
 
 
-class RatingHead(tf.keras.layers.Layer):
-    """Predicted rating of a pair: user bias + item bias + scale * cosine of the two towers.
+class RatingTerms:
+    """Predicted rating of a pair: biases, and regressions on the vectors of the towers (training.rating_head).
 
-    The biased matrix factorization of Koren, Bell and Volinsky (2009) over the towers' embeddings. Ratings are in
-    standard deviations from the mean of the training ratings, so that neither the learning rate nor the task's weight
-    depends on their scale. The biases are given, since a regularized least squares fit finds better ones than gradient
-    steps; the scale of the cosine is learned.
+    Ratings are in standard deviations from the mean of the training ratings, so that neither the learning rate nor the
+    task's weight depends on their scale. Gradient steps move the vectors only: biases and weights are given, since
+    least squares finds better ones.
+
+    Attributes:
+      user_weights: [num_users + 1, d] float32, whose inner product is with the vectors of the items.
+      item_weights: [num_items + 1, d] float32, whose inner product is with the vectors of the users.
     """
 
-    def __init__(self, user_bias: NDArray[np.float32], item_bias: NDArray[np.float32]) -> None:
+    def __init__(self, user_bias: NDArray[np.float32], item_bias: NDArray[np.float32], dimension: int) -> None:
         """
         Args:
           user_bias: [num_users + 1] float32, in standard deviations.
           item_bias: [num_items + 1] float32, likewise.
+          dimension: of the vectors.
         """
-        super().__init__(name="rating_head")
         self.user_bias = tf.constant(user_bias)
         self.item_bias = tf.constant(item_bias)
-        self.scale = self.add_weight(name="scale", shape=[], initializer="zeros")
+        self.user_weights = tf.Variable(tf.zeros([len(user_bias), dimension]), trainable=False)
+        self.item_weights = tf.Variable(tf.zeros([len(item_bias), dimension]), trainable=False)
 
-    def call(self, batch: Batch, cosine: tf.Tensor) -> tf.Tensor:
-        """[pairs] standardized ratings of a batch's pairs."""
-        user_bias = tf.gather(tf.gather(self.user_bias, batch.users), batch.pair_user)
-        item_bias = tf.gather(tf.gather(self.item_bias, batch.items), batch.pair_item)
-        return user_bias + item_bias + self.scale * cosine
+    def predict(self, batch: Batch, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """[pairs] standardized ratings of a batch's pairs, whose [pairs, d] vectors are given."""
+
+        def of_users(values: tf.Tensor) -> tf.Tensor:
+            return tf.gather(tf.gather(values, batch.users), batch.pair_user)
+
+        def of_items(values: tf.Tensor) -> tf.Tensor:
+            return tf.gather(tf.gather(values, batch.items), batch.pair_item)
+
+        products = of_users(self.user_weights) * items + users * of_items(self.item_weights)
+        return of_users(self.user_bias) + of_items(self.item_bias) + tf.reduce_sum(products, axis=1)
 
 
 class BatchVectors(NamedTuple):
@@ -75,19 +85,19 @@ class TwoTower(tfrs.Model):
     """
 
     def __init__(
-        self, towers: Towers, rating_head: RatingHead | None, weights: dict[str, float], loss: str, temperature: Any
+        self, towers: Towers, rating_terms: RatingTerms | None, weights: dict[str, float], loss: str, temperature: Any
     ):
         """
         Args:
           towers: the towers to train.
-          rating_head: None where there is no rating task.
+          rating_terms: None where there is no rating task.
           weights: task -> weight of its loss, of the tasks "retrieval" and "rating" that are trained.
           loss: grouped_softmax or in_batch_softmax.
           temperature: divides the cosines; a number or a variable.
         """
         super().__init__()
         self.towers = towers
-        self.rating_head = rating_head
+        self.rating_terms = rating_terms
         self.weights_of_tasks = weights
         self.history_weight = HISTORY_WEIGHT if loss == "grouped_softmax" else 0.0
         tasks: dict[str, Callable[[Any], Any]] = {
@@ -104,12 +114,8 @@ class TwoTower(tfrs.Model):
         losses: dict[str, tf.Tensor] = {}
         if "retrieval" in self.weights_of_tasks:
             losses["retrieval"] = self._retrieval_loss(self.retrieval, vectors, batch)
-        if self.rating_head is not None:
-            share = tf.zeros_like(batch.rating)
-            if self.history_weight:
-                share = tf.gather(over_root(self.history_weight, vectors.num_items), batch.pair_user)
-            cosine = _cosine_without(vectors.users, vectors.items, batch, share)
-            losses["rating"] = self.rating(labels=batch.rating, predictions=self.rating_head(batch, cosine))
+        if self.rating_terms is not None:
+            losses["rating"] = self._rating_loss(self.rating_terms, vectors, batch)
         return losses
 
     def retrieval_loss_at(self, temperature: float, batch: Batch) -> tf.Tensor:
@@ -141,17 +147,16 @@ class TwoTower(tfrs.Model):
             candidate_ids=batch.pair_item,
         )
 
+    def _rating_loss(self, terms: RatingTerms, vectors: BatchVectors, batch: Batch) -> tf.Tensor:
+        users, items = tf.gather(vectors.users, batch.pair_user), tf.gather(vectors.items, batch.pair_item)
+        if self.history_weight:
+            share = tf.gather(over_root(self.history_weight, vectors.num_items), batch.pair_user)
+            users -= share[:, None] * items
+        return self.rating(labels=batch.rating, predictions=terms.predict(batch, unit(users), items))
+
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
         """The weighted sum of the tasks' losses over a batch."""
         losses = self.task_losses(inputs)
         for task, loss in losses.items():
             self.losses_seen[task].update_state(loss, sample_weight=tf.size(inputs.pair_user))
         return tf.add_n([self.weights_of_tasks[task] * loss for task, loss in losses.items()])
-
-
-def _cosine_without(user_vectors: tf.Tensor, items: tf.Tensor, batch: Batch, share: tf.Tensor) -> tf.Tensor:
-    """[pairs] cosine of each pair's item with its user's vector less `share` times the item's direction."""
-    inner = tf.reduce_sum(tf.gather(user_vectors, batch.pair_user) * tf.gather(items, batch.pair_item), axis=1)
-    square = tf.gather(tf.reduce_sum(user_vectors**2, axis=1), batch.pair_user)
-    rest = tf.maximum(square - 2 * share * inner + share**2, 1e-6)
-    return over_root(inner - share, rest)

@@ -58,17 +58,12 @@ class Validation:
         self.prior_users = HeldOut(seen, relevant, num_prior, candidates)
         self.rows = rows
 
-    def rmse(
-        self,
-        rating_model: RatingModel,
-        user_vectors: NDArray[np.float32],
-        item_vectors: NDArray[np.float32],
-    ) -> float:
-        """Root mean squared error in the unit of the ratings; arguments as in RatingModel.predict()."""
+    def rmse(self, rating_model: RatingModel) -> float:
+        """Root mean squared error in the unit of the ratings."""
         rows = self.rows
         if rows.rating is None:
             raise ValueError("expected ratings in the validation set, found none")
-        predicted = rating_model.predict(rows.user_index, rows.item_index, user_vectors, item_vectors)
+        predicted = rating_model.predict(rows.user_index, rows.item_index)
         return root_mean_squared_error(predicted, rows.rating)
 
     def calibration(

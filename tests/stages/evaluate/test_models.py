@@ -46,7 +46,7 @@ def test_biases_solve_the_normal_equations() -> None:
     expected = np.linalg.solve(design.T @ design + 2.0 * np.eye(design.shape[1]), design.T @ rest)
     model = rating_biases(train, 2.0)
     np.testing.assert_allclose(np.concatenate([model.user_bias, model.item_bias]), expected, atol=1e-4)
-    assert mean_rating(train).by_biases(train.user_index, train.item_index) == pytest.approx(rating.mean())
+    assert mean_rating(train).predict(train.user_index, train.item_index) == pytest.approx(rating.mean())
 
 
 @pytest.mark.parametrize("name", [*SCORERS, "chance"])

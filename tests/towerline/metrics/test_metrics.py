@@ -78,11 +78,10 @@ def test_metrics_refuse_what_has_no_answer() -> None:
 
 
 def test_rating_model_and_errors_by_hand() -> None:
-    users = np.array([[0, 0], [0.6, 0.8]], np.float32)
-    items = np.array([[0, 0], [1, 0]], np.float32)
-    model = RatingModel(*(np.array(value, np.float32) for value in (3, 2, [0, 0.5], [0, -0.25])))
-    predicted = model.predict(np.array([1, 0]), np.array([1, 1]), users, items)
-    # 3 + 0.5 - 0.25 + 2 * 0.6 and, for an unknown user, 3 - 0.25.
+    arrays = 3, [0, 0.5], [0, -0.25], [[0, 0], [0.6, 0.8]], [[0, 0], [2, 0]]
+    model = RatingModel(*(np.array(array, np.float32) for array in arrays))
+    predicted = model.predict(np.array([1, 0]), np.array([1, 1]))
+    # 3 + 0.5 - 0.25 + 0.6 * 2 and, for an unknown user, 3 - 0.25.
     assert predicted.tolist() == pytest.approx([4.45, 2.75])
     rating = np.array([4.45, 4.75], np.float32)
     assert root_mean_squared_error(predicted, rating) == pytest.approx(math.sqrt(2))

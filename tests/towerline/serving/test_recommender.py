@@ -13,7 +13,7 @@ from tests.towerline.serving.conftest import K, Slow, pairs
 from towerline.artifacts.train import FINAL
 from towerline.metrics.ratings import RatingModel
 from towerline.pipeline import formats
-from towerline.ranking.embedding import PRIOR_DIMENSIONS, directions
+from towerline.ranking.embedding import PRIOR_DIMENSIONS
 
 
 def test_recommendations_are_those_of_a_slow_search_for_every_user(
@@ -93,10 +93,8 @@ def test_scores_and_ratings_are_those_of_the_trained_arrays(
     assert (recommender.score_batch(users, items) == expected.astype(np.float32)).all()
     assert (recommender.score(users[3], items[5:9]) == expected[3, 5:9].astype(np.float32)).all()
     model = RatingModel(**formats.read_arrays(small_project / FINAL.rating_head))
-    paths = FINAL.user_embeddings, FINAL.item_embeddings
-    vectors = [directions(np.load(small_project / path)) for path in paths]
     user, item = (index.ravel() for index in np.meshgrid(np.arange(1, 61), np.arange(1, 61), indexing="ij"))
-    ratings = model.predict(user.astype(np.int32), item.astype(np.int32), *vectors).reshape(60, 60)
+    ratings = model.predict(user.astype(np.int32), item.astype(np.int32)).reshape(60, 60)
     assert np.ptp(ratings) > 1
     np.testing.assert_allclose(recommender.predict_rating_batch(users, items), ratings, rtol=1e-6)
     np.testing.assert_allclose(recommender.predict_rating(users[3], items[5:9]), ratings[3, 5:9], rtol=1e-6)

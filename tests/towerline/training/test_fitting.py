@@ -6,13 +6,14 @@ import pytest
 from tests.towerline.training.conftest import ITEMS, LOSSES, USERS, embeddings, fit, history_of, params, planted_parts
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ranking import rank_metrics
-from towerline.metrics.ratings import root_mean_squared_error
+from towerline.metrics.ratings import rating_biases, root_mean_squared_error
 from towerline.pipeline.errors import StageError
 from towerline.ranking.embedding import PRIOR_DIMENSIONS, directions, prior_terms
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 from towerline.training import fitting
+from towerline.training.spectral import Vectors
 
 
 def recall(fitted: fitting.Fitted, train: Interactions, test: Interactions, k: int) -> float:
@@ -39,7 +40,7 @@ def test_ratings_are_learned_alone_and_together_with_retrieval(loss: str) -> Non
     for settings in (both.model_copy(update={"retrieval_weight": 0.0}), both):
         fitted = fit(settings, train)
         assert fitted.rating_model is not None
-        predicted = fitted.rating_model.predict(test.user_index, test.item_index, *map(directions, embeddings(fitted)))
+        predicted = fitted.rating_model.predict(test.user_index, test.item_index)
         # The standard deviation of the ratings is 3.
         assert root_mean_squared_error(predicted, test.rating) < 0.3
         assert (fitted.epochs[0].retrieval_loss is None) == (settings.retrieval_weight == 0)
@@ -94,11 +95,14 @@ def test_the_reported_loss_is_that_of_the_same_batches_at_one_temperature() -> N
     assert float(training.reported_loss(batch)) == pytest.approx(float(training.model.task_losses(batch)["retrieval"]))
 
 
-def test_a_step_too_far_stops_with_epoch_and_learning_rate() -> None:
+@pytest.mark.parametrize("task", ["retrieval", "rating"])
+def test_vectors_that_are_not_finite_stop_with_epoch_and_learning_rate(task: str) -> None:
     train, _ = planted_parts()
-    settings = params(optimizer="sgd", learning_rate=1000.0, retrieval_weight=0.0, rating_weight=1000.0)
-    with pytest.raises(StageError, match=r"epoch \d: expected .*finite .*; lower train.learning_rate \(1000\)"):
-        fit(settings, train)
+    settings = params(learning_rate=1000.0, **{"retrieval_weight": 0.0, f"{task}_weight": 1.0})
+    broken = Vectors(*(np.full((size + 1, 16), np.nan, np.float32) for size in (USERS, ITEMS)))
+    training = fitting.Training(settings, train, rating_biases(train, 5.0) if task == "rating" else None, broken)
+    with pytest.raises(StageError, match=rf"epoch 1: expected a finite {task}_loss.*; lower train.learning_rate"):
+        training.epoch(1, 0.2)
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])

@@ -13,7 +13,7 @@ from towerline.towers import tf
 from towerline.towers.towers import Towers
 from towerline.training.batches import Batch, PairBatches, UserBatches
 from towerline.training.tasks import log_partition
-from towerline.training.two_tower import HISTORY_WEIGHT, RatingHead, TwoTower
+from towerline.training.two_tower import HISTORY_WEIGHT, RatingTerms, TwoTower
 
 
 def random_towers(dimension: int) -> Towers:
@@ -24,18 +24,21 @@ def random_towers(dimension: int) -> Towers:
     return towers
 
 
-SCALE = 0.7
-
-
 def random_biases() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     draw = np.random.default_rng(2)
     return draw.normal(size=USERS + 1).astype(np.float32), draw.normal(size=ITEMS + 1).astype(np.float32)
 
 
-def random_rating_head() -> RatingHead:
-    head = RatingHead(*random_biases())
-    head.scale.assign(SCALE)
-    return head
+def random_weights() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    draw = np.random.default_rng(3)
+    return draw.normal(size=(USERS + 1, 8)).astype(np.float32), draw.normal(size=(ITEMS + 1, 8)).astype(np.float32)
+
+
+def random_rating_terms() -> RatingTerms:
+    terms = RatingTerms(*random_biases(), dimension=8)
+    terms.user_weights.assign(random_weights()[0])
+    terms.item_weights.assign(random_weights()[1])
+    return terms
 
 
 def pair_batch(users: list[int], items: list[int], rating: list[float]) -> Batch:
@@ -48,7 +51,7 @@ def pair_batch(users: list[int], items: list[int], rating: list[float]) -> Batch
 def test_in_batch_losses_are_means_and_equal_slow_programs() -> None:
     towers, biases = random_towers(8), random_biases()
     weights = {"retrieval": 2.0, "rating": 0.5}
-    model = TwoTower(towers, random_rating_head(), weights, "in_batch_softmax", 0.3)
+    model = TwoTower(towers, random_rating_terms(), weights, "in_batch_softmax", 0.3)
     batch = pair_batch([1, 2, 3, 4], [5, 6, 5, 7], [1.0, -1.0, 0.5, 2.0])
     user, item = batch.users[batch.pair_user], batch.items[batch.pair_item]
     assert {(3, 5, 0.5), (4, 7, 2.0)} < set(zip(user.tolist(), item.tolist(), batch.rating.tolist(), strict=True))
@@ -61,7 +64,9 @@ def test_in_batch_losses_are_means_and_equal_slow_programs() -> None:
         negatives = [column for column in range(4) if column == row or item[column] != item[row]]
         logits = cosine[row, negatives] / 0.3
         losses.append(np.log(np.exp(logits).sum()) - cosine[row, row] / 0.3)
-    predicted = biases[0][user] + biases[1][item] + SCALE * np.diag(cosine)
+    of_users, of_items = random_weights()
+    products = (of_users[user] * candidate + query * of_items[item]).sum(axis=1)
+    predicted = biases[0][user] + biases[1][item] + products
     expected = {"retrieval": np.mean(losses), "rating": np.mean((predicted - batch.rating) ** 2)}
     by_task = {task: float(loss) for task, loss in model.task_losses(batch).items()}
     assert by_task == pytest.approx(expected, rel=1e-5)
@@ -90,13 +95,14 @@ def grouped_batch(candidates: int = 20) -> Batch:
 def test_grouped_losses_equal_slow_programs() -> None:
     towers, biases = random_towers(8), random_biases()
     weights = {"retrieval": 2.0, "rating": 0.5}
-    model = TwoTower(towers, random_rating_head(), weights, "grouped_softmax", 0.3)
+    model = TwoTower(towers, random_rating_terms(), weights, "grouped_softmax", 0.3)
     batch = grouped_batch()
     assert 5 < len(batch.log_weight) < len(batch.items)
     assert len(batch.masked)
     items = towers.candidate.all_embeddings()[batch.items, :-PRIOR_DIMENSIONS].astype(np.float64)
     own = towers.query.embedding.numpy()[batch.users].astype(np.float64)
     retrieval, rating = [], []
+    of_users, of_items = random_weights()
     for position in range(len(batch.users)):
         of_user = batch.pair_item[batch.pair_user == position]
         vector = own[position] + HISTORY_WEIGHT * items[of_user].sum(axis=0) / np.sqrt(len(of_user))
@@ -106,7 +112,9 @@ def test_grouped_losses_equal_slow_programs() -> None:
             retrieval.append(np.log(np.exp(logits).sum()) - vector @ items[item] / np.linalg.norm(vector) / 0.3)
             rest = vector - HISTORY_WEIGHT * items[item] / np.sqrt(len(of_user))
             bias = biases[0][batch.users[position]] + biases[1][batch.items[item]]
-            rating.append((bias + SCALE * rest @ items[item] / np.linalg.norm(rest) - label) ** 2)
+            products = of_users[batch.users[position]] @ items[item]
+            products += of_items[batch.items[item]] @ rest / np.linalg.norm(rest)
+            rating.append((bias + products - label) ** 2)
     expected = {"retrieval": np.mean(retrieval), "rating": np.mean(rating)}
     losses = {task: float(loss) for task, loss in model.task_losses(batch).items()}
     assert losses == pytest.approx(expected, rel=1e-5)
