@@ -26,6 +26,7 @@ from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.exports import layout, manifest
 from towerline.exports.layout import EXPORT_REPORT, EXPORTS
 from towerline.exports.manifest import Sizes
+from towerline.features.encoder import Encoder
 from towerline.index.approximate import build, load, recall
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
@@ -168,7 +169,8 @@ def main() -> str:
         if params.index.build:
             share = write_index(folder / layout.INDEX, exported, params.index.min_recall)
             report[f"index_recall@{RECALL_CUTOFF}"] = share
-        Retrieval(embeddings, Vocabularies(*ids)).save(folder / layout.MODEL)
+        encoders = [Encoder.of_arrays(formats.read_arrays(path)) for path in (FINAL.user_encoder, FINAL.item_encoder)]
+        Retrieval(embeddings, Vocabularies(*ids), *encoders).save(folder / layout.MODEL)
         manifest.write(folder, sizes, model["recipe"]["temperatures"][-1])
     formats.write_json(EXPORT_REPORT, report, formats.PUBLIC_DECIMALS)
     summary = (
