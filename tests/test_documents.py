@@ -93,7 +93,8 @@ def test_the_export_is_used_as_shown(project: Path, figures: bool) -> None:
     section = DOCUMENTS[DOCUMENTS.index("## On the command line") : DOCUMENTS.index("## TensorFlow Serving")]
     used = re.findall(r"^```(bash|python)\n(.*?)^```\n\n```text\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     assert [language for language, *_ in used] == ["bash", "bash", "bash", "python"]
-    used.append(("python", blocks("python", "<!-- first use -->")[0], blocks("text", "<!-- first use -->")[0]))
+    for marker in ("<!-- first use -->", "<!-- savedmodel -->", "<!-- encode -->"):
+        used.append(("python", blocks("python", marker)[0], blocks("text", marker)[0]))
     for language, code, shown in used:
         command = ["bash", "-ec", code] if language == "bash" else [sys.executable, "-c", code]
         done = run(project, *command)

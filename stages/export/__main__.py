@@ -26,6 +26,7 @@ from towerline.exports import layout, manifest
 from towerline.exports.layout import EXPORT_REPORT, EXPORTS
 from towerline.exports.manifest import Sizes
 from towerline.exports.writing import Content, write_content
+from towerline.features.encoder import Encoder
 from towerline.index.approximate import build, load, recall
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
@@ -114,7 +115,7 @@ def main() -> str:
         if params.index.build:
             share = write_index(folder / layout.INDEX, exported, params.index.min_recall)
             report[f"index_recall@{RECALL_CUTOFF}"] = share
-        Retrieval(embeddings, Vocabularies(*ids)).save(folder / layout.MODEL)
+        Retrieval(embeddings, Vocabularies(*ids), *map(Encoder.of_arrays, encoders)).save(folder / layout.MODEL)
         manifest.write(folder, sizes, model["recipe"]["temperatures"][-1])
     formats.write_json(EXPORT_REPORT, report, formats.PUBLIC_DECIMALS)
     summary = (

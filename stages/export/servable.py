@@ -1,4 +1,7 @@
-"""The embeddings as a SavedModel that TensorFlow alone can load: ids in, embeddings or recommended ids out."""
+"""The model as a SavedModel that TensorFlow alone can load: ids in, embeddings or recommended ids out.
+
+Where there are encoders, embeddings of texts, too.
+"""
 
 import logging
 import tempfile
@@ -10,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.export.encoding import SavedEncoder
+from towerline.features.encoder import Encoder
 from towerline.pipeline.errors import StageError
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import MARGIN, score_error
@@ -43,6 +48,8 @@ class Retrieval(tf.Module):
         [n or 1, any]) -> score [n, largest k] float32, item_type, item_id [n, largest k], known_user [n] bool.
       query_embedding(user_id [n]) -> embedding [n, d + PRIOR_DIMENSIONS] float32, known [n] bool.
       candidate_embedding(item_type, item_id [n]) -> embedding [n, d + PRIOR_DIMENSIONS] float32, known [n] bool.
+      encode_users, encode_items, each only with an encoder: a text tensor [n] for each column, named as
+        argument_names() says, empty where missing -> embedding [n, d + PRIOR_DIMENSIONS] float32.
 
     Every input has a row for each user, as TensorFlow Serving's row format and its batching need it; outside of these a
     single row is for all users. All but user_id may be left out of recommend() and of a request to TensorFlow Serving,
@@ -56,11 +63,18 @@ class Retrieval(tf.Module):
     held at once.
     """
 
-    def __init__(self, embeddings: Embeddings, vocabularies: Vocabularies) -> None:
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        vocabularies: Vocabularies,
+        user_encoder: Encoder | None = None,
+        item_encoder: Encoder | None = None,
+    ) -> None:
         """
         Args:
           embeddings: of all ids, the unknown ids at index 0.
           vocabularies: the ids of all other rows.
+          user_encoder, item_encoder: of features; None without declared features.
         """
         super().__init__()
         self.user_index = _index_table(tf.constant(list(vocabularies.user_id)), "user_index")
@@ -76,6 +90,8 @@ class Retrieval(tf.Module):
         self.type_of = tf.constant(np.concatenate([[-1], number + 1]), tf.int32)
         self.item_type = tf.constant(["", *vocabularies.item_type])
         self.item_id = tf.constant(["", *vocabularies.item_id])
+        self.user_encoder = SavedEncoder(user_encoder) if user_encoder else None
+        self.item_encoder = SavedEncoder(item_encoder) if item_encoder else None
 
     @tf.function(
         input_signature=[
@@ -179,6 +195,9 @@ class Retrieval(tf.Module):
             "query_embedding": self.query_embedding,
             "candidate_embedding": self.candidate_embedding,
         }
+        for name, encoder in (("encode_users", self.user_encoder), ("encode_items", self.item_encoder)):
+            if encoder is not None:
+                signatures[name] = encoder.embed
         try:
             with _autograph_files_next_to(folder):
                 tf.saved_model.save(self, str(folder), signatures=signatures)

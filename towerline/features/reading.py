@@ -78,7 +78,7 @@ def _reader(feature: Feature) -> tuple[Callable[[str], object] | None, str]:
         case Number():
             return tokens.number, "numbers"
         case Time():
-            return tokens.time, "times (ISO 8601, or seconds since 1970)"
+            return tokens.time, "times (such as 2013-02-28T15:00:00, or seconds since 1970)"
         case Vector():
             return tokens.vector, "vectors (numbers separated by spaces or commas)"
     return None, ""
