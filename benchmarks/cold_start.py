@@ -174,7 +174,7 @@ def two_tower(
 
     def measured(seed: int) -> dict[str, tuple[float, float]]:
         settings = params.model_copy(update={"seed": seed, "rating_weight": 0.0})
-        recipe = search(settings.given(), settings, train, validation).recipe
+        recipe = search(settings.given(), settings, train, validation, tables=tables).recipe
         embeddings = fit(recipe, known, tables=tables).embeddings()
         return {name: group.measured(embeddings) for name, group in groups(known, test).items()}
 

@@ -68,7 +68,7 @@ def retrain(
     """
     known = stretch.known
     begin = time.perf_counter()
-    cold = fit(_found(stretch, train), known, tables=tables)
+    cold = fit(_found(stretch, train, tables), known, tables=tables)
     between = time.perf_counter()
     start = warm_start(earlier.vectors, known, earlier.recipe.seed)
     warm = fit(continued(earlier.recipe), known, start=start, tables=tables)
@@ -86,9 +86,9 @@ def retrain(
 
 def first_start(stretch: Stretch, train: TrainParams, tables: FeatureTables) -> WarmStart:
     """The search and the fit from which the warm starts continue; arguments as in retrain()."""
-    recipe = _found(stretch, train)
+    recipe = _found(stretch, train, tables)
     return WarmStart(recipe, fit(recipe, stretch.known, tables=tables).vectors())
 
 
-def _found(stretch: Stretch, train: TrainParams) -> Recipe:
-    return search(train.given(), train, stretch.train, stretch.validation).recipe
+def _found(stretch: Stretch, train: TrainParams, tables: FeatureTables) -> Recipe:
+    return search(train.given(), train, stretch.train, stretch.validation, tables=tables).recipe

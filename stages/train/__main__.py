@@ -112,7 +112,7 @@ def main() -> str:
 
         try:
             if has_validation(train, validation):
-                recipe, epochs = search(params.given(), params, train, validation, show, candidates)
+                recipe, epochs = search(params.given(), params, train, validation, show, candidates, tables)
                 fitted = fit(recipe, rows, show, tables=tables)
             else:
                 recipe = recipe_of(params.given(), params)

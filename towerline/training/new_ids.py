@@ -4,19 +4,31 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from towerline.artifacts.split import Interactions
 from towerline.artifacts.train import FeatureRow
 from towerline.features.contributions import contributions
 from towerline.features.declarations import Features
-from towerline.features.encoder import Columns, Encoder
+from towerline.features.encoder import LARGEST_LOGARITHM, Columns, Encoder, encoded
+from towerline.features.learning import learned_encodings
 from towerline.features.reading import FeatureTables
-from towerline.features.regression import Regressions, regressions
+from towerline.features.regression import (
+    Regressions,
+    count_penalty,
+    held_out_ids,
+    poisson,
+    predicted,
+    regressions,
+)
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
-from towerline.ranking.popularity import decayed_counts
+from towerline.ranking.popularity import PSEUDO_ROWS, decayed_counts
 from towerline.ranking.similarity import user_terms
 from towerline.training.recipe import Recipe
 from towerline.training.spectral import Vectors
+
+# No new items are expected to have more times as many, or as few, rows as known ones.
+MOST_FACTOR = 100.0
 
 
 class NewIds(NamedTuple):
@@ -76,12 +88,50 @@ def new_items(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Int
     found = _regressions(recipe.item_features, tables.items, known, vectors.items, of_known, recipe.seed)
     # The terms of the prior: popularity of all times, and recent popularity, which are the same without a half-life.
     log_counts = np.stack([found.log_counts[0], found.log_counts[-1]], axis=1)
+    log_counts[0] += np.log(recipe.new_item_factor)
     most = np.array([of_known[0].max(), of_known[-1].max()])
     weights = np.array([prior.long_term_weight, prior.weight])
     encoder = Encoder(
         found.encodings, np.array(True), found.vectors, log_counts, most, weights, np.zeros(PRIOR_DIMENSIONS)
     )
     return NewIds.encoded(encoder, tables.items, known, rows.num_items)
+
+
+def new_item_factor(
+    features: Features, tables: FeatureTables, train: Interactions, validation: Interactions, seed: int
+) -> float:
+    """How many rows items without training rows have in the validation set, relative to what their features say.
+
+    Known items of the same features are no measure: in a random split, an item without training rows is one of few
+    rows; after a cut in time, it may be new and wanted. The factor is the number of validation rows of such items over
+    the number expected: that of the Poisson regression, times the validation rows of a known item for each of its
+    training rows.
+
+    Args:
+      features: declarations of the features of items.
+      tables: the declared columns.
+      train, validation: the sets.
+      seed: of the choice of the ids on which the penalty is chosen.
+
+    Returns:
+      A number from 1 / MOST_FACTOR to MOST_FACTOR; 1 without declared features.
+    """
+    if not features:
+        return 1.0
+    known = np.unique(train.item_index)
+    new = np.setdiff1d(np.arange(1, train.num_items + 1, dtype=np.int32), known)
+    counts = decayed_counts(train, None)[known]
+    of_known, of_new = _rows(tables.items, known), _rows(tables.items, new)
+    encodings = learned_encodings(features, of_known)
+    matrix = encoded(encodings, of_known, len(known))
+    with threadpool_limits(limits=1, user_api="blas"):
+        coefficients = poisson(matrix, counts, count_penalty(matrix, counts, held_out_ids(len(known), seed)))
+    logarithms = predicted(coefficients, encoded(encodings, of_new, len(new)))[:, 0]
+    expected = np.minimum(np.exp(np.minimum(logarithms, LARGEST_LOGARITHM)), counts.max()).sum()
+    is_new = np.isin(validation.item_index, new)
+    expected *= (~is_new).sum() / counts.sum()
+    factor = (is_new.sum() + PSEUDO_ROWS) / (expected + PSEUDO_ROWS)
+    return float(np.clip(factor, 1 / MOST_FACTOR, MOST_FACTOR))
 
 
 def feature_rows(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Interactions) -> list[FeatureRow]:

@@ -74,10 +74,13 @@ class Recipe(Hyperparameters):
       prior: of the scores.
       history_half_life: half-life of the items in a user's history, in items (towerline.training.history); None for no
         decay. The training itself has none.
+      new_item_factor: the number of rows that an item without rows is expected to have, relative to a known item of the
+        same features (towerline.training.new_ids).
       bias_regularization: of the user and item biases of the rating task; None without that task.
     """
 
     temperatures: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
     prior: Prior
     history_half_life: Annotated[float, Field(gt=0)] | None
+    new_item_factor: Annotated[float, Field(gt=0)]
     bias_regularization: Annotated[float, Field(gt=0)] | None

@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
+from towerline.features.reading import NO_FEATURES, FeatureTables
 from towerline.metrics.ratings import BIAS_REGULARIZATIONS, bias_trials
 from towerline.metrics.validation import HeldOut
 from towerline.ranking.popularity import log_popularity
 from towerline.training.calibration import Calibration
 from towerline.training.fitting import Epoch, State, Training
+from towerline.training.new_ids import new_item_factor
 from towerline.training.prior import (
     FACTORS,
     WEIGHTS,
@@ -51,7 +53,7 @@ def recipe_of(given: Given, settings: Hyperparameters) -> Recipe:
     temperature = given.temperature or FIRST_GUESS.temperature
     weight = FIRST_GUESS.prior if given.popularity_prior is None else given.popularity_prior
     prior = Prior(weight=weight * temperature, half_life=given.half_life, long_term_weight=0.0)
-    return _recipe(settings, [temperature] * settings.epochs, prior, None, BIAS_REGULARIZATIONS[0])
+    return _recipe(settings, [temperature] * settings.epochs, prior, None, 1.0, BIAS_REGULARIZATIONS[0])
 
 
 def search(
@@ -61,6 +63,7 @@ def search(
     validation: Interactions,
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
     candidates: NDArray[np.int32] | None = None,
+    tables: FeatureTables = NO_FEATURES,
 ) -> Found:
     """Trains on the training set, measures on the validation set, and returns the best settings.
 
@@ -79,7 +82,8 @@ def search(
     Raises:
       StageError: a loss is not finite.
     """
-    return _Search(given, settings, train, validation, candidates).run(on_epoch)
+    factor = new_item_factor(settings.item_features, tables, train, validation, settings.seed)
+    return _Search(given, settings, train, validation, candidates, factor).run(on_epoch)
 
 
 class _Search:
@@ -90,7 +94,9 @@ class _Search:
         train: Interactions,
         validation: Interactions,
         candidates: NDArray[np.int32] | None,
+        factor: float,
     ) -> None:
+        self.factor = factor
         self.given = given
         self.settings = settings
         self.train = train
@@ -121,7 +127,7 @@ class _Search:
         temperatures = self.temperatures[:best]
         half_life = self._history_half_life(best_state, self.validation.prior_users, best_weight)
         prior = self._prior(best_state, half_life, temperatures[-1])
-        recipe = _recipe(self.settings, temperatures, prior, half_life, self.bias_regularization)
+        recipe = _recipe(self.settings, temperatures, prior, half_life, self.factor, self.bias_regularization)
         return Found(recipe, epochs)
 
     def _epoch(self, number: int) -> tuple[Epoch, State]:
@@ -200,6 +206,7 @@ def _recipe(
     temperatures: list[float],
     prior: Prior,
     history_half_life: float | None,
+    new_item_factor: float,
     bias_regularization: float | None,
 ) -> Recipe:
     given = {name: getattr(settings, name) for name in Hyperparameters.model_fields}
@@ -209,6 +216,7 @@ def _recipe(
         temperatures=temperatures,
         prior=prior,
         history_half_life=history_half_life,
+        new_item_factor=new_item_factor,
         bias_regularization=regularization,
     )
 
