@@ -68,7 +68,9 @@ def _checked(parameter: str, what: str, feature: Feature, texts: Texts) -> list[
             f"as {unreadable[0][:100]!r}; declare another kind, or correct the values"
         )
     if unreadable:
-        warnings.append(f"{parameter} has {len(unreadable):,} values that are not {form}, which count as missing")
+        warnings.append(
+            f"{parameter} has values that are not {form}, {len(unreadable):,} of {len(present):,}: they are missing"
+        )
     return warnings
 
 

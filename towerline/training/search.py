@@ -78,6 +78,7 @@ def search(
       validation: the validation set, with at least one user of the training set.
       on_epoch: called after each epoch.
       candidates: the items that are ranked on the validation set, from ranked_candidates(); None for all.
+      tables: the columns of the features that the settings declare.
 
     Raises:
       StageError: a loss is not finite.

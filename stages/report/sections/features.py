@@ -8,7 +8,8 @@ from towerline.artifacts.train import ALL_FEATURES
 TEXT = (
     "An item or user without rows gets an embedding from these features. The table says how well regressions on them "
     "predict the vector and the number of rows of known ids that they have not seen: the explained share, with all "
-    "features and without each one. 0 is as good as the mean. What is lost without a feature is what it alone says. "
+    "features and without each one. 0 is as good as the mean. What is lost without a feature is what no other feature "
+    "says. "
     "The embeddings of ids with rows do not depend on features."
 )
 HEADER = ["", "features", "share with a value", "of vectors", "of numbers of rows"]

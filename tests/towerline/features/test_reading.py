@@ -44,7 +44,7 @@ def test_columns_are_read_with_the_unknown_id_first() -> None:
 
 def test_a_few_values_that_cannot_be_read_are_counted() -> None:
     tables = read_features({}, declared(year={"kind": "number", "buckets": None}))
-    assert tables.warnings == ["train.item_features.year has 2 values that are not numbers, which count as missing"]
+    assert tables.warnings == ["train.item_features.year has values that are not numbers, 2 of 40: they are missing"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from towerline.ranking.embedding import directions, prior_terms
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 from towerline.training.fitting import Fitted, fit
+from towerline.training.new_ids import new_item_factor
 from towerline.training.search import recipe_of
 
 USERS, ITEMS, GENRES = 80, 120, 4
@@ -102,6 +103,39 @@ def test_terms_of_the_prior_are_those_of_the_expected_popularity() -> None:
     assert (of_new[:, 1] <= of_known[:, 1].max()).all()
     # A new user's: no evidence, and the weight 1 of recent popularity.
     np.testing.assert_array_equal(prior_terms(embeddings.users)[list(COLD_USERS)], [[0, 1]] * len(COLD_USERS))
+
+
+@pytest.mark.parametrize("rows_of_new", [0, 20, 80])
+def test_new_items_are_expected_to_have_as_many_rows_as_in_the_validation_set(rows_of_new: int) -> None:
+    """Known items have 10 training rows each, and 2 validation rows; the 10 new items are like them."""
+    users = np.arange(1, 41, dtype=np.int32)
+
+    def rows(items: list[int], of_each: int) -> Interactions:
+        item = np.repeat(np.array(items, np.int32), of_each)
+        return Interactions(np.resize(users, len(item)), item, None, 40, 50)
+
+    known, new = list(range(1, 41)), list(range(41, 51))
+    validation = Interactions.joined(rows(known, 2), rows(new, rows_of_new // 10))
+    tables = FeatureTables({}, {"genre": [None, *["any"] * 50]})
+    features = params(item_features=GENRE).item_features
+    factor = new_item_factor(features, tables, rows(known, 10), validation, 1)
+    # 10 rows of training are 2 of validation, so that 20 rows are expected of 10 new items.
+    assert factor == pytest.approx((rows_of_new + 0.5) / 20.5, rel=1e-3)
+    assert new_item_factor({}, tables, rows(known, 10), validation, 1) == 1
+
+
+def test_the_factor_multiplies_the_expected_rows() -> None:
+    settings = params(item_features=GENRE, epochs=1)
+    tables = FeatureTables({}, {"genre": [None, *map(genre, range(1, ITEMS + 1))]})
+    recipe = recipe_of(settings.given(), settings)
+    once, fourfold = (
+        fit(recipe.model_copy(update={"new_item_factor": factor}), planted()[0], tables=tables) for factor in (0.1, 0.4)
+    )
+    before, after = (
+        np.expm1(prior_terms(model.embeddings().items)[list(COLD_ITEMS), 1] / recipe.prior.weight)
+        for model in (once, fourfold)
+    )
+    np.testing.assert_allclose(after, 4 * before, rtol=1e-3)
 
 
 def test_the_same_bytes_twice() -> None:
