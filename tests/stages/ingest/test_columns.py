@@ -11,7 +11,10 @@ from towerline.pipeline.errors import StageError
 def test_columns_by_position_where_there_is_no_header(workspace: Path, ingest: Ingest) -> None:
     columns = {"user_id": 2, "item_id": 1, "item_type": None, "rating": 3, "timestamp": None}
     params = {f"ingest.columns.{role}": position for role, position in columns.items()}
-    kept = ingest(b"a\t1\t5\n", **{"ingest.header": False, "ingest.delimiter": "\t", "ingest.items": None, **params})
+    kept = ingest(
+        b"a\t1\t5\n",
+        **{"ingest.header": False, "ingest.delimiter": "\t", "ingest.items": None, "train.item_features": {}, **params},
+    )
     assert kept == [{"user_id": "1", "item_type": "item", "item_id": "a", "rating": 5.0}]
 
 

@@ -59,7 +59,7 @@ def test_item_tables_that_cannot_be_read_are_named(ingest: Ingest, items: str | 
 
 def test_without_an_item_table_there_are_no_titles(ingest: Ingest) -> None:
     write_items("not read")
-    assert len(ingest([row("1", "1")], **{"ingest.items": None})) == 1
+    assert len(ingest([row("1", "1")], **{"ingest.items": None, "train.item_features": {}})) == 1
     assert pq.read_table("data/items.parquet").schema.names == ["item_type", "item_id", "title", "features"]
     assert not len(pq.read_table("data/items.parquet"))
 

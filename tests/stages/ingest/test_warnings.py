@@ -76,7 +76,10 @@ def test_a_table_of_users_that_lacks_them_is_a_warning(ingest: Ingest, rows: str
     from stages.ingest import __main__ as stage
 
     write_users(f"user_id,age\n{rows}")
-    ingest([row(f"{n}", "1") for n in range(8)], **{"ingest.users": "data/raw/users.csv", "ingest.items": None})
+    ingest(
+        [row(f"{n}", "1") for n in range(8)],
+        **{"ingest.users": "data/raw/users.csv", "ingest.items": None, "train.item_features": {}},
+    )
     said = stage.main()
     assert f"; warning: {message}" in said if message else "warning" not in said
 
@@ -107,6 +110,6 @@ def test_low_ratings_that_count_as_likes_are_a_warning(
 
     ingest(
         [row("1", f"{n}", rating) for n, rating in enumerate(ratings)],
-        **{"ingest.maximum_allowed_rating": 5, "ingest.items": None, **params},
+        **{"ingest.maximum_allowed_rating": 5, "ingest.items": None, "train.item_features": {}, **params},
     )
     assert ("of the ratings are below" in stage.main()) == warned

@@ -30,7 +30,9 @@ def test_vectors_follow_their_ids_through_a_changed_vocabulary(project: Path) ->
     # An item of the other type has the id of an item that stays.
     renamed = {**items.slice(3, 1).to_pydict(), "item_type": ["new type"]}
     changed_items = pa.concat_tables([items.slice(2), pa.table(renamed, items.schema)])
-    changed_users = pa.concat_tables([pa.table({"index": [1], "user_id": ["a0"]}, users.schema), users])
+    changed_users = pa.concat_tables(
+        [pa.table({"index": [1], "user_id": ["a0"], "features": [None]}, users.schema), users]
+    )
     pq.write_table(changed_users, USER_VOCABULARY)
     pq.write_table(changed_items, ITEM_VOCABULARY)
     vectors = Keys().vectors(EXPORTS, DIMENSION)

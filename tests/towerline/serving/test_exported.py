@@ -33,7 +33,7 @@ def test_the_export_is_checked_when_it_is_opened(exports: Path, tmp_path: Path) 
     np.save(tmp_path / "copy/item_embeddings.npy", np.zeros((3, 10), np.float32))
     (tmp_path / "copy/manifest.json").unlink()
     manifest.write(tmp_path / "copy", Sizes(60, 60, 10, 500), 0.1)
-    with pytest.raises(towerline.ServingError, match=r"60 items in the manifest, \(60, 3, 60\) in the files"):
+    with pytest.raises(towerline.ServingError, match=r"60 items in the manifest, \(60, 3, 60, 60\) in the files"):
         towerline.open(tmp_path / "copy")
 
 
