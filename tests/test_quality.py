@@ -14,6 +14,7 @@ pytestmark = pytest.mark.pipeline
 
 MOVIELENS = {
     "ingest.items": None,
+    "train.item_features": {},
     "ingest.delimiter": "\t",
     "ingest.columns.user_id": "user_id:token",
     "ingest.columns.item_id": "item_id:token",
