@@ -45,6 +45,8 @@ def test_the_original_form_works_by_editing_params_alone(project: Path) -> None:
         "ingest.columns.rating": None,
         "ingest.columns.timestamp": None,
         "train.rating_weight": 0.0,
+        # The items file has none of these items, and so no features.
+        "train.item_features": {},
     }
     set_params(project, changes | {"train.rating_weight": 0.3})
     failed = run(project, "dvc", "repro", check=False)
