@@ -40,7 +40,7 @@ def test_the_original_form_works_by_editing_params_alone(project: Path) -> None:
     kinds = {"book": "1", "film": "3"}
     rows = [[user, item, kinds[kind]] for user, item, kind, *_ in planted_rows()]
     write_rows(project / "data/raw/mine.csv", rows, ["user_id", "item_id", "item_type"])
-    changes = {
+    changes: dict[str, Any] = {
         "ingest.source": "data/raw/mine.csv",
         "ingest.columns.rating": None,
         "ingest.columns.timestamp": None,

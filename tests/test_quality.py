@@ -12,7 +12,7 @@ from tests.conftest import commit_all, copy_project, dataset, run, set_params
 
 pytestmark = pytest.mark.pipeline
 
-MOVIELENS = {
+MOVIELENS: dict[str, Any] = {
     "ingest.items": None,
     "train.item_features": {},
     "ingest.delimiter": "\t",
@@ -65,7 +65,11 @@ def test_movielens_is_far_above_most_popular_and_the_tutorial(tmp_path: Path) ->
 def test_two_types_that_share_their_ids(tmp_path: Path) -> None:
     """Douban: every id of a piece of music is a book's id too."""
     source = dataset("douban/preferences.csv.gz")
-    changes = {"ingest.source": str(source), "ingest.columns.timestamp": None, "train.item_features": {}}
+    changes: dict[str, Any] = {
+        "ingest.source": str(source),
+        "ingest.columns.timestamp": None,
+        "train.item_features": {},
+    }
     metrics = evaluated(tmp_path, **changes)
     report = json.loads((tmp_path / "reports/ingest.json").read_text())
     assert report["items_by_type"] == {"1": 6777, "3": 5567}
