@@ -7,53 +7,28 @@ instance a clone: dvc exp run -S split.method=cold_items split && python -m benc
 import argparse
 import itertools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from benchmarks.common import print_machine
-from towerline.artifacts.names import MAIN_CUTOFF, MODEL
+from benchmarks.common import Group, print_machine
+from benchmarks.recommenders import two_tower, without_features
+from towerline.artifacts.names import MODEL
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
-from towerline.features.encoder import Columns, encoded
+from towerline.features.encoder import Columns, encoded, of_ids
 from towerline.features.encodings import Encoding, Values
 from towerline.features.learning import learned_encodings
 from towerline.features.reading import NO_FEATURES, FeatureTables, read_features
-from towerline.metrics.ranking import rank_metrics
 from towerline.metrics.validation import HeldOut
 from towerline.ranking.scorers import Chance, Embeddings, Scorer, by_popularity
-from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
-from towerline.training.fitting import fit, seed_everything
+from towerline.training.fitting import seed_everything
 from towerline.training.params import TrainParams
-from towerline.training.search import search
 
 # Settings that LightFM tries: dimension, epochs, and the L2 penalty of all features.
 LIGHTFM = ((32, 64, 128), (3, 10, 30), (0.0, 1e-5))
 LIGHTFM_THREADS = 2
-
-
-class Group(NamedTuple):
-    """Users and the test items that count for them.
-
-    Attributes:
-      users: [users] int32.
-      relevant: row r holds the items of users[r].
-      seen: row r holds the known items of users[r], which are not shown.
-      candidates: int32 items to rank; None for all.
-    """
-
-    users: NDArray[np.int32]
-    relevant: UserItems
-    seen: UserItems
-    candidates: NDArray[np.int32] | None
-
-    def measured(self, scorer: Scorer) -> tuple[float, float]:
-        """Mean recall and NDCG over the users."""
-        ranked = rank_items(scorer, self.users, self.seen, MAIN_CUTOFF, self.candidates)
-        values = rank_metrics(ranked, self.relevant, [MAIN_CUTOFF])
-        return float(values["recall", MAIN_CUTOFF].mean()), float(values["ndcg", MAIN_CUTOFF].mean())
 
 
 def groups(known: Interactions, held_out: Interactions) -> dict[str, Group]:
@@ -74,24 +49,15 @@ def groups(known: Interactions, held_out: Interactions) -> dict[str, Group]:
         "known items": (of_known_user & of_known_item, None),
         "new users": (~of_known_user, None),
     }
-    seen = UserItems.of_interactions(known)
-    found = {}
-    for name, (rows, candidates) in chosen.items():
-        relevant = UserItems.of_interactions(held_out.where(rows))
-        users = np.flatnonzero(relevant.counts()).astype(np.int32)
-        if len(users):
-            found[name] = Group(users, relevant.of_users(users), seen.of_users(users), candidates)
-    return found
-
-
-def of_known(columns: Columns, known: NDArray[np.int64]) -> Columns:
-    """The texts of the known ids."""
-    return {name: [texts[index] for index in known] for name, texts in columns.items()}
+    found = {
+        name: Group.of_rows(known, held_out.where(rows), candidates) for name, (rows, candidates) in chosen.items()
+    }
+    return {name: group for name, group in found.items() if len(group.users)}
 
 
 def encodings_of(params: TrainParams, tables: FeatureTables, rows: Interactions) -> list[Encoding]:
     """The encodings of the item features, as the model learns them."""
-    return list(learned_encodings(params.item_features, of_known(tables.items, np.unique(rows.item_index))))
+    return list(learned_encodings(params.item_features, of_ids(tables.items, np.unique(rows.item_index))))
 
 
 def by_feature(rows: Interactions, encoding: Encoding, columns: Columns, own: bool) -> Embeddings:
@@ -126,7 +92,7 @@ def lightfm(
         (params.user_features, tables.users, rows.user_index, rows.num_users),
         (params.item_features, tables.items, rows.item_index, rows.num_items),
     ):
-        encodings = learned_encodings(declared, of_known(columns, np.unique(index)))
+        encodings = learned_encodings(declared, of_ids(columns, np.unique(index)))
         ids = sparse.eye_array(number + 1, format="csr")
         both = sparse.csr_matrix(sparse.hstack([ids, encoded(encodings, columns, number + 1)]), dtype=np.float32)
         # LightFM reads 32-bit indices alone.
@@ -165,7 +131,7 @@ def tuned(
     return {name: group.measured(scorer) for name, group in groups(known, test).items()}
 
 
-def two_tower(
+def by_seed(
     params: TrainParams, tables: FeatureTables, sets: tuple[Interactions, Interactions, Interactions]
 ) -> Callable[[int], dict[str, tuple[float, float]]]:
     """The metrics of the model in each group, by seed."""
@@ -173,9 +139,7 @@ def two_tower(
     known = Interactions.joined(train, validation)
 
     def measured(seed: int) -> dict[str, tuple[float, float]]:
-        settings = params.model_copy(update={"seed": seed, "rating_weight": 0.0})
-        recipe = search(settings.given(), settings, train, validation, tables=tables).recipe
-        embeddings = fit(recipe, known, tables=tables).embeddings()
+        embeddings = two_tower(params, seed, train, validation, tables)
         return {name: group.measured(embeddings) for name, group in groups(known, test).items()}
 
     return measured
@@ -213,13 +177,13 @@ def main() -> None:
     tables = read_features(params.user_features, params.item_features)
     train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))
     sets = train, validation, test
-    without = params.model_copy(update={"user_features": {}, "item_features": {}})
+    without = without_features(params)
     found = groups(Interactions.joined(train, validation), test)
     print(f"| model | {' | '.join(f'{name} ({len(group.users):,})' for name, group in found.items())} |")
     print(f"| --- |{' --- |' * len(found)}")
     sides = {
-        MODEL: two_tower(params, tables, sets),
-        f"{MODEL} without features": two_tower(without, NO_FEATURES, sets),
+        MODEL: by_seed(params, tables, sets),
+        f"{MODEL} without features": by_seed(without, NO_FEATURES, sets),
         **peers(params, tables, sets),
     }
     for name, side in sides.items():

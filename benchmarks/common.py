@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ranking import rank_metrics
-from towerline.ranking.scorers import Embeddings
+from towerline.ranking.scorers import Embeddings, Scorer
 from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 
@@ -61,14 +61,40 @@ def read_data(path: Path) -> Data:
     )
 
 
+class Group(NamedTuple):
+    """Users and the test items that count for them.
+
+    Attributes:
+      users: [users] int32.
+      relevant: row r holds the items of users[r].
+      seen: row r holds the known items of users[r], which are not shown.
+      candidates: int32 items to rank; None for all.
+    """
+
+    users: NDArray[np.int32]
+    relevant: UserItems
+    seen: UserItems
+    candidates: NDArray[np.int32] | None
+
+    @classmethod
+    def of_rows(
+        cls, known: Interactions, held_out: Interactions, candidates: NDArray[np.int32] | None = None
+    ) -> "Group":
+        """The users of held-out rows; `known` are the rows that a model is fitted to, `candidates` as the attribute."""
+        relevant = UserItems.of_interactions(held_out)
+        users = np.flatnonzero(relevant.counts()).astype(np.int32)
+        return cls(users, relevant.of_users(users), UserItems.of_interactions(known).of_users(users), candidates)
+
+    def measured(self, scorer: Scorer) -> tuple[float, float]:
+        """Mean recall@20 and NDCG@20 over the users."""
+        ranked = rank_items(scorer, self.users, self.seen, CUTOFF, self.candidates)
+        values = rank_metrics(ranked, self.relevant, [CUTOFF])
+        return float(values["recall", CUTOFF].mean()), float(values["ndcg", CUTOFF].mean())
+
+
 def measure(embeddings: Embeddings, train: Interactions, held_out: Interactions) -> tuple[float, float]:
     """Recall@20 and NDCG@20 over all users with held-out items, the whole catalogue ranked, training items removed."""
-    relevant = UserItems.of_interactions(held_out)
-    users = np.flatnonzero(relevant.counts() > 0).astype(np.int32)
-    seen = UserItems.of_interactions(train).of_users(users)
-    ranked = rank_items(embeddings, users, seen, CUTOFF)
-    metrics = rank_metrics(ranked, relevant.of_users(users), [CUTOFF])
-    return float(metrics["recall", CUTOFF].mean()), float(metrics["ndcg", CUTOFF].mean())
+    return Group.of_rows(train, held_out).measured(embeddings)
 
 
 def print_machine(packages: Sequence[str], threads: int) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.common import measure, print_machine
+from benchmarks.recommenders import without_features
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ratings import RatingModel, bias_trials, rating_biases, root_mean_squared_error
 from towerline.training.fitting import fit, seed_everything
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds of split and model (default 3)")
     parser.add_argument("--weights", type=float, nargs="+", default=WEIGHTS, help="values of train.rating_weight")
     given = parser.parse_args()
-    params = TrainParams.load()
+    params = without_features(TrainParams.load())
     seed_everything(0, params.threads)
     print_machine(["tensorflow", "numpy"], params.threads)
     rows = read(given.data)

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from towerline.artifacts.split import Interactions
+from towerline.features.reading import NO_FEATURES, FeatureTables
 from towerline.ranking.scorers import Embeddings, by_popularity
 from towerline.towers import tf
 from towerline.training.fitting import fit
 from towerline.training.params import TrainParams
-from towerline.training.search import recipe_of
+from towerline.training.search import recipe_of, search
 
 # Chosen on Gowalla's validation set.
 TOWERLINE: dict[str, Any] = {
@@ -46,6 +47,25 @@ def towerline(train: Interactions, **changes: Any) -> Embeddings:
     params = TrainParams(**(TOWERLINE | changes))
     tf.keras.utils.set_random_seed(params.seed)
     return fit(recipe_of(params.given(), params), train).embeddings()
+
+
+def without_features(params: TrainParams) -> TrainParams:
+    """The settings for data without users or items files."""
+    return params.model_copy(update={"user_features": {}, "item_features": {}})
+
+
+def two_tower(
+    params: TrainParams,
+    seed: int,
+    train: Interactions,
+    validation: Interactions,
+    tables: FeatureTables = NO_FEATURES,
+) -> Embeddings:
+    """Towerline's two towers without the rating task, as the stage train finds and fits them."""
+    settings = params.model_copy(update={"seed": seed, "rating_weight": 0.0})
+    recipe = search(settings.given(), settings, train, validation, tables=tables).recipe
+    print(f"seed {seed}: {recipe.prior}, {len(recipe.temperatures)} epochs", flush=True)
+    return fit(recipe, Interactions.joined(train, validation), tables=tables).embeddings()
 
 
 def popularity(train: Interactions) -> Embeddings:

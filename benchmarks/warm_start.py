@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.common import measure, print_machine
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import TWO_TOWER
+from towerline.features.reading import read_features
 from towerline.pipeline import formats
 from towerline.training.fitting import Fitted, fit, seed_everything
 from towerline.training.recipe import Recipe
@@ -33,21 +34,22 @@ def main() -> None:
     recipe = Recipe(**formats.read_json(TWO_TOWER.model)["recipe"])
     seed_everything(recipe.seed, recipe.threads)
     print_machine(["tensorflow", "numpy"], recipe.threads)
+    tables = read_features(recipe.user_features, recipe.item_features)
     train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))
     night = np.random.default_rng(0).integers(nights, size=len(validation.user_index))
     known = [Interactions.joined(train, validation.where(night <= last)) for last in range(nights)]
     print("| fit | recall@20 | NDCG@20 | seconds a night |\n| --- | --- | --- | --- |")
-    earlier = fit(recipe, train)
+    earlier = fit(recipe, train, tables=tables)
     print(f"| the earlier model | {measured(earlier, known[-1], test)} | |", flush=True)
     begin = time.perf_counter()
-    cold = fit(recipe, known[-1])
+    cold = fit(recipe, known[-1], tables=tables)
     seconds = time.perf_counter() - begin
     print(f"| from nothing, {len(recipe.temperatures)} epochs | {measured(cold, known[-1], test)} | {seconds:.1f} |")
     for epochs, divisor in TRIALS:
         warm, begin = earlier, time.perf_counter()
         for rows in known:
             start = warm_start(warm.vectors(), rows, recipe.seed)
-            warm = fit(continued(recipe, epochs, divisor), rows, start=start)
+            warm = fit(continued(recipe, epochs, divisor), rows, start=start, tables=tables)
         seconds = (time.perf_counter() - begin) / nights
         name = f"warm start, {epochs} epochs, learning rate / {divisor}"
         print(f"| {name} | {measured(warm, known[-1], test)} | {seconds:.1f} |", flush=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from towerline.features import tokens
 from towerline.towers import tf
 
-# What str.strip() strips, as RE2 writes it.
+# The characters that str.strip() removes, in the notation of RE2.
 WHITE_SPACE = r"[\t-\r\x1c- \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
 _AROUND = rf"\A{WHITE_SPACE}+|{WHITE_SPACE}+\z"
 _NAN = np.float64(np.nan)

@@ -41,7 +41,7 @@ class FeatureTable(NamedTuple):
 
     @property
     def titled(self) -> bool:
-        """Whether the rows have a title."""
+        """True if the rows have a title."""
         return TITLE in self.rows.columns
 
     @property

@@ -146,7 +146,7 @@ class Inputs(NamedTuple):
       items: the item vocabulary.
       user_embeddings, item_embeddings: [num_ids + 1, d + PRIOR_DIMENSIONS], the terms of the popularity prior last.
       training: a row for each epoch, NaN where a cell is empty.
-      features: what each feature says; a row is a FeatureRow.
+      features: how much each feature explains; a row is a FeatureRow.
       metrics, differences, exposure, ratings: tables of evaluate; a row is a MetricRow, DifferenceRow, ExposureRow or
         RatingRow.
       trials: settings of the baselines and their metric on the validation set; a row is a TrialRow.

@@ -64,7 +64,7 @@ def save(
       recipe: that it was fitted with.
       num_rows: number of rows that it was fitted to.
       epochs: those of the search, or of the fit without a search.
-      features: what each feature says.
+      features: how much each feature explains.
     """
     fitted.write(TWO_TOWER, recipe, num_rows)
     with formats.replacing(TOWER_WEIGHTS) as unfinished:

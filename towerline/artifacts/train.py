@@ -77,10 +77,10 @@ ALL_FEATURES = ""
 
 
 class FeatureRow(NamedTuple):
-    """What features say about ids that a regression on them has not seen, of users or of items.
+    """How much features explain of users or items that the regressions on them have not seen.
 
     The explained share of vectors is that of their variance (R squared), that of numbers of rows is that of their
-    Poisson deviance; 0 is as good as the mean, and what is worse is below 0.
+    Poisson deviance. A share of 0 is as good as the mean, and one below 0 is worse.
 
     Attributes:
       ids: users or items.

@@ -1,4 +1,4 @@
-"""What each declared feature says about ids that a regression has not seen."""
+"""How much each declared feature explains of ids that the regressions have not seen."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from towerline.artifacts.train import ALL_FEATURES, FeatureRow
 from towerline.features import tokens
 from towerline.features.declarations import Features
-from towerline.features.encoder import Columns, encoded
+from towerline.features.encoder import Columns, side_by_side
 from towerline.features.learning import learned_encodings
 from towerline.features.regression import (
     count_penalty,
@@ -43,17 +43,19 @@ def contributions(
       counts: [known] float64 numbers of rows; None to leave them out.
       seed: of the choice of the held-out ids.
     """
-    encodings = learned_encodings(features, columns)
     held_out = held_out_ids(len(vectors), seed)
     if not held_out.any():
         return []
+    matrices = {
+        encoding.column: encoding.matrix(columns[encoding.column]) for encoding in learned_encodings(features, columns)
+    }
+    doubles = vectors.astype(np.float64)
     found = []
     with threadpool_limits(limits=1, user_api="blas"):
-        for left_out in [ALL_FEATURES, *sorted(features)]:
-            used = [encoding for encoding in encodings if encoding.column != left_out]
-            matrix = encoded(used, columns, len(vectors))
-            doubles = vectors.astype(np.float64)
-            named = sorted(features) if left_out == ALL_FEATURES else [left_out]
+        for left_out in [ALL_FEATURES, *matrices]:
+            used = [matrix for name, matrix in matrices.items() if name != left_out]
+            matrix = side_by_side(used, len(vectors))
+            named = list(matrices) if left_out == ALL_FEATURES else [left_out]
             of_counts = None if counts is None else explained_counts(matrix, counts, held_out)
             of_vectors = explained_vectors(matrix, doubles, held_out)
             found.append(FeatureRow(ids, left_out, _known_share(named, columns), of_vectors, of_counts))

@@ -62,8 +62,7 @@ class Encoder(NamedTuple):
         vectors = self.vectors[0] + matrix @ self.vectors[1:]
         if self.unit:
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), SHORTEST)
-        logarithms = self.log_counts[0] + matrix @ self.log_counts[1:]
-        counts = np.minimum(np.exp(np.minimum(logarithms, LARGEST_LOGARITHM)), self.most)
+        counts = expected_counts(self.log_counts[0] + matrix @ self.log_counts[1:], self.most)
         terms = self.constants + self.weights * np.log1p(counts / PSEUDO_ROWS)
         return with_prior(vectors.astype(np.float32), terms.astype(np.float32))
 
@@ -89,6 +88,17 @@ class Encoder(NamedTuple):
         return cls(encodings, *(arrays[name] for name in cls._fields[1:]))
 
 
+def expected_counts(logarithms: NDArray[np.float64], most: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The numbers of rows whose logarithms are given, at most `most`; the shapes are any that NumPy broadcasts."""
+    counts: NDArray[np.float64] = np.minimum(np.exp(np.minimum(logarithms, LARGEST_LOGARITHM)), most)
+    return counts
+
+
+def of_ids(columns: Columns, ids: NDArray[np.int32]) -> Columns:
+    """The texts of the [any] int32 ids alone, in their order."""
+    return {name: [texts[index] for index in ids] for name, texts in columns.items()}
+
+
 def encoded(encodings: Sequence[Encoding], columns: Columns, num_ids: int) -> "sparse.csr_array":
     """[ids, width] float64: the encoded columns side by side.
 
@@ -97,6 +107,11 @@ def encoded(encodings: Sequence[Encoding], columns: Columns, num_ids: int) -> "s
       columns: texts of the columns; one that is not there is missing for all ids.
       num_ids: number of ids.
     """
-    nothing = sparse.csr_array((num_ids, 0))
-    of_columns = [encoding.matrix(columns.get(encoding.column, [None] * num_ids)) for encoding in encodings]
-    return sparse.hstack([nothing, *of_columns], format="csr")
+    return side_by_side(
+        [encoding.matrix(columns.get(encoding.column, [None] * num_ids)) for encoding in encodings], num_ids
+    )
+
+
+def side_by_side(matrices: Sequence["sparse.csr_array"], num_ids: int) -> "sparse.csr_array":
+    """[num_ids, sum of the widths] float64: the [num_ids, width] matrices side by side; there may be none."""
+    return sparse.hstack([sparse.csr_array((num_ids, 0)), *matrices], format="csr")

@@ -69,7 +69,7 @@ def _checked(parameter: str, what: str, feature: Feature, texts: Texts) -> list[
         )
     if unreadable:
         warnings.append(
-            f"{parameter} has values that are not {form}, {len(unreadable):,} of {len(present):,}: they are missing"
+            f"{parameter} has {len(unreadable):,} of {len(present):,} values that are not {form}; they count as missing"
         )
     return warnings
 

@@ -65,7 +65,7 @@ def regressions(
     with threadpool_limits(limits=1, user_api="blas"):
         doubles = vectors.astype(np.float64)
         of_vectors = ridge(matrix, doubles, vector_penalty(matrix, doubles, held_out))
-        of_counts = [poisson(matrix, rows, count_penalty(matrix, rows, held_out))[:, 0] for rows in counts]
+        of_counts = [count_regression(matrix, numbers, held_out)[:, 0] for numbers in counts]
     return Regressions(encodings, of_vectors, of_counts)
 
 
@@ -104,6 +104,13 @@ def count_penalty(matrix: "sparse.csr_array", counts: NDArray[np.float64], held_
         return deviance(counts[held_out], predicted(coefficients, matrix[held_out])[:, 0])
 
     return best_penalty(error, COUNT_PENALTIES, held_out)
+
+
+def count_regression(
+    matrix: "sparse.csr_array", counts: NDArray[np.float64], held_out: NDArray[np.bool_]
+) -> Coefficients:
+    """[1 + width, 1]: the Poisson regression of all ids with the count_penalty(), whose arguments it has."""
+    return poisson(matrix, counts, count_penalty(matrix, counts, held_out))
 
 
 def predicted(coefficients: Coefficients, matrix: "sparse.csr_array") -> NDArray[np.float64]:

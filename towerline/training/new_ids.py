@@ -10,24 +10,17 @@ from towerline.artifacts.split import Interactions
 from towerline.artifacts.train import FeatureRow
 from towerline.features.contributions import contributions
 from towerline.features.declarations import Features
-from towerline.features.encoder import LARGEST_LOGARITHM, Columns, Encoder, encoded
+from towerline.features.encoder import Columns, Encoder, encoded, expected_counts, of_ids
 from towerline.features.learning import learned_encodings
 from towerline.features.reading import FeatureTables
-from towerline.features.regression import (
-    Regressions,
-    count_penalty,
-    held_out_ids,
-    poisson,
-    predicted,
-    regressions,
-)
+from towerline.features.regression import count_regression, held_out_ids, predicted, regressions
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.ranking.popularity import PSEUDO_ROWS, decayed_counts
 from towerline.ranking.similarity import user_terms
 from towerline.training.recipe import Recipe
 from towerline.training.spectral import Vectors
 
-# No new items are expected to have more times as many, or as few, rows as known ones.
+# The largest factor between the numbers of rows of new items and of known ones with the same features, up or down.
 MOST_FACTOR = 100.0
 
 
@@ -55,7 +48,7 @@ class NewIds(NamedTuple):
           num_ids: number of ids, without the unknown id.
         """
         ids = np.setdiff1d(np.arange(1, num_ids + 1, dtype=np.int32), known)
-        return cls(ids, encoder.embeddings(_rows(columns, ids), len(ids)), encoder)
+        return cls(ids, encoder.embeddings(of_ids(columns, ids), len(ids)), encoder)
 
 
 def new_users(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Interactions) -> NewIds | None:
@@ -70,7 +63,7 @@ def new_users(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Int
     if not recipe.user_features:
         return None
     known = np.unique(rows.user_index)
-    found = _regressions(recipe.user_features, tables.users, known, vectors.users, [], recipe.seed)
+    found = regressions(recipe.user_features, of_ids(tables.users, known), vectors.users[known], [], recipe.seed)
     nothing = np.zeros((len(found.vectors), PRIOR_DIMENSIONS))
     terms = user_terms(np.zeros(1))[0].astype(np.float64)
     zeros = np.zeros(PRIOR_DIMENSIONS)
@@ -85,7 +78,7 @@ def new_items(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Int
     known, prior = np.unique(rows.item_index), recipe.prior
     counts = [decayed_counts(rows, half_life) for half_life in (None, prior.half_life)]
     of_known = [numbers[known] for numbers in counts[: 1 if prior.half_life is None else 2]]
-    found = _regressions(recipe.item_features, tables.items, known, vectors.items, of_known, recipe.seed)
+    found = regressions(recipe.item_features, of_ids(tables.items, known), vectors.items[known], of_known, recipe.seed)
     # The terms of the prior: popularity of all times, and recent popularity, which are the same without a half-life.
     log_counts = np.stack([found.log_counts[0], found.log_counts[-1]], axis=1)
     log_counts[0] += np.log(recipe.new_item_factor)
@@ -102,8 +95,8 @@ def new_item_factor(
 ) -> float:
     """How many rows items without training rows have in the validation set, relative to what their features say.
 
-    Known items of the same features are no measure: in a random split, an item without training rows is one of few
-    rows; after a cut in time, it may be new and wanted. The factor is the number of validation rows of such items over
+    The numbers of rows of known items with the same features do not say it: in a random split, an item without training
+    rows has few rows, while after a cut in time it may be new and have many. The factor is the number of validation rows of such items over
     the number expected: that of the Poisson regression, times the validation rows of a known item for each of its
     training rows.
 
@@ -121,44 +114,29 @@ def new_item_factor(
     known = np.unique(train.item_index)
     new = np.setdiff1d(np.arange(1, train.num_items + 1, dtype=np.int32), known)
     counts = decayed_counts(train, None)[known]
-    of_known, of_new = _rows(tables.items, known), _rows(tables.items, new)
+    of_known, of_new = of_ids(tables.items, known), of_ids(tables.items, new)
     encodings = learned_encodings(features, of_known)
-    matrix = encoded(encodings, of_known, len(known))
+    matrix, held_out = encoded(encodings, of_known, len(known)), held_out_ids(len(known), seed)
     with threadpool_limits(limits=1, user_api="blas"):
-        coefficients = poisson(matrix, counts, count_penalty(matrix, counts, held_out_ids(len(known), seed)))
-    logarithms = predicted(coefficients, encoded(encodings, of_new, len(new)))[:, 0]
-    expected = np.minimum(np.exp(np.minimum(logarithms, LARGEST_LOGARITHM)), counts.max()).sum()
+        coefficients = count_regression(matrix, counts, held_out)
+    logarithms = predicted(coefficients, encoded(encodings, of_new, len(new)))
     is_new = np.isin(validation.item_index, new)
-    expected *= (~is_new).sum() / counts.sum()
+    rows_of_known = (~is_new).sum() / counts.sum()
+    expected = expected_counts(logarithms, counts.max()).sum() * rows_of_known
     factor = (is_new.sum() + PSEUDO_ROWS) / (expected + PSEUDO_ROWS)
     return float(np.clip(factor, 1 / MOST_FACTOR, MOST_FACTOR))
 
 
 def feature_rows(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Interactions) -> list[FeatureRow]:
-    """What each declared feature says about users and items; arguments as of new_users()."""
+    """How much each declared feature explains of users and items; arguments as of new_users()."""
     counts = decayed_counts(rows, None)
     found = []
-    for ids, features, columns, index, of_ids, of_counts in (
+    for ids, features, columns, index, of_kind, of_counts in (
         ("users", recipe.user_features, tables.users, rows.user_index, vectors.users, None),
         ("items", recipe.item_features, tables.items, rows.item_index, vectors.items, counts),
     ):
         if features:
             known = np.unique(index)
             numbers = None if of_counts is None else of_counts[known]
-            found += contributions(ids, features, _rows(columns, known), of_ids[known], numbers, recipe.seed)
+            found += contributions(ids, features, of_ids(columns, known), of_kind[known], numbers, recipe.seed)
     return found
-
-
-def _regressions(
-    features: Features,
-    columns: Columns,
-    known: NDArray[np.int32],
-    vectors: NDArray[np.float32],
-    counts: list[NDArray[np.float64]],
-    seed: int,
-) -> Regressions:
-    return regressions(features, _rows(columns, known), vectors[known], counts, seed)
-
-
-def _rows(columns: Columns, ids: NDArray[np.int32]) -> Columns:
-    return {name: [texts[index] for index in ids] for name, texts in columns.items()}

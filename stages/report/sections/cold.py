@@ -38,7 +38,7 @@ USERS = Group("cold users", EVERYTHING, COLD_USERS, "", ("recall", "ndcg"))
 
 
 def blocks(data: Inputs) -> list[Block]:
-    """What the groups are, and a table with a row for each model; nothing where there are neither."""
+    """Notes on the groups, and a table with a row for each model; nothing if no group has rows."""
     shown = {group: rows for group in (AMONG_ALL, ALONE, USERS) if len(rows := group.rows(data))}
     texts = []
     if ALONE in shown:

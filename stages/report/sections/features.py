@@ -1,4 +1,4 @@
-"""The features of items and users, and what each of them says."""
+"""The features of items and users, and how much each of them explains."""
 
 from stages.report.inputs import Inputs, rows_of
 from stages.report.page_blocks import Note, Section, Table
@@ -8,9 +8,8 @@ from towerline.artifacts.train import ALL_FEATURES
 TEXT = (
     "An item or user without rows gets an embedding from these features. The table says how well regressions on them "
     "predict the vector and the number of rows of known ids that they have not seen: the explained share, with all "
-    "features and without each one. 0 is as good as the mean. What is lost without a feature is what no other feature "
-    "says. "
-    "The embeddings of ids with rows do not depend on features."
+    "features and without each one. A share of 0 is as good as the mean. The loss without a feature is what it adds to "
+    "the others. The embeddings of ids with rows do not depend on features."
 )
 HEADER = ["", "features", "share with a value", "of vectors", "of numbers of rows"]
 

@@ -31,7 +31,7 @@ def test_new_items_and_cold_users_have_a_row_for_each_model(tmp_path: Path, monk
         ],
         [["Two towers", *["0.1250"] * 5], ["Most popular", *["0.0625"] * 5]],
     )
-    # Of a split without new items and cold users there is nothing to say.
+    # A split without new items and cold users has no such table.
     metrics = data.metrics
     warm = metrics[
         (metrics["candidates"] != "new_items") & (metrics["by"] != "cold_users") & (metrics["value"] != "cold")

@@ -120,7 +120,7 @@ def test_the_validation_share_takes_whole_items_and_users_and_leaves_the_test_se
         assert taken["test"] == without["test"]
         assert sorted(taken["train"] + taken["validation"]) == without["train"]
         known, validation = ({row[column] for row in taken[name]} for name in ("train", "validation"))
-        # Of the 48 items or users of the training set a quarter; of these users, only the rows of books.
+        # A quarter of the 48 items or users of the training set; only the rows of books of these users.
         assert len(validation - known) == (0 if kind else 12)
         assert len(validation & known) == (12 if kind else len(validation) - 12)
 

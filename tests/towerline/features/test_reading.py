@@ -44,7 +44,9 @@ def test_columns_are_read_with_the_unknown_id_first() -> None:
 
 def test_a_few_values_that_cannot_be_read_are_counted() -> None:
     tables = read_features({}, declared(year={"kind": "number", "buckets": None}))
-    assert tables.warnings == ["train.item_features.year has values that are not numbers, 2 of 40: they are missing"]
+    assert tables.warnings == [
+        "train.item_features.year has 2 of 40 values that are not numbers; they count as missing"
+    ]
 
 
 @pytest.mark.parametrize(
