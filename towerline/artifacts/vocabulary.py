@@ -1,6 +1,5 @@
 """Paths of the vocabularies of users and items, and readers of the items' types and of features."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from towerline.pipeline.errors import StageError
+from towerline.pipeline.settings import suggestion
 
 USER_VOCABULARY = Path("data/vocabulary/users.parquet")
 ITEM_VOCABULARY = Path("data/vocabulary/items.parquet")
@@ -42,10 +42,9 @@ def read_columns(path: Path, names: Sequence[str], parameter: str, source: str) 
     known = _feature_names(table) | ({TITLE} & set(table.column_names))
     for name in names:
         if name not in known:
-            guess = difflib.get_close_matches(name, sorted(known), n=1)
-            advice = f"did you mean {guess[0]}?" if guess else f"set {source} to a file that has it"
+            advice = suggestion(name, sorted(known)) or f"; set {source} to a file that has it"
             raise StageError(
-                f"{parameter}: expected a column of {source}, found {name!r}; {advice}; there are: "
+                f"{parameter}: expected a column of {source}, found {name!r}{advice}; there are: "
                 f"{', '.join(sorted(known)) or 'none'}"
             )
     return {name: [None, *_column(table, name)] for name in names}

@@ -77,7 +77,7 @@ class Section(Settings):
 def _check_names(models: Mapping[str, type[Section]], content: Mapping[Any, Any], path: Path) -> None:
     for name in content:
         if name not in models:
-            guess = _suggestion(str(name), list(models))
+            guess = suggestion(str(name), list(models))
             raise _problem(path, f"{_shown(name)}: unknown section{guess}; allowed: {_listed(models)}")
 
 
@@ -193,7 +193,7 @@ def _first_problem(model: type[Section], error: ValidationError) -> str:
     name = ".".join([model.section, *path])
     match details["type"]:
         case "extra_forbidden":
-            guess = _suggestion(path[-1], known)
+            guess = suggestion(path[-1], known)
             return f"{name}: unknown parameter{guess}; allowed: {_listed(known)}; found {_shown(details['input'])}"
         case "missing":
             return f"{name}: expected a value, found none; add it to params.yaml"
@@ -285,7 +285,8 @@ def _allowed(details: ErrorDetails) -> str:
     return _EXPECTED.get(details["type"], details["msg"])
 
 
-def _suggestion(name: str, known: list[str]) -> str:
+def suggestion(name: str, known: list[str]) -> str:
+    """The end of a message about a misspelt name: the known one that is spelt most like it; empty if none is."""
     close = difflib.get_close_matches(name, known, n=1)
     return f", did you mean {close[0]}?" if close else ""
 

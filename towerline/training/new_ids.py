@@ -96,9 +96,9 @@ def new_item_factor(
     """How many rows items without training rows have in the validation set, relative to what their features say.
 
     The numbers of rows of known items with the same features do not say it: in a random split, an item without training
-    rows has few rows, while after a cut in time it may be new and have many. The factor is the number of validation rows of such items over
-    the number expected: that of the Poisson regression, times the validation rows of a known item for each of its
-    training rows.
+    rows has few rows, while after a cut in time it may be new and have many. The factor is the number of validation
+    rows of such items over the number expected: that of the Poisson regression, times the validation rows of a known
+    item for each of its training rows.
 
     Args:
       features: declarations of the features of items.

@@ -52,7 +52,7 @@ def test_a_few_values_that_cannot_be_read_are_counted() -> None:
 @pytest.mark.parametrize(
     ("users", "items", "message"),
     [
-        ({}, {"yaer": {"kind": "categorical"}}, r"found 'yaer'; did you mean year\?; there are: genre, title, year"),
+        ({}, {"yaer": {"kind": "categorical"}}, r"found 'yaer', did you mean year\?; there are: genre, title, year"),
         (
             {"age": {"kind": "number", "buckets": 3}},
             {},
