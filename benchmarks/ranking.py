@@ -56,7 +56,7 @@ def main() -> None:
     train = read_data(given.data).train
     print_machine(["numpy"], given.threads)
     history = UserItems.of_interactions(train)
-    embeddings = Embeddings(*spectral_start(history, train.num_items, DIMENSION, seed=0))
+    embeddings = Embeddings(*spectral_start(history.matrix(train.num_items + 1), DIMENSION, seed=0))
     users = np.flatnonzero(history.counts()).astype(np.int32)
     seen = history.of_users(users)
     sides: dict[str, Callable[[], object]] = {

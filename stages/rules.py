@@ -11,12 +11,14 @@ from stages.ingest.params import IngestParams
 from stages.refit.params import RefitParams
 from stages.split.params import SplitParams
 from towerline.baseline_models.params import BaselinesParams
+from towerline.feedback.params import DislikesParams, without_ratings
 from towerline.pipeline.settings import rule_between
 from towerline.training.params import TrainParams
 
 SECTIONS = (
     IngestParams,
     SplitParams,
+    DislikesParams,
     TrainParams,
     RefitParams,
     BaselinesParams,
@@ -39,6 +41,18 @@ def _rating_task_has_ratings(ingest: IngestParams, train: TrainParams) -> None:
         raise ValueError(
             f"train.rating_weight: expected 0 where ingest.columns.rating is null, found {train.rating_weight:g}; set "
             "it to 0, or name the ratings' column in ingest.columns.rating"
+        )
+
+
+@rule_between(IngestParams, DislikesParams)
+def _dislikes_have_ratings(ingest: IngestParams, dislikes: DislikesParams) -> None:
+    below, most = dislikes.below, ingest.maximum_allowed_rating
+    if below is not None and ingest.columns.rating is None:
+        raise ValueError(without_ratings(below, "ingest.columns.rating is null"))
+    if isinstance(below, float) and most is not None and below > most:
+        raise ValueError(
+            f"dislikes.below: expected at most ingest.maximum_allowed_rating, {most:g}, found {below:g}; all rows "
+            "would be dislikes"
         )
 
 

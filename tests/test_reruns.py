@@ -19,6 +19,7 @@ INGEST = ALL
 SPLIT = ["split", "train", "refit", "baselines", "evaluate", "map", "report", "export"]
 TRAIN = ["train", "refit", "evaluate", "map", "report", "export", "backtest"]
 BASELINES = ["baselines", "evaluate", "report", "backtest"]
+DISLIKES = ["train", "refit", "baselines", "evaluate", "map", "report", "export", "backtest"]
 EVALUATE = ["evaluate", "report"]
 
 # Every leaf of params.yaml: a value to change it to, and the stages that may then have to run.
@@ -53,6 +54,7 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "split.validation": (0.05, SPLIT),
     "split.test": (0.05, SPLIT),
     "split.validation_share": (0.2, SPLIT),
+    "dislikes.below": (6.0, DISLIKES),
     "train.embedding_dimension": (16, TRAIN),
     "train.loss": ("in_batch_softmax", TRAIN),
     "train.retrieval_weight": (0.5, TRAIN),

@@ -6,7 +6,7 @@ which shows what it costs to retrain less often.
 
 Reads: data/interactions.parquet, data/vocabulary/*.parquet.
 Writes: reports/backtest/*.
-Parameters: train, baselines, backtest.
+Parameters: train, baselines, dislikes, backtest.
 """
 
 from collections import deque
@@ -42,19 +42,21 @@ from towerline.artifacts.names import MODEL, RANDOM
 from towerline.artifacts.vocabulary import read_item_types
 from towerline.baseline_models.params import BaselinesParams
 from towerline.features.reading import FeatureTables, read_features
+from towerline.feedback.params import Below, DislikesParams
 from towerline.pipeline import formats
 from towerline.pipeline.terminal import progress, run
 from towerline.training.params import TrainParams
 
 
 def results_of(
-    stretches: list[Stretch], train: TrainParams, baselines: BaselinesParams, tables: FeatureTables
+    stretches: list[Stretch], train: TrainParams, baselines: BaselinesParams, below: Below, tables: FeatureTables
 ) -> tuple[list[Measured], list[float]]:
     """Fits and measures all models at all cuts.
 
     Args:
       stretches: from stretches_of().
       train, baselines: the sections of params.yaml.
+      below: rows with lower ratings are dislikes.
       tables: the declared features.
 
     Returns:
@@ -71,14 +73,14 @@ def results_of(
     # The models of the last cuts, the newest first.
     recent: deque[dict[str, Ranker]] = deque(maxlen=max(AGES) + 1)
     with progress(what="backtest", unit="cut", total=len(stretches)) as bar:
-        start = first_start(stretches[0], train, tables)
+        start = first_start(stretches[0], train, below, tables)
         bar.update()
         for number, stretch in enumerate(stretches[1:], 1):
-            retrained = retrain(stretch, train, baselines, item_type, tables, start)
+            retrained = retrain(stretch, train, baselines, below, item_type, tables, start)
             start = retrained.next_start
             durations.append(retrained.seconds)
             recent.appendleft(retrained.rankers)
-            tested = StretchUsers.of(number, stretch)
+            tested = StretchUsers.of(number, stretch, below)
             for age in AGES:
                 if age < len(recent):
                     results += [measured(tested, name, age, model) for name, model in recent[age].items()]
@@ -115,9 +117,10 @@ def text(stretches: list[Stretch], summary: list[SummaryRow], retraining: list[R
 
 def main() -> str:
     params, train, baselines = BacktestParams.load(), TrainParams.load(), BaselinesParams.load()
-    stretches = stretches_of(read_all(), params)
+    below = DislikesParams.load().below
+    stretches = stretches_of(read_all(), params, below)
     tables = read_features(train.user_features, train.item_features)
-    results, (cold, warm) = results_of(stretches, train, baselines, tables)
+    results, (cold, warm) = results_of(stretches, train, baselines, below, tables)
     summary = summary_rows(results, params.bootstrap_samples, params.seed)
     retraining = retraining_rows(results, params.bootstrap_samples, params.seed)
     rows = stretch_rows(results)

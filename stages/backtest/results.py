@@ -10,6 +10,8 @@ from stages.backtest.ranker import Ranker
 from stages.backtest.stretches import Stretch, day
 from towerline.artifacts.backtest import COLD, KNOWN, RetrainingRow, StretchRow, SummaryRow
 from towerline.artifacts.names import MAIN_CUTOFF, MODEL
+from towerline.feedback.params import Below
+from towerline.feedback.strengths import liked
 from towerline.metrics.ranking import rank_metrics
 from towerline.metrics.uncertainty import bootstrap_interval, holm, paired_p_values
 from towerline.ranking.user_items import UserItems
@@ -64,9 +66,10 @@ class StretchUsers(NamedTuple):
     seen: UserItems
 
     @classmethod
-    def of(cls, number: int, stretch: Stretch) -> "StretchUsers":
-        """All users with rows in a stretch, whose number is given."""
-        relevant, seen = map(UserItems.of_interactions, (stretch.test, stretch.known))
+    def of(cls, number: int, stretch: Stretch, below: Below) -> "StretchUsers":
+        """All users with rows that are no dislikes in a stretch, whose number is given."""
+        likes = liked(stretch.test, stretch.known, below)
+        relevant, seen = map(UserItems.of_interactions, (likes, stretch.known))
         users = np.flatnonzero(relevant.counts()).astype(np.int32)
         known = seen.counts()[users] > 0
         return cls(number, stretch.since, users, known, relevant.of_users(users), seen.of_users(users))

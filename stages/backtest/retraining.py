@@ -13,6 +13,8 @@ from towerline.artifacts.names import MODEL
 from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.tuning import tuned
 from towerline.features.reading import FeatureTables
+from towerline.feedback.params import Below
+from towerline.feedback.strengths import liked
 from towerline.ranking.fallback import cold_user_scorer
 from towerline.ranking.scorers import by_popularity
 from towerline.training.fitting import fit
@@ -53,6 +55,7 @@ def retrain(
     stretch: Stretch,
     train: TrainParams,
     baselines: BaselinesParams,
+    below: Below,
     item_type: NDArray[np.str_],
     tables: FeatureTables,
     earlier: WarmStart,
@@ -62,13 +65,14 @@ def retrain(
     Args:
       stretch: the cut.
       train, baselines: the sections of params.yaml.
+      below: rows with lower ratings are dislikes.
       item_type: [num_items + 1] text.
       tables: the declared features.
       earlier: from the cut before.
     """
     known = stretch.known
     begin = time.perf_counter()
-    cold = fit(_found(stretch, train, tables), known, tables=tables)
+    cold = fit(_found(stretch, train, below, tables), known, tables=tables)
     between = time.perf_counter()
     start = warm_start(earlier.vectors, known, earlier.recipe.seed)
     warm = fit(continued(earlier.recipe), known, start=start, tables=tables)
@@ -78,17 +82,18 @@ def retrain(
     for name, fitted in ((MODEL, cold), (WARM_START, warm)):
         embeddings = fitted.embeddings()
         rankers[name] = Ranker(embeddings, embeddings, is_known)
-    popular = by_popularity(known)
-    for name, scorer in tuned(baselines, stretch.train, stretch.validation, item_type).scorers.items():
+    popular = by_popularity(liked(known, known, below))
+    scorers = tuned(baselines, stretch.train, stretch.validation, item_type, below=below).scorers
+    for name, scorer in scorers.items():
         rankers[name] = Ranker(scorer, cold_user_scorer(name, scorer, popular), is_known)
     return Retrained(rankers, WarmStart(earlier.recipe, warm.vectors()), seconds)
 
 
-def first_start(stretch: Stretch, train: TrainParams, tables: FeatureTables) -> WarmStart:
+def first_start(stretch: Stretch, train: TrainParams, below: Below, tables: FeatureTables) -> WarmStart:
     """The search and the fit from which the warm starts continue; arguments as in retrain()."""
-    recipe = _found(stretch, train, tables)
+    recipe = _found(stretch, train, below, tables)
     return WarmStart(recipe, fit(recipe, stretch.known, tables=tables).vectors())
 
 
-def _found(stretch: Stretch, train: TrainParams, tables: FeatureTables) -> Recipe:
-    return search(train.given(), train, stretch.train, stretch.validation, tables=tables).recipe
+def _found(stretch: Stretch, train: TrainParams, below: Below, tables: FeatureTables) -> Recipe:
+    return search(train.given(), train, stretch.train, stretch.validation, tables=tables, below=below).recipe

@@ -9,6 +9,8 @@ from stages.backtest.params import BacktestParams
 from towerline.artifacts.ingest import INTERACTIONS
 from towerline.artifacts.split import Interactions
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
+from towerline.feedback.params import Below
+from towerline.feedback.strengths import liked
 from towerline.pipeline.errors import StageError
 from towerline.ranking.popularity import SECONDS_PER_DAY
 from towerline.tables import engine, expressions
@@ -71,7 +73,7 @@ def read_all() -> Interactions:
     )
 
 
-def stretches_of(rows: Interactions, params: BacktestParams) -> list[Stretch]:
+def stretches_of(rows: Interactions, params: BacktestParams, below: Below) -> list[Stretch]:
     """The stretches, the earliest first; the last one ends with the last row.
 
     There is one more than there are cuts: at the first, only the model is fitted from which the warm starts continue.
@@ -79,6 +81,7 @@ def stretches_of(rows: Interactions, params: BacktestParams) -> list[Stretch]:
     Args:
       rows: with times.
       params: number of cuts, and length of a stretch.
+      below: rows with lower ratings are dislikes.
 
     Raises:
       StageError: the rows do not reach back far enough, or a stretch has no users with known rows.
@@ -98,7 +101,7 @@ def stretches_of(rows: Interactions, params: BacktestParams) -> list[Stretch]:
             ("validation", stretch.validation, stretch.train),
             ("test", stretch.test, stretch.known),
         ):
-            if not np.isin(of_set.user_index, before.user_index).any():
+            if not np.isin(liked(of_set, before, below).user_index, before.user_index).any():
                 raise StageError(
                     f"backtest.cuts, days: expected users with earlier rows in the {name} set of each cut, found none "
                     f"at {day(stretch.since)}; raise backtest.days, or lower backtest.cuts"

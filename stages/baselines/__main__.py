@@ -7,7 +7,7 @@ baselines.memory_limit are left out, and the table names them.
 
 Reads: data/split/train.parquet, data/split/validation.parquet, data/vocabulary/items.parquet.
 Writes: models/baselines/*.npz, reports/tables/baselines.csv.
-Parameters: baselines.
+Parameters: baselines, dislikes.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_inte
 from towerline.artifacts.vocabulary import read_item_types
 from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.tuning import tuned
+from towerline.feedback.params import DislikesParams
 from towerline.metrics.ratings import RatingModel, bias_trials, mean_rating, rating_biases
 from towerline.pipeline import formats
 from towerline.pipeline.terminal import progress, run
@@ -61,10 +62,10 @@ def save(models: Mapping[str, Any], trials: list[TrialRow]) -> None:
 
 
 def main() -> str:
-    params = BaselinesParams.load()
+    params, below = BaselinesParams.load(), DislikesParams.load().below
     train, validation, item_type = read_interactions(TRAIN), read_interactions(VALIDATION), read_item_types()
     with progress(what="baselines", unit="baseline") as bar:
-        baselines = tuned(params, train, validation, item_type, bar.update)
+        baselines = tuned(params, train, validation, item_type, bar.update, below)
     rating_models, rating_trials = rating_baselines(train, validation)
     trials = [*baselines.trials, *rating_trials]
     save(baselines.scorers | rating_models, trials)

@@ -2,13 +2,13 @@
 
 The whole catalogue is ranked for every user with test items, the user's training and validation items left out; equal
 scores are ordered by index. Means are over users. Users without rows in either set are cold users and reported
-separately.
+separately. Dislikes are not relevant; how many of them are shown is a metric of its own.
 
 Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, models/baselines/*.npz, data/split/*.parquet,
   data/vocabulary/items.parquet.
 Writes: reports/metrics.json, reports/plots/*.csv,
   reports/tables/{metrics,differences,exposure,ratings,test_set,tutorial}.csv.
-Parameters: evaluate.
+Parameters: evaluate, dislikes.
 """
 
 from stages.evaluate.data import read_data
@@ -18,14 +18,15 @@ from stages.evaluate.plots import write_plots
 from stages.evaluate.summary import Summary
 from stages.evaluate.tables import Tables
 from towerline.artifacts.evaluate import WITHIN_TYPE
+from towerline.feedback.params import DislikesParams
 from towerline.pipeline.terminal import run
 
 
 def main() -> str:
-    params = EvaluateParams.load()
+    params, below = EvaluateParams.load(), DislikesParams.load().below
     cutoffs = sorted(params.cutoffs)
-    data = read_data(params.repeat_consumption)
-    models = Models.read(data.known)
+    data = read_data(params.repeat_consumption, below)
+    models = Models.read(data.known, below)
     evaluations = models.evaluations(data, cutoffs, WITHIN_TYPE in params.candidates)
     tables = Tables.of(models, evaluations, data, cutoffs, params.bootstrap_samples, params.seed)
     summary = Summary.of(tables)

@@ -9,6 +9,8 @@ from stages.evaluate.exposure import GROUPS, popularity_groups
 from towerline.artifacts.evaluate import COLD_ITEMS, CountRow
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.vocabulary import read_item_types
+from towerline.feedback.params import Below
+from towerline.feedback.strengths import disliked
 from towerline.metrics.validation import ranked_candidates
 from towerline.pipeline.errors import StageError
 from towerline.ranking.user_items import UserItems
@@ -65,7 +67,8 @@ class Data(NamedTuple):
     Attributes:
       known: the rows of the training and validation set, which the models are fitted to.
       test: the test set.
-      warm, cold: the users with test items, those with and those without known rows.
+      warm, cold: the users with test items that are no dislikes, those with and those without known rows.
+      disliked: the users with known rows and with dislikes among their test items, which are the relevant ones here.
       item_type: [num_items + 1] text; the unknown item's is empty.
       candidates: the items that are ranked, from ranked_candidates(); None for all.
     """
@@ -74,25 +77,35 @@ class Data(NamedTuple):
     test: Interactions
     warm: Queries
     cold: Queries
+    disliked: Queries
     item_type: NDArray[np.str_]
     candidates: NDArray[np.int32] | None
 
     @classmethod
-    def of_sets(cls, known: Interactions, test: Interactions, item_type: NDArray[np.str_], repeats: bool) -> "Data":
+    def of_sets(
+        cls,
+        known: Interactions,
+        test: Interactions,
+        item_type: NDArray[np.str_],
+        repeats: bool,
+        below: Below = None,
+    ) -> "Data":
         """The data of a split.
 
         Args:
           known, test: as the attributes.
           item_type: [num_items + 1] text.
           repeats: true if known items of a user may be shown again.
+          below: rows with lower ratings are dislikes.
         """
-        relevant, seen = map(UserItems.of_interactions, (test, known))
-        is_known, tested = seen.counts() > 0, relevant.counts() > 0
-        warm, cold = (
-            Queries.of_users(np.flatnonzero(tested & chosen).astype(np.int32), relevant, seen, repeats)
-            for chosen in (is_known, ~is_known)
+        is_dislike = disliked(test, known, below)
+        likes, dislikes, seen = map(UserItems.of_interactions, (test.where(~is_dislike), test.where(is_dislike), known))
+        is_known = seen.counts() > 0
+        warm, cold, of_dislikes = (
+            Queries.of_users(np.flatnonzero((relevant.counts() > 0) & chosen).astype(np.int32), relevant, seen, repeats)
+            for relevant, chosen in ((likes, is_known), (likes, ~is_known), (dislikes, is_known))
         )
-        return cls(known, test, warm, cold, item_type, ranked_candidates(test, item_type))
+        return cls(known, test, warm, cold, of_dislikes, item_type, ranked_candidates(test, item_type))
 
     def item_counts(self) -> NDArray[np.int64]:
         """[num_items + 1] int64 number of known rows of each item."""
@@ -132,18 +145,23 @@ class Data(NamedTuple):
             CountRow("users_without_test_items", self.known.num_users - warm - cold),
             CountRow("test_rows", len(self.test.user_index)),
             CountRow("test_rows_of_items_without_known_rows", int(cold_items.sum())),
+            CountRow("disliked_test_rows", len(self.disliked.relevant.items)),
         ]
 
 
-def read_data(repeats: bool) -> Data:
-    """Reads the split and the items' types.
+def read_data(repeats: bool, below: Below) -> Data:
+    """Reads the split and the items' types; arguments as of Data.of_sets().
 
     Raises:
-      StageError: no test user has known rows.
+      StageError: no test user has known rows, or all test rows are dislikes.
     """
     train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))
     known = Interactions.joined(train, validation)
-    data = Data.of_sets(known, test, read_item_types(), repeats)
+    data = Data.of_sets(known, test, read_item_types(), repeats, below)
+    if len(data.disliked.users) and not len(data.warm.users):
+        raise StageError(
+            f"dislikes.below: expected test rows that are no dislikes, found none at {below}; set it lower, or to null"
+        )
     if not len(data.warm.users):
         raise StageError(f"{TEST}: expected users that {TRAIN} or {VALIDATION} knows too, found none")
     return data

@@ -12,6 +12,7 @@ from towerline.artifacts.evaluate import (
     ALL,
     COLD_ITEMS,
     COLD_USERS,
+    DISLIKED,
     EVERYTHING,
     ITEM_TYPE,
     ITEMS,
@@ -92,6 +93,10 @@ def evaluated(
             values[Slice(WITHIN_TYPE, ITEM_TYPE, kind)] = ranked_alone(scorer, queries, of_item, cutoffs)
     ranked = rank_items(cold_scorer or scorer, cold.users, cold.excluded, most, data.candidates)
     values[Slice(EVERYTHING, COLD_USERS)] = rank_metrics(ranked, cold.relevant, cutoffs)
+    # Recall only: the lower, the better, which the other metrics were not made for.
+    shown_dislikes = rank_items(scorer, data.disliked.users, data.disliked.excluded, most, data.candidates)
+    of_dislikes = rank_metrics(shown_dislikes, data.disliked.relevant, cutoffs)
+    values[Slice(EVERYTHING, DISLIKED)] = {key: value for key, value in of_dislikes.items() if key[0] == "recall"}
     with_users = {key: of_slice for key, of_slice in values.items() if len(next(iter(of_slice.values())))}
     return Evaluation(with_users, shown)
 

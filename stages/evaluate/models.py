@@ -12,6 +12,8 @@ from towerline.artifacts.evaluate import RatingRow, TutorialRow
 from towerline.artifacts.names import MODEL
 from towerline.artifacts.split import TEST, Interactions
 from towerline.artifacts.train import TWO_TOWER, read_embeddings
+from towerline.feedback.params import Below
+from towerline.feedback.strengths import liked
 from towerline.metrics.ranking import hits
 from towerline.metrics.ratings import RatingModel, mean_absolute_error, root_mean_squared_error
 from towerline.pipeline import formats
@@ -48,13 +50,14 @@ class Models(NamedTuple):
     ratings: dict[str, RatingModel]
 
     @classmethod
-    def read(cls, known: Interactions) -> "Models":
+    def read(cls, known: Interactions, below: Below) -> "Models":
         """Reads the model and the baselines.
 
         The model scores users without known rows by its popularity prior, a baseline by its cold_user_scorer().
 
         Args:
           known: the rows that the models were fitted to, those of the training and validation set.
+          below: rows with lower ratings are dislikes.
 
         Raises:
           StageError: a file does not hold the arrays of a scorer or rating model.
@@ -66,8 +69,8 @@ class Models(NamedTuple):
         rating_head = formats.read_arrays(TWO_TOWER.rating_head)
         rankers = {MODEL: Ranker(embeddings, embeddings)}
         ratings = {MODEL: RatingModel(**rating_head)} if rating_head else {}
-        history = UserItems.of_interactions(known)
-        popular = by_popularity(known)
+        likes = liked(known, known, below)
+        history, popular = UserItems.of_interactions(likes), by_popularity(likes)
         for path in sorted(BASELINES.iterdir()):
             arrays = formats.read_arrays(path)
             if arrays.get(KIND) == Kind.RATING_MODEL:

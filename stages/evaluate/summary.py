@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from stages.evaluate.evaluation import OVERALL, Slice
 from stages.evaluate.tables import Tables
-from towerline.artifacts.evaluate import METRICS, DifferenceRow
+from towerline.artifacts.evaluate import DISLIKED, METRICS, DifferenceRow
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.pipeline import formats
 
@@ -22,7 +22,8 @@ class Summary(NamedTuple):
 
     Attributes:
       k: the cutoff.
-      figures: name of the model, then of the baselines -> recall@k, ndcg@k, coverage@k and rmse, as far as it has them.
+      figures: name of the model, then of the baselines -> recall@k, ndcg@k, disliked_recall@k, coverage@k and rmse, as
+        far as it has them.
       lead: the difference in NDCG@k to the baseline with the highest NDCG@k; None where no baseline ranks.
       counts: users_ranked and cold_users.
     """
@@ -41,6 +42,8 @@ class Summary(NamedTuple):
             overall = Slice(row.candidates, row.by, row.value) == OVERALL
             if overall and row.k == k and row.metric in ("recall", "ndcg"):
                 figures.setdefault(row.model, {})[f"{row.metric}@{k}"] = row.mean
+            if row.by == DISLIKED and row.k == k:
+                figures.setdefault(row.model, {})[f"disliked_recall@{k}"] = row.mean
         for shown in tables.exposure:
             if shown.k == k:
                 figures[shown.model][f"coverage@{k}"] = shown.coverage
@@ -83,16 +86,25 @@ class Summary(NamedTuple):
           later: true if the test set is later than the training set.
           only_type: the type of the items that are ranked; None if all items are.
         """
-        names = [f"recall@{self.k}", f"ndcg@{self.k}", f"coverage@{self.k}", "rmse"]
+        titles = {
+            f"recall@{self.k}": f"recall@{self.k}",
+            f"ndcg@{self.k}": f"NDCG@{self.k}",
+            f"disliked_recall@{self.k}": f"disliked@{self.k}",
+            f"coverage@{self.k}": f"coverage@{self.k}",
+            "rmse": "RMSE",
+        }
+        names = [name for name in titles if name in self.figures[MODEL] or not name.startswith("disliked")]
         width = max(map(len, self.figures)) + 2
         lines = [f"{self.counts['users_ranked']:,} users ranked, {self.counts['cold_users']:,} cold"]
         if only_type is not None:
             lines[0] += f"; items of type {only_type} alone are ranked, since the test set has no others"
-        lines.append(_line("", [name.replace("ndcg", "NDCG").replace("rmse", "RMSE") for name in names], width))
+        lines.append(_line("", [titles[name] for name in names], width))
         for model in sorted(self.figures, key=self._place):
             figures = self.figures[model]
             cells = [f"{figures[name]:.4f}" if name in figures else "" for name in names]
             lines.append(_line(model, cells, width))
+        if len(names) == len(titles):
+            lines.append(f"disliked@{self.k}: share of the disliked test items that are shown; lower is better")
         if self.lead is not None:
             lines.append(_lead_line(self.lead))
         return "\n".join(lines if later else [*lines, CAUTION])

@@ -30,7 +30,7 @@ from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import ITEM_MAP, MapRow
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
-from towerline.artifacts.train import FEATURES_TABLE, TRAINING_REPORT, TWO_TOWER, read_embeddings
+from towerline.artifacts.train import FEATURES_TABLE, FEEDBACK_TABLE, TRAINING_REPORT, TWO_TOWER, read_embeddings
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
@@ -38,7 +38,7 @@ from towerline.ranking.user_items import UserItems
 
 REFUSED_ROWS_SHOWN = 10
 PARAMETERS = Path("params.yaml")
-SECTIONS = ("ingest", "split", "train", "baselines", "evaluate")
+SECTIONS = ("ingest", "split", "dislikes", "train", "baselines", "evaluate")
 
 
 class Columns(NamedTuple):
@@ -64,10 +64,14 @@ TABLES: Mapping[Path, Columns] = {
     DIFFERENCES_TABLE: Columns.of(DifferenceRow),
     EXPOSURE_TABLE: Columns.of(ExposureRow),
     RATINGS_TABLE: Columns.of(RatingRow),
-    BASELINES_TABLE: Columns(("baseline", "metric", "chosen"), ("trial", "k", "validation", "left_out_gb", *SETTINGS)),
+    BASELINES_TABLE: Columns(
+        ("baseline", "metric", "chosen", "dislikes"),
+        ("trial", "k", "validation", "left_out_gb", *(name for name in SETTINGS if name != "dislikes")),
+    ),
     ITEM_MAP: Columns.of(MapRow),
     TRAINING_REPORT: Columns((), ("epoch",)),
     FEATURES_TABLE: Columns(("ids", "column"), ("known", "vectors", "counts")),
+    FEEDBACK_TABLE: Columns(("dislikes", "chosen"), ("weight_exponent", "k", "ndcg")),
 }
 OTHER_FILES = (
     INGEST_REPORT,
@@ -147,6 +151,7 @@ class Inputs(NamedTuple):
       user_embeddings, item_embeddings: [num_ids + 1, d + PRIOR_DIMENSIONS], the terms of the popularity prior last.
       training: a row for each epoch, NaN where a cell is empty.
       features: how much each feature explains; a row is a FeatureRow.
+      feedback: the ways of counting the rows that were tried; a row is a FeedbackRow.
       metrics, differences, exposure, ratings: tables of evaluate; a row is a MetricRow, DifferenceRow, ExposureRow or
         RatingRow.
       trials: settings of the baselines and their metric on the validation set; a row is a TrialRow.
@@ -165,6 +170,7 @@ class Inputs(NamedTuple):
     item_embeddings: NDArray[np.float32]
     training: pd.DataFrame
     features: pd.DataFrame
+    feedback: pd.DataFrame
     metrics: pd.DataFrame
     differences: pd.DataFrame
     exposure: pd.DataFrame
@@ -276,6 +282,7 @@ def read_inputs() -> Inputs:
         item_embeddings=read_embeddings(TWO_TOWER.item_embeddings, num_items),
         training=read_table(TRAINING_REPORT),
         features=read_table(FEATURES_TABLE),
+        feedback=read_table(FEEDBACK_TABLE),
         metrics=read_table(METRICS_TABLE),
         differences=read_table(DIFFERENCES_TABLE),
         exposure=read_table(EXPOSURE_TABLE),

@@ -4,8 +4,8 @@ The settings are found by a training on the training set that is measured on the
 fitted again, from the start, to the rows of both with these settings: the latest rows are those of the validation set.
 
 Reads: data/split/train.parquet, data/split/validation.parquet, data/vocabulary/*.parquet.
-Writes: models/two_tower/*, reports/training.csv, reports/tables/features.csv.
-Parameters: train.
+Writes: models/two_tower/*, reports/training.csv, reports/tables/{features,feedback}.csv.
+Parameters: train, dislikes.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from towerline.artifacts.names import MAIN_CUTOFF
 from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_interactions
-from towerline.artifacts.train import FEATURES_TABLE, TOWER_WEIGHTS, TRAINING_REPORT, TWO_TOWER, FeatureRow
+from towerline.artifacts.train import (
+    FEATURES_TABLE,
+    FEEDBACK_TABLE,
+    TOWER_WEIGHTS,
+    TRAINING_REPORT,
+    TWO_TOWER,
+    FeatureRow,
+    FeedbackRow,
+)
 from towerline.artifacts.vocabulary import read_item_types
 from towerline.features.reading import read_features
+from towerline.feedback.params import DislikesParams
+from towerline.feedback.strengths import Feedback, liked, with_strengths
 from towerline.metrics.validation import ranked_candidates
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
@@ -26,10 +37,17 @@ from towerline.training.recipe import Prior, Recipe
 
 if TYPE_CHECKING:
     from towerline.training.fitting import Epoch, Fitted
+    from towerline.training.search import FeedbackTrial
 
 
-def check_data(params: TrainParams, train: Interactions, validation: Interactions) -> None:
-    """Raises StageError if the parameters need ratings or validation rows that the data does not have."""
+def check_data(params: TrainParams, train: Interactions, validation: Interactions, relevant: Interactions) -> None:
+    """Raises StageError if the parameters need ratings or validation rows that the data does not have.
+
+    Args:
+      params: the parameters.
+      train, validation: the sets.
+      relevant: the rows of the validation set that are no dislikes.
+    """
     if params.rating_weight and train.rating is None:
         raise StageError(
             f"train.rating_weight: expected 0 since {TRAIN} has no ratings, found {params.rating_weight:g}; "
@@ -37,8 +55,12 @@ def check_data(params: TrainParams, train: Interactions, validation: Interaction
         )
     if params.popularity_half_life is not None and train.timestamp is None:
         raise StageError(params.without_times(f"{TRAIN} has no times"))
-    if not has_validation(train, validation):
+    if not has_validation(train, relevant):
         try:
+            if has_validation(train, validation):
+                params.check_without_validation(
+                    f"all rows of {VALIDATION} are below dislikes.below", "set dislikes.below lower"
+                )
             if len(validation.user_index):
                 params.check_without_validation(
                     f"no user of {VALIDATION} has rows in {TRAIN}",
@@ -55,9 +77,14 @@ def has_validation(train: Interactions, validation: Interactions) -> bool:
 
 
 def save(
-    fitted: "Fitted", recipe: Recipe, num_rows: int, epochs: "list[Epoch]", features: Sequence[FeatureRow]
+    fitted: "Fitted",
+    recipe: Recipe,
+    num_rows: int,
+    epochs: "list[Epoch]",
+    features: Sequence[FeatureRow],
+    trials: "Sequence[FeedbackTrial]",
 ) -> None:
-    """Writes models/two_tower, reports/training.csv and reports/tables/features.csv.
+    """Writes models/two_tower, reports/training.csv, reports/tables/features.csv and reports/tables/feedback.csv.
 
     Args:
       fitted: the model.
@@ -65,12 +92,18 @@ def save(
       num_rows: number of rows that it was fitted to.
       epochs: those of the search, or of the fit without a search.
       features: how much each feature explains.
+      trials: the ways of counting the rows that were tried.
     """
     fitted.write(TWO_TOWER, recipe, num_rows)
     with formats.replacing(TOWER_WEIGHTS) as unfinished:
         fitted.towers.save_weights(unfinished)
     formats.write_csv(TRAINING_REPORT, epochs[0]._fields, epochs, formats.PUBLIC_DECIMALS)
     formats.write_csv(FEATURES_TABLE, FeatureRow._fields, features, formats.PUBLIC_DECIMALS)
+    rows = [
+        FeedbackRow(way.dislikes, way.weight_exponent, MAIN_CUTOFF, ndcg, way == recipe.feedback)
+        for way, ndcg in trials
+    ]
+    formats.write_csv(FEEDBACK_TABLE, FeedbackRow._fields, rows, formats.PUBLIC_DECIMALS)
 
 
 def described(epoch: "Epoch") -> str:
@@ -90,32 +123,45 @@ def described_prior(prior: Prior) -> str:
     return f"popularity{days} weighs {prior.weight:.3g}, long-term popularity {prior.long_term_weight:.3g}"
 
 
+def described_feedback(feedback: Feedback) -> str:
+    """How the rows count, in one short line."""
+    treatment = {"counted": "count as likes", "left_out": "are left out", "negatives": "are negatives"}
+    texts = [f"dislikes {treatment[feedback.dislikes]}"] if feedback.below is not None else []
+    if feedback.weight_exponent:
+        texts.append(f"rows count by their weight to the power of {feedback.weight_exponent:g}")
+    return ", ".join(texts or ["all rows count alike"])
+
+
 def main() -> str:
-    params = TrainParams.load()
+    params, below = TrainParams.load(), DislikesParams.load().below
     train, validation = read_interactions(TRAIN), read_interactions(VALIDATION)
-    check_data(params, train, validation)
-    candidates = ranked_candidates(validation, read_item_types())
+    relevant = liked(validation, train, below)
+    check_data(params, train, validation, relevant)
+    candidates = ranked_candidates(relevant, read_item_types())
     tables = read_features(params.user_features, params.item_features)
     # TensorFlow takes seconds to import; errors in parameters and data are reported before.
     from towerline.towers import tf
     from towerline.training.fitting import fit, seed_everything
     from towerline.training.new_ids import feature_rows
-    from towerline.training.search import recipe_of, search
+    from towerline.training.search import feedback_choices, recipe_of, search
 
     seed_everything(params.seed, params.threads)
     rows = Interactions.joined(train, validation)
-    with progress(what="training", unit="epoch", total=2 * params.epochs) as bar:
+    tried = feedback_choices(params, train, below)
+    with progress(what="training", unit="epoch", total=(len(tried) + 1) * params.epochs) as bar:
 
         def show(epoch: "Epoch") -> None:
             bar.set_postfix_str(described(epoch), refresh=False)
             bar.update()
 
         try:
-            if has_validation(train, validation):
-                recipe, epochs = search(params.given(), params, train, validation, show, candidates, tables)
+            if has_validation(train, relevant):
+                recipe, epochs, trials = search(
+                    params.given(), params, train, validation, show, candidates, tables, below
+                )
                 fitted = fit(recipe, rows, show, tables=tables)
             else:
-                recipe = recipe_of(params.given(), params)
+                recipe, trials = recipe_of(params.given(), params, tried[0]), []
                 fitted = fit(recipe, rows, show, tables=tables)
                 epochs = fitted.epochs
         except (MemoryError, tf.errors.ResourceExhaustedError):
@@ -123,10 +169,13 @@ def main() -> str:
                 f"train.embedding_dimension: expected a model that fits into memory, found {params.embedding_dimension}"
                 f" dimensions of {train.num_users:,} users and {train.num_items:,} items; lower it, or train.batch_size"
             ) from None
-    features = feature_rows(recipe, tables, fitted.vectors(), rows)
-    save(fitted, recipe, len(rows.user_index), epochs, features)
+    counted = with_strengths(rows, recipe.feedback).counted()
+    features = feature_rows(recipe, tables, fitted.vectors(), counted)
+    save(fitted, recipe, len(rows.user_index), epochs, features, trials)
     best = epochs[len(recipe.temperatures) - 1]
     summary = f"{len(epochs)} epochs, kept epoch {best.epoch}: {described(best)}; {described_prior(recipe.prior)}"
+    if trials:
+        summary += f"; {described_feedback(recipe.feedback)}"
     return "; warning: ".join([summary, *tables.warnings])
 
 

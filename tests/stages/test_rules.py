@@ -37,6 +37,14 @@ from towerline.pipeline.errors import StageError
             "train.rating_weight: expected 0 where ingest.columns.rating is null, found 0.03; set it to 0, or name the",
         ),
         (
+            {"ingest.columns.rating": None, "train.rating_weight": 0.0, "dislikes.below": "user_mean"},
+            "dislikes.below: expected null since ingest.columns.rating is null, found user_mean; set it to null, or",
+        ),
+        (
+            {"dislikes.below": 11.0},
+            "dislikes.below: expected at most ingest.maximum_allowed_rating, 10, found 11; all rows would be dislikes",
+        ),
+        (
             {"split.validation": 0, "split.validation_share": 0.0, "train.popularity_prior": 0.5},
             "split.validation_share: expected validation rows for train.early_stopping_patience 3 and "
             "train.temperature null, found none, since split.validation and split.validation_share are 0; set "

@@ -45,7 +45,7 @@ def test_the_sections_of_the_committed_params_are_those_of_the_models_and_valid(
         (
             "train:\n  #",
             "trian:\n  #",
-            "'trian': unknown section, did you mean train?; allowed: ingest, split, train, refit, baselines,",
+            "'trian': unknown section, did you mean train?; allowed: ingest, split, dislikes, train, refit,",
         ),
         (
             "    item_type: item_type",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BASELINES = Path("models/baselines")
 BASELINES_TABLE = Path("reports/tables/baselines.csv")
@@ -14,10 +14,14 @@ SETTINGS: dict[str, tuple[str, str | None]] = {
     "dimension": ("dimension {:g}", None),
     "alpha": ("alpha {:g}", None),
     "regularization": ("regularization {:g}", None),
+    "dislikes": ("dislikes {}", None),
+    "weight_exponent": ("weights to the power of {:g}", None),
 }
+# Those of SETTINGS that say how the rows count; all values that make sense are tried.
+OF_FEEDBACK = ("dislikes", "weight_exponent")
 
 # Names of SETTINGS -> values; those that the baseline has.
-Settings = Mapping[str, float | None]
+Settings = Mapping[str, float | str | None]
 
 
 class TrialRow(NamedTuple):
@@ -30,6 +34,8 @@ class TrialRow(NamedTuple):
       neighbours: of item-kNN.
       dimension, alpha: of iALS.
       regularization: of EASE, iALS, or the rating biases.
+      dislikes: counted or left_out, where there are dislikes.
+      weight_exponent: power of the rows' weights, where rows have different weights.
       metric: on the validation set, ndcg or rmse.
       k: cutoff of the metric; None for rmse.
       validation: value of the metric; None if the validation set is empty.
@@ -44,6 +50,8 @@ class TrialRow(NamedTuple):
     dimension: float | None
     alpha: float | None
     regularization: float | None
+    dislikes: str | None
+    weight_exponent: float | None
     metric: str
     k: int | None
     validation: float | None
@@ -62,7 +70,7 @@ def trial_row(
     left_out_gb: float | None = None,
 ) -> TrialRow:
     """The row of a trial with the given settings; other arguments as the attributes of TrialRow."""
-    values = {name: settings.get(name) for name in SETTINGS}
+    values: dict[str, Any] = {name: settings.get(name) for name in SETTINGS}
     return TrialRow(
         baseline=baseline,
         trial=trial,
@@ -98,7 +106,7 @@ def settings_text(settings: Settings) -> str:
     for name, value in settings.items():
         text, none = SETTINGS[name]
         if value is not None:
-            texts.append(text.format(value))
+            texts.append(text.format(value).replace("_", " "))
         elif none is not None:
             texts.append(none)
     return ", ".join(texts)

@@ -18,9 +18,10 @@ NDCG_BY_ITEM_TYPE = Path("reports/plots/ndcg_by_item_type.csv")
 
 # The candidates of a ranking: all items, the items of one type alone, or the items without known rows alone.
 EVERYTHING, WITHIN_TYPE, NEW_ITEMS = "everything", "within_type", "new_items"
-# The groups of a metric: all users with known rows, those without, and the users or test items of one value of a
-# type, of activity (number of seen items), or of popularity.
-ALL, COLD_USERS = "all", "cold_users"
+# The groups of a metric: all users with known rows, those without, those with disliked test items, of which recall is
+# the share that is shown, and the users or test items of one value of a type, of activity (number of seen items), or
+# of popularity.
+ALL, COLD_USERS, DISLIKED = "all", "cold_users", "disliked"
 ITEM_TYPE, ACTIVITY, ITEMS = "item_type", "activity", "items"
 # The popularity group of items without known rows.
 COLD_ITEMS = "cold"
@@ -34,8 +35,8 @@ class MetricRow(NamedTuple):
     Attributes:
       model: name of the model or baseline.
       candidates: EVERYTHING, WITHIN_TYPE or NEW_ITEMS. With NEW_ITEMS only test items without known rows count.
-      by: ALL, COLD_USERS, ITEM_TYPE, ACTIVITY or ITEMS (popularity of the test items).
-      value: the item type, the range of activity, or the popularity group; empty for ALL and COLD_USERS.
+      by: ALL, COLD_USERS, DISLIKED, ITEM_TYPE, ACTIVITY or ITEMS (popularity of the test items).
+      value: the item type, the range of activity, or the popularity group; empty for ALL, COLD_USERS and DISLIKED.
       metric, k: for instance recall, at the cutoff k.
       users: number of users in the group.
       mean, low, high: the mean and its 95 % bootstrap interval.

@@ -26,7 +26,9 @@ class Interactions(NamedTuple):
       rating: [rows] float32 in the unit of the raw file; None where the data has none.
       num_users, num_items: sizes of the vocabularies, the unknown id at index 0 not counted.
       timestamp: [rows] int64 seconds since 1970 UTC; None where the data has none.
-      weight: [rows] float32 above 0, the strength of a row, such as a number of plays; None where the data has none.
+      weight: [rows] float32 above 0, such as a number of plays; None where the data has none.
+      strength: [rows] float32, at least 0: how much a row counts in a fit, from towerline.feedback.strengths; None
+        where each counts as one. No file has it.
     """
 
     user_index: NDArray[np.int32]
@@ -36,6 +38,7 @@ class Interactions(NamedTuple):
     num_items: int
     timestamp: NDArray[np.int64] | None = None
     weight: NDArray[np.float32] | None = None
+    strength: NDArray[np.float32] | None = None
 
     @classmethod
     def joined(cls, *sets: "Interactions") -> "Interactions":
@@ -48,6 +51,7 @@ class Interactions(NamedTuple):
             sets[0].num_items,
             _joined([rows.timestamp for rows in sets]),
             _joined([rows.weight for rows in sets]),
+            _joined([rows.strength for rows in sets]),
         )
 
     def where(self, chosen: NDArray[np.bool_]) -> "Interactions":
@@ -60,7 +64,12 @@ class Interactions(NamedTuple):
             self.num_items,
             None if self.timestamp is None else self.timestamp[chosen],
             None if self.weight is None else self.weight[chosen],
+            None if self.strength is None else self.strength[chosen],
         )
+
+    def counted(self) -> "Interactions":
+        """The rows whose strength is above 0."""
+        return self if self.strength is None else self.where(self.strength > 0)
 
 
 def _joined(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:

@@ -72,6 +72,7 @@ FINAL = ModelFiles.within(Path("models/final"))
 TOWER_WEIGHTS = Path("models/two_tower/towers.weights.h5")
 TRAINING_REPORT = Path("reports/training.csv")
 FEATURES_TABLE = Path("reports/tables/features.csv")
+FEEDBACK_TABLE = Path("reports/tables/feedback.csv")
 # The column of the FeatureRow of all features together.
 ALL_FEATURES = ""
 
@@ -94,6 +95,24 @@ class FeatureRow(NamedTuple):
     known: float
     vectors: float
     counts: float | None
+
+
+class FeedbackRow(NamedTuple):
+    """A way of counting the rows that the search of the model tried.
+
+    Attributes:
+      dislikes: counted, left_out or negatives.
+      weight_exponent: power of the rows' weights.
+      k: cutoff of the NDCG.
+      ndcg: on the validation set, whose dislikes are not relevant.
+      chosen: true for the one that the model is fitted with.
+    """
+
+    dislikes: str
+    weight_exponent: float
+    k: int
+    ndcg: float
+    chosen: bool
 
 
 def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:

@@ -6,7 +6,6 @@ from implicit.nearest_neighbours import CosineRecommender
 from scipy import sparse
 
 from towerline.ranking.scorers import Embeddings
-from towerline.ranking.user_items import UserItems
 
 # The ranking of iALS is best after a few iterations, and then declines.
 IALS_ITERATIONS = 8
@@ -15,21 +14,21 @@ ITEM_KNN_BYTES = 44
 IALS_BYTES = 8
 
 
-def item_knn(history: UserItems, num_items: int, neighbours: int) -> "sparse.csr_array":
-    """Cosines between the user sets of items, for each item's nearest ones (Deshpande and Karypis 2004), by implicit.
+def item_knn(matrix: "sparse.csr_array", neighbours: int) -> "sparse.csr_array":
+    """Cosines between the columns of items, for each item's nearest ones (Deshpande and Karypis 2004), by implicit.
 
-    weight[j, i] = |users of j and i| / sqrt(|users of j| |users of i|) for the i nearest to j, else 0
+    Without strengths, weight[j, i] = |users of j and i| / sqrt(|users of j| |users of i|) for the i nearest to j, and 0
+    for the others.
 
     Args:
-      history: the items of every user in the training set.
-      num_items: size of the vocabulary, without the unknown item.
+      matrix: [num_users + 1, num_items + 1] float32 strengths of the rows of the training set.
       neighbours: number of items that each item has weights towards, without itself.
 
     Returns:
       [num_items + 1, num_items + 1] float32.
     """
     recommender = CosineRecommender(K=neighbours + 1, num_threads=1)
-    recommender.fit(sparse.csr_matrix(history.matrix(num_items + 1)), show_progress=False)
+    recommender.fit(sparse.csr_matrix(matrix), show_progress=False)
     weights = sparse.csr_array(recommender.similarity, dtype=np.float32)
     weights.setdiag(0)
     weights.eliminate_zeros()
@@ -37,15 +36,13 @@ def item_knn(history: UserItems, num_items: int, neighbours: int) -> "sparse.csr
     return weights
 
 
-def ials(
-    history: UserItems, num_items: int, dimension: int, alpha: float, regularization: float, seed: int
-) -> Embeddings:
+def ials(matrix: "sparse.csr_array", dimension: int, alpha: float, regularization: float, seed: int) -> Embeddings:
     """Alternating least squares with all unseen items as weak negatives (Hu, Koren and Volinsky 2008), by implicit.
 
     Args:
-      history, num_items: as in item_knn().
+      matrix: as in item_knn().
       dimension: of the embeddings.
-      alpha: weight of a seen item relative to an unseen one.
+      alpha: weight of a seen item of the strength 1 relative to an unseen one.
       regularization: of the embeddings' squared lengths.
       seed: of the initial embeddings.
 
@@ -60,5 +57,5 @@ def ials(
         num_threads=1,
         random_state=seed,
     )
-    model.fit(sparse.csr_matrix(history.matrix(num_items + 1)), show_progress=False)
+    model.fit(sparse.csr_matrix(matrix), show_progress=False)
     return Embeddings(np.asarray(model.user_factors, np.float32), np.asarray(model.item_factors, np.float32))

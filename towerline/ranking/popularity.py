@@ -1,5 +1,7 @@
 """Popularity of items, of all times or with a half-life."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,22 +19,25 @@ HALF_LIVES = (
 
 
 def decayed_counts(rows: Interactions, half_life: float | None) -> NDArray[np.float64]:
-    """The number of rows of each item, each of them halved for every half-life between it and the last of all rows.
+    """The strengths of each item's rows summed, halved for every half-life between a row and the last of all rows.
+
+    Where rows have no strengths, each counts as one, and the sum without a half-life is the number of the item's rows.
 
     The time of the last row is the present: a model is fitted to the rows before it and predicts those after it.
 
     Args:
       rows: the rows; with times if there is a half-life.
-      half_life: in days; None for the plain number of rows.
+      half_life: in days; None for no decay.
 
     Returns:
       [num_items + 1] float64.
     """
-    weights = None
+    weights: NDArray[np.floating[Any]] | None = rows.strength
     if half_life is not None and len(rows.item_index):
         if rows.timestamp is None:
             raise ValueError("expected rows with times for a half-life, found none")
-        weights = 0.5 ** ((rows.timestamp.max() - rows.timestamp) / (half_life * SECONDS_PER_DAY))
+        decay = 0.5 ** ((rows.timestamp.max() - rows.timestamp) / (half_life * SECONDS_PER_DAY))
+        weights = decay if weights is None else decay * weights
     return np.bincount(rows.item_index, weights, minlength=rows.num_items + 1).astype(np.float64)
 
 

@@ -70,3 +70,11 @@ class UserItems(NamedTuple):
         """[rows, num_columns] float32 with a 1 where a row has an item."""
         ones = np.ones(len(self.items), np.float32)
         return sparse.csr_array((ones, self.items, self.starts), shape=(len(self.starts) - 1, num_columns))
+
+
+def interaction_matrix(rows: Interactions) -> "sparse.csr_array":
+    """[num_users + 1, num_items + 1] float32 strengths of the rows, a 1 where rows have none; no pair twice."""
+    matrix = UserItems.of_interactions(rows).matrix(rows.num_items + 1)
+    if rows.strength is not None:
+        matrix.data = rows.strength[np.lexsort((rows.item_index, rows.user_index))]
+    return matrix

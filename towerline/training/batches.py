@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
-from towerline.ranking.user_items import UserItems
+from towerline.ranking.popularity import decayed_counts
+from towerline.training.history import History
 
 # Candidates are drawn in proportion to popularity to this power: rare items still come up, popular ones more often.
 SAMPLING_POWER = 0.4
@@ -15,6 +16,7 @@ SAMPLING_POWER = 0.4
 POPULARITY_IN_LOSS = 0.5
 # Count of an item without training rows, whose logarithm would not be finite.
 UNSEEN_COUNT = 0.5
+NO_NUMBERS = np.zeros(0, np.float32)
 
 
 class Batch(NamedTuple):
@@ -28,6 +30,9 @@ class Batch(NamedTuple):
       rating: [pairs] float32 standardized ratings; zeros if there are none.
       log_weight: [candidates] float32, added to the logits of the sampled candidates.
       masked: [masked, 2] int32 (position in `users`, candidate) of sampled candidates that are the user's own items.
+      strength: [pairs] float32 strengths, of a pair that is no positive 0; none where each pair counts as one.
+      negative: [negatives] int32 positions of the pairs that are negatives of their user.
+      negative_log_weight: [negatives] float32, added to the logits of the negatives.
     """
 
     users: NDArray[np.int32]
@@ -37,22 +42,25 @@ class Batch(NamedTuple):
     rating: NDArray[np.float32]
     log_weight: NDArray[np.float32]
     masked: NDArray[np.int32]
+    strength: NDArray[np.float32]
+    negative: NDArray[np.int32]
+    negative_log_weight: NDArray[np.float32]
 
 
-def log_share(item_index: NDArray[np.int32], num_items: int) -> NDArray[np.float32]:
-    """[num_items + 1] log of each item's share of the training rows, at most 0; an unseen item counts as half a row."""
-    counts = np.bincount(item_index, minlength=num_items + 1).astype(np.float64)
-    return np.log(np.maximum(counts, UNSEEN_COUNT) / len(item_index)).astype(np.float32)
+def log_share(counts: NDArray[np.float64]) -> NDArray[np.float32]:
+    """[num_items + 1] log of each item's share of the counts, at most 0; an unseen item counts as half a row."""
+    logarithms: NDArray[np.float32] = np.log(np.maximum(counts, UNSEEN_COUNT) / counts.sum()).astype(np.float32)
+    return logarithms
 
 
-def inclusion_probabilities(counts: NDArray[np.int64], candidates: int) -> NDArray[np.float64]:
+def inclusion_probabilities(counts: NDArray[np.float64], candidates: int) -> NDArray[np.float64]:
     """The probability of each item to be drawn, in proportion to counts^SAMPLING_POWER and at most 1.
 
     Args:
-      counts: [num_items + 1] training rows of each item; an item without any is never drawn.
+      counts: [num_items + 1] strengths of each item's training rows summed; an item without any is never drawn.
       candidates: mean number of drawn items, at least 1; if fewer items have rows, all of them are drawn.
     """
-    weight: NDArray[np.float64] = np.where(counts > 0, np.maximum(counts, 1) ** SAMPLING_POWER, 0.0)
+    weight: NDArray[np.float64] = np.where(counts > 0, counts, 1.0) ** SAMPLING_POWER * (counts > 0)
     wanted = min(candidates, int((counts > 0).sum()))
     probability: NDArray[np.float64] = weight * (wanted / weight.sum())
     while probability.max() > 1:
@@ -68,29 +76,38 @@ class UserBatches:
     """Batches of users with all their items, and one set of sampled candidates per batch.
 
     Candidates are drawn independently of each other with inclusion_probabilities(); their log_weight is
-    POPULARITY_IN_LOSS * log popularity - log probability, so that a sum over them estimates the sum over all items.
+    POPULARITY_IN_LOSS * log popularity - log probability, so that a sum over them estimates the sum over all items. A
+    user's own items are not among the candidates. Where dislikes are negatives, all those of a user are in the sum,
+    with the weight of any other item, and with certainty instead of a probability.
     """
 
     def __init__(
-        self, train: Interactions, history: UserItems, rating: NDArray[np.float32], batch_size: int, candidates: int
+        self, history: History, rating: NDArray[np.float32], batch_size: int, candidates: int, negatives: bool = False
     ) -> None:
         """
         Args:
-          train: the training set, no pair twice.
-          history: the items of every user in it.
+          history: the rows of the training set, no pair twice.
           rating: [rows] float32 standardized ratings of its rows.
           batch_size: users per batch.
           candidates: mean number of sampled candidates per batch.
+          negatives: true if the rows of the strength 0 are negatives.
         """
-        self.history = history
+        train = history.rows
+        self.history = history.seen
+        self.strengths = history.strengths
         self.rating = rating[np.lexsort((train.item_index, train.user_index))]
         self.active = np.flatnonzero(self.history.counts()).astype(np.int32)
         self.batch_size = batch_size
-        counts = np.bincount(train.item_index, minlength=train.num_items + 1)
+        counts = decayed_counts(train, None)
         self.probability = inclusion_probabilities(counts, candidates)
-        popularity = log_share(train.item_index, train.num_items)
+        popularity = log_share(counts)
         with np.errstate(divide="ignore"):
             self.log_weight = (POPULARITY_IN_LOSS * popularity - np.log(self.probability)).astype(np.float32)
+        self.negative_log_weight = (POPULARITY_IN_LOSS * popularity).astype(np.float32)
+        self.is_negative = np.zeros(len(self.history.items), np.bool_)
+        if negatives and self.strengths is not None:
+            # An item that nobody likes has no vector that could be pushed away.
+            self.is_negative = (self.strengths == 0) & (counts[self.history.items] > 0)
 
     def __len__(self) -> int:
         return -(-len(self.active) // self.batch_size)
@@ -118,14 +135,20 @@ class UserBatches:
         position[others] = np.arange(len(candidates), len(candidates) + len(others), dtype=np.int32)
         pair_item = position[own.items]
         masked = np.flatnonzero(pair_item < len(candidates))
+        positions = self.history.positions(users)
+        strength = NO_NUMBERS if self.strengths is None else self.strengths[positions]
+        negative = np.flatnonzero(self.is_negative[positions]).astype(np.int32)
         return Batch(
             users,
             np.concatenate([candidates, others]),
             pair_user,
             pair_item,
-            self.rating[self.history.positions(users)],
+            self.rating[positions],
             self.log_weight[candidates],
             np.stack([pair_user[masked], pair_item[masked]], axis=1),
+            strength,
+            negative,
+            self.negative_log_weight[own.items[negative]],
         )
 
 
@@ -161,6 +184,9 @@ class PairBatches:
                 pair_user.astype(np.int32),
                 pair_item.astype(np.int32),
                 self.rating[rows],
-                np.zeros(0, np.float32),
+                NO_NUMBERS,
                 np.zeros((0, 2), np.int32),
+                NO_NUMBERS if self.train.strength is None else self.train.strength[rows],
+                np.zeros(0, np.int32),
+                NO_NUMBERS,
             )

@@ -11,11 +11,13 @@ from threadpoolctl import threadpool_limits
 from towerline.artifacts.split import Interactions
 from towerline.artifacts.train import ModelFiles
 from towerline.features.reading import NO_FEATURES, FeatureTables
+from towerline.feedback.strengths import with_strengths
 from towerline.metrics.ratings import RatingModel, rating_biases
 from towerline.pipeline.errors import StageError
 from towerline.ranking.embedding import directions
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.similarity import user_terms
+from towerline.ranking.user_items import interaction_matrix
 from towerline.towers import tf
 from towerline.towers.products import unit
 from towerline.towers.towers import Towers
@@ -134,13 +136,15 @@ class Training:
         rows: Interactions,
         biases: RatingModel | None,
         start: Vectors | None = None,
+        negatives: bool = False,
     ) -> None:
         """
         Args:
           settings: the hyperparameters.
-          rows: the rows to train on; with ratings if there is a rating task.
+          rows: the rows to train on, with their strengths; with ratings if there is a rating task.
           biases: user and item biases of the rating task; None without that task.
           start: initial vectors of the towers; None for spectral_start().
+          negatives: true if the rows of the strength 0 are negatives in the loss.
         """
         self.settings = settings
         self.history = History(rows)
@@ -149,9 +153,9 @@ class Training:
         self.biases = biases
         self.regressions = Regressions(rows, biases) if biases is not None else None
         self.rating_head: RatingHead | None = None
-        self.batches = self._batches(rows)
+        self.batches = self._batches(rows, negatives)
         self.temperature = tf.Variable(REPORTED_TEMPERATURE, trainable=False, dtype=tf.float32)
-        start = start or spectral_start(self.seen, rows.num_items, settings.embedding_dimension, settings.seed)
+        start = start or spectral_start(interaction_matrix(rows), settings.embedding_dimension, settings.seed)
         self.model = self._model(rows, start)
         self._fit_rating_head()
         self.step = self._compiled_step()
@@ -160,17 +164,18 @@ class Training:
         self.reported_batches = list(itertools.islice(reported, REPORTED_BATCHES))
         self.reported_loss = self._compiled_reported_loss()
 
-    def _batches(self, rows: Interactions) -> UserBatches | PairBatches:
+    def _batches(self, rows: Interactions, negatives: bool) -> UserBatches | PairBatches:
         settings, rating = self.settings, self.standard.standardized(rows)
         if settings.loss == "grouped_softmax":
-            return UserBatches(rows, self.seen, rating, settings.batch_size, settings.candidates)
+            return UserBatches(self.history, rating, settings.batch_size, settings.candidates, negatives)
         return PairBatches(rows, rating, settings.batch_size)
 
     def _model(self, rows: Interactions, start: Vectors) -> TwoTower:
         settings = self.settings
         towers = Towers(rows.num_users, rows.num_items, settings.embedding_dimension)
-        towers.query.start_from(start.users, np.unique(rows.user_index))
-        towers.candidate.start_from(start.items, np.unique(rows.item_index))
+        counted = rows.counted()
+        towers.query.start_from(start.users, np.unique(counted.user_index))
+        towers.candidate.start_from(start.items, np.unique(counted.item_index))
         weights = {"retrieval": settings.retrieval_weight, "rating": settings.rating_weight}
         weights = {task: weight for task, weight in weights.items() if weight > 0}
         rating_terms = None
@@ -178,7 +183,8 @@ class Training:
             deviation = np.float32(self.standard.deviation)
             biases = self.biases.user_bias / deviation, self.biases.item_bias / deviation
             rating_terms = RatingTerms(*biases, settings.embedding_dimension)
-        model = TwoTower(towers, rating_terms, weights, settings.loss, self.temperature)
+        strengths = rows.strength is not None
+        model = TwoTower(towers, rating_terms, weights, settings.loss, self.temperature, strengths)
         steps = settings.epochs * len(self.batches)
         model.compile(optimizer=optimizer(settings.optimizer, settings.learning_rate, steps))
         return model
@@ -309,7 +315,8 @@ def fit(
 
     Args:
       recipe: the hyperparameters, the temperature of each epoch, and the prior.
-      rows: the rows; with ratings if the rating task has a weight, with times if the prior has a half-life.
+      rows: the rows; with ratings if the rating task has a weight or dislikes have a threshold, with times if the prior
+        has a half-life.
       on_epoch: called after each epoch.
       start: initial vectors of the towers, such as from warm_start(); None for spectral_start().
       tables: the columns of the features that the recipe declares.
@@ -317,15 +324,16 @@ def fit(
     Raises:
       StageError: a loss is not finite.
     """
+    rows = with_strengths(rows, recipe.feedback)
     biases = None if recipe.bias_regularization is None else rating_biases(rows, recipe.bias_regularization)
-    training = Training(recipe, rows, biases, start)
+    training = Training(recipe, rows, biases, start, recipe.feedback.dislikes == "negatives")
     epochs = []
     for number, temperature in enumerate(recipe.temperatures, 1):
         epochs.append(training.epoch(number, temperature))
         on_epoch(epochs[-1])
     towers = training.finish(recipe.prior, recipe.history_half_life, rows)
     learned = Vectors(*(directions(tower.all_embeddings()) for tower in (towers.query, towers.candidate)))
-    new_ids = (new(recipe, tables, learned, rows) for new in (new_users, new_items))
+    new_ids = (new(recipe, tables, learned, rows.counted()) for new in (new_users, new_items))
     return Fitted(towers, training.rating_model(), epochs, *new_ids)
 
 
@@ -336,7 +344,8 @@ def _encoder_arrays(new_ids: NewIds | None) -> dict[str, NDArray[Any]]:
 def _batch_spec() -> Batch:
     index = tf.TensorSpec([None], tf.int32)
     number = tf.TensorSpec([None], tf.float32)
-    return Batch(index, index, index, index, number, number, tf.TensorSpec([None, 2], tf.int32))
+    masked = tf.TensorSpec([None, 2], tf.int32)
+    return Batch(index, index, index, index, number, number, masked, number, index, number)
 
 
 def _check_finite(epoch: int, losses: dict[str, float], learning_rate: float) -> None:

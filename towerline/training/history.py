@@ -30,6 +30,16 @@ class History:
         self.seen = UserItems.of_interactions(rows)
 
     @cached_property
+    def strengths(self) -> NDArray[np.float32] | None:
+        """[pairs] float32 strengths of the rows, aligned with seen.items; None where each row counts as one."""
+        return None if self.rows.strength is None else self.rows.strength[self._order]
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """[pairs] the rows in the order of seen.items."""
+        return np.lexsort((self.rows.item_index, self.rows.user_index))
+
+    @cached_property
     def later(self) -> NDArray[np.int64]:
         """[pairs] int64, aligned with seen.items: the number of rows of the same user at later times.
 
@@ -46,7 +56,7 @@ class History:
         last = np.flatnonzero(is_last)[np.cumsum(is_last) - is_last]
         later = np.empty(len(order), np.int64)
         later[order] = self.seen.starts[user + 1] - 1 - last
-        return later[np.lexsort((rows.item_index, rows.user_index))]
+        return later[self._order]
 
     def half_lives(self) -> list[float | None]:
         """The half-lives to choose from, in items; None alone where the data has no times."""
@@ -55,8 +65,9 @@ class History:
     def weights(self, half_life: float | None, users: NDArray[np.int32] | None = None) -> "sparse.csr_array":
         """The weights of the items in the histories of users; the squares of the weights of a user sum to 1.
 
-        An item counts half for every half_life items that the user has chosen at later times. Without decay the weight
-        of each of n items is 1 / sqrt(n), as in SVD++ (Koren 2008).
+        The weight of an item is in proportion to the strength of its row, halved for every half_life items that the
+        user has chosen at later times. Without decay and strengths that of each of n items is 1 / sqrt(n), as in SVD++
+        (Koren 2008). The weights of a user whose strengths are all 0 are 0.
 
         Args:
           half_life: in items; None for no decay.
@@ -68,10 +79,14 @@ class History:
         if users is None:
             users = np.arange(len(self.seen.starts) - 1, dtype=np.int32)
         of_users = self.seen.of_users(users)
+        positions = self.seen.positions(users)
         weights = np.ones(len(of_users.items))
+        if self.strengths is not None:
+            weights = self.strengths[positions].astype(np.float64)
         if half_life is not None:
-            weights = 0.5 ** (self.later[self.seen.positions(users)] / half_life)
+            weights = weights * 0.5 ** (self.later[positions] / half_life)
         lengths = np.sqrt(np.bincount(of_users.rows(), weights**2, len(users)))
+        lengths[lengths == 0] = 1
         matrix = of_users.matrix(self.rows.num_items + 1)
         matrix.data = (weights / lengths[of_users.rows()]).astype(np.float32)
         return matrix

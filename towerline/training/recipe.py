@@ -5,6 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from towerline.features.declarations import Features
+from towerline.feedback.strengths import Feedback
 from towerline.pipeline.settings import Seed, Settings, between
 
 Weight = Annotated[float, between(0, 1000)]
@@ -76,6 +77,7 @@ class Recipe(Hyperparameters):
         decay. The training itself has none.
       new_item_factor: the number of rows that an item without rows is expected to have, relative to a known item of the
         same features (towerline.training.new_ids).
+      feedback: how the rows count.
       bias_regularization: of the user and item biases of the rating task; None without that task.
     """
 
@@ -83,4 +85,5 @@ class Recipe(Hyperparameters):
     prior: Prior
     history_half_life: Annotated[float, Field(gt=0)] | None
     new_item_factor: Annotated[float, Field(gt=0)]
+    feedback: Feedback
     bias_regularization: Annotated[float, Field(gt=0)] | None

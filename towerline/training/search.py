@@ -1,4 +1,4 @@
-"""Search of a recipe on the validation set: temperatures, number of epochs, prior, histories, regularization."""
+"""Search of a recipe on the validation set: temperatures, epochs, prior, histories, strengths of rows, biases."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
 from towerline.features.reading import NO_FEATURES, FeatureTables
+from towerline.feedback.params import Below
+from towerline.feedback.strengths import PLAIN, Feedback, choices, liked, with_strengths
 from towerline.metrics.ratings import BIAS_REGULARIZATIONS, bias_trials
 from towerline.metrics.validation import HeldOut
 from towerline.ranking.popularity import log_popularity
@@ -36,24 +38,39 @@ TEMPERATURE_RANGE = (0.05, 0.5)
 SMALL_SHARE = 0.01
 
 
+class FeedbackTrial(NamedTuple):
+    """A way of counting the rows, and the mean NDCG@20 of the model that was trained with it."""
+
+    feedback: Feedback
+    ndcg: float
+
+
 class Found(NamedTuple):
-    """A recipe, whose number of temperatures is that of the best epoch, and all epochs of the search."""
+    """The result of a search.
+
+    Attributes:
+      recipe: its number of temperatures is that of the best epoch.
+      epochs: all epochs of the training with the feedback of the recipe.
+      trials: the ways of counting the rows that were tried; none where there was nothing to choose.
+    """
 
     recipe: Recipe
     epochs: list[Epoch]
+    trials: list[FeedbackTrial]
 
 
-def recipe_of(given: Given, settings: Hyperparameters) -> Recipe:
+def recipe_of(given: Given, settings: Hyperparameters, feedback: Feedback = PLAIN) -> Recipe:
     """The recipe without a validation set: temperature and prior are given, and all epochs are trained.
 
     Args:
       given: with temperature and popularity_prior, if there is a retrieval task.
       settings: the hyperparameters.
+      feedback: how the rows count.
     """
     temperature = given.temperature or FIRST_GUESS.temperature
     weight = FIRST_GUESS.prior if given.popularity_prior is None else given.popularity_prior
     prior = Prior(weight=weight * temperature, half_life=given.half_life, long_term_weight=0.0)
-    return _recipe(settings, [temperature] * settings.epochs, prior, None, 1.0, BIAS_REGULARIZATIONS[0])
+    return _recipe(settings, [temperature] * settings.epochs, prior, None, 1.0, feedback, BIAS_REGULARIZATIONS[0])
 
 
 def search(
@@ -64,27 +81,46 @@ def search(
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
     candidates: NDArray[np.int32] | None = None,
     tables: FeatureTables = NO_FEATURES,
+    below: Below = None,
 ) -> Found:
     """Trains on the training set, measures on the validation set, and returns the best settings.
 
     The best epoch is the one of the highest NDCG@20 if the retrieval task is trained, of the lowest RMSE if only the
     rating task is; without early stopping (patience 0) it is the last one. The prior is chosen with the vectors of the
-    best epoch.
+    best epoch. Where there are dislikes or weights, a model is trained for each of strengths.choices(), and the
+    simplest() of them is kept. Dislikes in the validation set are not relevant.
 
     Args:
       given: the settings that are fixed.
       settings: the hyperparameters.
       train: the training set; with ratings if the rating task has a weight.
-      validation: the validation set, with at least one user of the training set.
+      validation: the validation set, with at least one row of a user of the training set that is no dislike.
       on_epoch: called after each epoch.
       candidates: the items that are ranked on the validation set, from ranked_candidates(); None for all.
       tables: the columns of the features that the settings declare.
+      below: rows with lower ratings are dislikes.
 
     Raises:
       StageError: a loss is not finite.
     """
-    factor = new_item_factor(settings.item_features, tables, train, validation, settings.seed)
-    return _Search(given, settings, train, validation, candidates, factor).run(on_epoch)
+    tried = feedback_choices(settings, train, below)
+    found, values = [], []
+    for feedback in tried:
+        one = _Search(given, settings, train, validation, candidates, tables, feedback)
+        found.append(one.run(on_epoch))
+        if len(tried) > 1:
+            values.append(one.ndcg())
+    if len(tried) == 1:
+        return found[0]
+    trials = [FeedbackTrial(way, float(of_way.mean())) for way, of_way in zip(tried, values, strict=True)]
+    return found[simplest(np.stack(values))]._replace(trials=trials)
+
+
+def feedback_choices(settings: Hyperparameters, train: Interactions, below: Below) -> list[Feedback]:
+    """The ways of counting the rows that a search tries; one for the rating task alone, which uses all ratings."""
+    if not settings.retrieval_weight:
+        return [PLAIN.model_copy(update={"below": below})]
+    return choices(train, below, negatives=settings.loss == "grouped_softmax")
 
 
 class _Search:
@@ -95,16 +131,21 @@ class _Search:
         train: Interactions,
         validation: Interactions,
         candidates: NDArray[np.int32] | None,
-        factor: float,
+        tables: FeatureTables,
+        feedback: Feedback,
     ) -> None:
-        self.factor = factor
         self.given = given
         self.settings = settings
-        self.train = train
+        self.feedback = feedback
+        self.train = train = with_strengths(train, feedback)
+        relevant = liked(validation, train, feedback.below)
+        self.factor = new_item_factor(settings.item_features, tables, train.counted(), relevant, settings.seed)
         trial = bias_trials(train, validation)[1] if settings.rating_weight else None
         self.bias_regularization = None if trial is None else trial.regularization
-        self.training = Training(settings, train, None if trial is None else trial.model)
-        self.validation = Validation(self.training.seen, validation, self.training.batches.num_logits, candidates)
+        negatives = feedback.dislikes == "negatives"
+        self.training = Training(settings, train, None if trial is None else trial.model, negatives=negatives)
+        num_logits = self.training.batches.num_logits
+        self.validation = Validation(self.training.seen, validation, relevant, num_logits, candidates)
         self.half_life = given.half_life or best_half_life(train, self.validation.prior_users)
         self.popularity = log_popularity(train, self.half_life)
         self.calibration = FIRST_GUESS
@@ -112,6 +153,7 @@ class _Search:
         self.history_half_life: float | None = None
         self.temperature = FIRST_GUESS.temperature if given.temperature is None else given.temperature
         self.temperatures: list[float] = []
+        self.best: tuple[State, float | None, Prior] | None = None
 
     def run(self, on_epoch: Callable[[Epoch], object]) -> Found:
         epochs: list[Epoch] = []
@@ -128,8 +170,11 @@ class _Search:
         temperatures = self.temperatures[:best]
         half_life = self._history_half_life(best_state, self.validation.prior_users, best_weight)
         prior = self._prior(best_state, half_life, temperatures[-1])
-        recipe = _recipe(self.settings, temperatures, prior, half_life, self.factor, self.bias_regularization)
-        return Found(recipe, epochs)
+        recipe = _recipe(
+            self.settings, temperatures, prior, half_life, self.factor, self.feedback, self.bias_regularization
+        )
+        self.best = best_state, half_life, prior
+        return Found(recipe, epochs, [])
 
     def _epoch(self, number: int) -> tuple[Epoch, State]:
         self.temperatures.append(self.temperature)
@@ -201,6 +246,15 @@ class _Search:
         weights = WEIGHTS if given.popularity_prior is None else [given.popularity_prior * temperature]
         return best_prior(self.train, users, vectors, state.items, lives, weights)
 
+    def ndcg(self) -> NDArray[np.float64]:
+        """[users] NDCG@20 of the users that the prior was chosen for, with what run() has found."""
+        assert self.best is not None
+        state, half_life, prior = self.best
+        users = self.validation.prior_users
+        vectors = self.training.user_vectors(state, half_life, users.users)
+        values: NDArray[np.float64] = ndcg_of_priors([prior], self.train, users, vectors, state.items)[0]
+        return values
+
 
 def _recipe(
     settings: Hyperparameters,
@@ -208,6 +262,7 @@ def _recipe(
     prior: Prior,
     history_half_life: float | None,
     new_item_factor: float,
+    feedback: Feedback,
     bias_regularization: float | None,
 ) -> Recipe:
     given = {name: getattr(settings, name) for name in Hyperparameters.model_fields}
@@ -218,6 +273,7 @@ def _recipe(
         prior=prior,
         history_half_life=history_half_life,
         new_item_factor=new_item_factor,
+        feedback=feedback,
         bias_regularization=regularization,
     )
 

@@ -4,10 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
-
-from towerline.ranking.user_items import UserItems
 
 POWER_ITERATIONS = 2
 # Length of the random part of the rows that replaces singular vectors beyond the rank of the matrix.
@@ -26,7 +25,7 @@ class Vectors(NamedTuple):
     items: NDArray[np.float32]
 
 
-def spectral_start(rows: UserItems, num_items: int, dimension: int, seed: int) -> Vectors:
+def spectral_start(matrix: "sparse.csr_array", dimension: int, seed: int) -> Vectors:
     """User and item vectors from the truncated SVD of the degree-normalised interaction matrix.
 
     D_u^-1/2 R D_i^-1/2 ~ U S V^T (the spectral view of collaborative filtering, as in GF-CF, Shen et al. 2021), by a
@@ -34,19 +33,21 @@ def spectral_start(rows: UserItems, num_items: int, dimension: int, seed: int) -
     of length 1, so that cosines are those of the low-rank approximation.
 
     Args:
-      rows: row u holds the items of user u in the training set.
-      num_items: size of the vocabulary, without the unknown item.
+      matrix: [num_users + 1, num_items + 1] float32 strengths of the rows of the training set; not changed.
       dimension: of the vectors; may be above the rank of the matrix.
       seed: of the random projection.
 
     Returns:
       The vectors; those of ids without interactions are not meaningful.
     """
-    counts = rows.counts()
-    matrix = rows.matrix(num_items + 1)
-    item_counts = np.bincount(rows.items, minlength=num_items + 1)
-    scale = (np.maximum(counts, 1) ** -0.5).astype(np.float32), (np.maximum(item_counts, 1) ** -0.5).astype(np.float32)
-    matrix.data *= scale[0][rows.rows()] * scale[1][rows.items]
+    rows, columns = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
+    scales = []
+    for index, number in zip((rows, columns), matrix.shape, strict=True):
+        degrees = np.bincount(index, matrix.data, number)
+        scales.append(np.where(degrees > 0, degrees, 1.0) ** -0.5)
+    of_rows, of_columns = (scale.astype(np.float32) for scale in scales)
+    values = matrix.data * (of_rows[rows] * of_columns[columns])
+    matrix = sparse.csr_array((values, columns, matrix.indptr), shape=matrix.shape)
     rank = min(dimension, min(matrix.shape) - 1)
     # The last bits depend on the number of BLAS threads, and two threads on one core take 13 times as long as one.
     with threadpool_limits(limits=1, user_api="blas"):

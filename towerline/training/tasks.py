@@ -1,6 +1,6 @@
 """Retrieval losses as tasks in the sense of TensorFlow Recommenders."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from towerline.towers import tf, tfrs
 from towerline.towers.products import inner_products, matmul
@@ -41,16 +41,48 @@ def log_partition(
     return tf.squeeze(value, axis=1), gradient
 
 
+class Negatives(NamedTuple):
+    """Items that are negatives of a user of the batch.
+
+    Attributes:
+      user: [negatives] int32 positions of the users.
+      vectors: [negatives, d] unit vectors of the items.
+      log_weight: [negatives] float32, added to their logits.
+    """
+
+    user: tf.Tensor
+    vectors: tf.Tensor
+    log_weight: tf.Tensor
+
+
+def with_negatives(log_sum: tf.Tensor, query: tf.Tensor, negatives: Negatives) -> tf.Tensor:
+    """[queries] log_partition() values that include the negatives of each query.
+
+    Args:
+      log_sum: [queries] float32 from log_partition().
+      query: as in log_partition().
+      negatives: the negatives.
+    """
+    logits = tf.reduce_sum(tf.gather(query, negatives.user) * negatives.vectors, axis=1) + negatives.log_weight
+    number = tf.shape(log_sum)[0]
+    highest = tf.maximum(log_sum, tf.math.unsorted_segment_max(logits, negatives.user, number))
+    peak = tf.stop_gradient(highest)
+    sums = tf.math.unsorted_segment_sum(tf.exp(logits - tf.gather(peak, negatives.user)), negatives.user, number)
+    return peak + tf.math.log(tf.exp(log_sum - peak) + sums)
+
+
 class GroupedSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
     """Sampled softmax over a batch of users, each with all their items at once.
 
     loss = sum over users u of [ n_u * log sum_j exp(cos(u, j) / t + w_j) - sum over u's items i of cos(u, i) / t ]
            divided by sum over users of n_u
 
-    where j are the candidates of the batch without u's own items, and w_j corrects for the sampling of candidate j. It
-    is the multinomial likelihood of Liang et al. (2018, Mult-VAE) with the sampled softmax of Bengio and Senécal (2003)
-    and, as in the decoupled contrastive loss of Yeh et al. (2022), without the positive in the denominator. One row of
-    logits is enough for all items of a user; in-batch softmax needs one for each of them.
+    where j are the candidates of the batch without u's own items, and w_j corrects for the sampling of candidate j.
+    With strengths, n_u is the sum of those of u's items, and the second sum is weighted by them. The negatives of u, if
+    there are any, are further candidates. It is the multinomial likelihood of Liang et al. (2018, Mult-VAE) with the
+    sampled softmax of Bengio and Senécal (2003) and, as in the decoupled contrastive loss of Yeh et al. (2022), without
+    the positive in the denominator. One row of logits is enough for all items of a user; in-batch softmax needs one for
+    each of them.
     """
 
     def __init__(self, temperature: Any) -> None:
@@ -69,18 +101,22 @@ class GroupedSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
         num_positives: tf.Tensor,
         log_weight: tf.Tensor,
         masked: tf.Tensor,
+        negatives: Negatives | None = None,
     ) -> tf.Tensor:
         """The mean loss over the batch's (user, item) pairs.
 
         Args:
           query: [users, d] unit vectors.
           candidates: [candidates, d] unit vectors.
-          positives: [users, d] sums of the unit vectors of each user's items.
-          num_positives: [users] float32 numbers of these items.
+          positives: [users, d] sums of the unit vectors of each user's items, weighted by strength.
+          num_positives: [users] float32 numbers of these items, or sums of their strengths.
           log_weight, masked: as in log_partition().
+          negatives: further candidates of single users.
         """
         sharp = query / self.temperature
         negative = log_partition(sharp, candidates, log_weight, masked)
+        if negatives is not None:
+            negative = with_negatives(negative, sharp, negatives)
         positive = tf.reduce_sum(sharp * positives, axis=1)
         # A plain division's gradient would be an approximate reciprocal.
         return tf.math.divide_no_nan(tf.reduce_sum(num_positives * negative - positive), tf.reduce_sum(num_positives))
@@ -98,15 +134,21 @@ class InBatchSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
         self.temperature = temperature
         self.loss = tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction="sum_over_batch_size")
 
-    def call(self, query: tf.Tensor, candidates: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tensor:
+    def call(
+        self, query: tf.Tensor, candidates: tf.Tensor, candidate_ids: tf.Tensor, strength: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """The mean loss over the batch's rows.
 
         Args:
           query: [rows, d] unit vectors of the rows' users.
           candidates: [rows, d] unit vectors of the rows' items, each the positive of its row and a negative of others.
           candidate_ids: [rows] int32, to find other rows with the same item.
+          strength: [rows] float32 by which the mean is weighted; None for the plain mean.
         """
         scores = inner_products(query, candidates) / self.temperature
         labels = tf.eye(tf.shape(scores)[0])
         scores = tfrs.layers.loss.RemoveAccidentalHits()(labels, scores, candidate_ids)
-        return self.loss(y_true=labels, y_pred=scores)
+        if strength is None:
+            return self.loss(y_true=labels, y_pred=scores)
+        losses = tf.nn.softmax_cross_entropy_with_logits(labels, scores)
+        return tf.math.divide_no_nan(tf.reduce_sum(strength * losses), tf.reduce_sum(strength))

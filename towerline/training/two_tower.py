@@ -10,7 +10,7 @@ from towerline.towers import tf, tfrs
 from towerline.towers.products import over_root, unit
 from towerline.towers.towers import Towers
 from towerline.training.batches import Batch
-from towerline.training.tasks import GroupedSoftmax, InBatchSoftmax
+from towerline.training.tasks import GroupedSoftmax, InBatchSoftmax, Negatives
 
 # Weight of a user's history relative to the user's own row.
 HISTORY_WEIGHT = 2.0
@@ -54,19 +54,21 @@ class RatingTerms:
 
 
 class BatchVectors(NamedTuple):
-    """Vectors of a batch; the last two are None without the users' histories.
+    """Vectors of a batch; the last three are None without the users' histories.
 
     Attributes:
       users: [users, d] before normalization.
       items: [items, d] unit vectors.
-      history: [users, d] sums of the users' items over the root of their number.
-      num_items: [users] float32 number of each user's items.
+      positives: [users, d] sums of the users' items, weighted by strength.
+      num_items: [users] float32 number of each user's items, or sum of their strengths.
+      share: [pairs] float32 weight of the item of a pair in the vector of its user.
     """
 
     users: tf.Tensor
     items: tf.Tensor
-    history: tf.Tensor | None
+    positives: tf.Tensor | None
     num_items: tf.Tensor | None
+    share: tf.Tensor | None
 
 
 class TwoTower(tfrs.Model):
@@ -77,15 +79,22 @@ class TwoTower(tfrs.Model):
     rating: mean squared error of standardized ratings; 1 is as good as predicting the mean.
 
     With GroupedSoftmax a user's vector is the user's own row plus HISTORY_WEIGHT times the sum of the items' unit
-    vectors over the root of their number (as in SVD++, Koren 2008). A rating is predicted from the vector without the
-    rated item, since the item of a future rating is not in the history.
+    vectors over the root of their number (as in SVD++, Koren 2008); with strengths, the sum is weighted by them, and
+    the root is that of the sum of their squares. A rating is predicted from the vector without the rated item, since
+    the item of a future rating is not in the history.
 
     Attributes:
       losses_seen: task -> mean of its loss since the last reset_metrics(), weighted by pairs.
     """
 
     def __init__(
-        self, towers: Towers, rating_terms: RatingTerms | None, weights: dict[str, float], loss: str, temperature: Any
+        self,
+        towers: Towers,
+        rating_terms: RatingTerms | None,
+        weights: dict[str, float],
+        loss: str,
+        temperature: Any,
+        strengths: bool = False,
     ):
         """
         Args:
@@ -94,8 +103,10 @@ class TwoTower(tfrs.Model):
           weights: task -> weight of its loss, of the tasks "retrieval" and "rating" that are trained.
           loss: grouped_softmax or in_batch_softmax.
           temperature: divides the cosines; a number or a variable.
+          strengths: true if the batches have strengths.
         """
         super().__init__()
+        self.strengths = strengths
         self.towers = towers
         self.rating_terms = rating_terms
         self.weights_of_tasks = weights
@@ -126,32 +137,50 @@ class TwoTower(tfrs.Model):
         own = tf.gather(self.towers.query.embedding, batch.users)
         items = self.towers.candidate.directions(batch.items)
         if not self.history_weight:
-            return BatchVectors(own, items, None, None)
+            return BatchVectors(own, items, None, None, None)
+        if self.strengths:
+            return self._weighted_vectors(batch, own, items)
         counts = tf.math.bincount(batch.pair_user, minlength=tf.shape(own)[0], dtype=tf.float32)
         history = tf.sparse.segment_sqrt_n(items, batch.pair_item, batch.pair_user)
-        return BatchVectors(own + self.history_weight * history, items, history, counts)
+        share = tf.gather(over_root(self.history_weight, counts), batch.pair_user)
+        users = own + self.history_weight * history
+        return BatchVectors(users, items, tf.sqrt(counts)[:, None] * history, counts, share)
+
+    def _weighted_vectors(self, batch: Batch, own: tf.Tensor, items: tf.Tensor) -> BatchVectors:
+        """As _vectors() with the strengths s: the history is the sum of s v over the root of the sum of s^2."""
+        sums = tf.math.segment_sum(batch.strength[:, None] * tf.gather(items, batch.pair_item), batch.pair_user)
+        totals = tf.math.segment_sum(batch.strength, batch.pair_user)
+        weights = over_root(self.history_weight, tf.math.segment_sum(tf.square(batch.strength), batch.pair_user))
+        share = tf.gather(weights, batch.pair_user) * batch.strength
+        return BatchVectors(own + weights[:, None] * sums, items, sums, totals, share)
 
     def _retrieval_loss(self, task: Any, vectors: BatchVectors, batch: Batch) -> tf.Tensor:
-        if self.history_weight:
+        if not self.history_weight:
             return task(
-                query=unit(vectors.users),
-                candidates=vectors.items[: tf.shape(batch.log_weight)[0]],
-                positives=tf.sqrt(vectors.num_items)[:, None] * vectors.history,
-                num_positives=vectors.num_items,
-                log_weight=batch.log_weight,
-                masked=batch.masked,
+                tf.gather(unit(vectors.users), batch.pair_user),
+                tf.gather(vectors.items, batch.pair_item),
+                candidate_ids=batch.pair_item,
+                strength=batch.strength if self.strengths else None,
             )
+        negatives = None
+        if self.strengths:
+            of_negatives = tf.gather(vectors.items, tf.gather(batch.pair_item, batch.negative))
+            user = tf.gather(batch.pair_user, batch.negative)
+            negatives = Negatives(user, of_negatives, batch.negative_log_weight)
         return task(
-            tf.gather(unit(vectors.users), batch.pair_user),
-            tf.gather(vectors.items, batch.pair_item),
-            candidate_ids=batch.pair_item,
+            query=unit(vectors.users),
+            candidates=vectors.items[: tf.shape(batch.log_weight)[0]],
+            positives=vectors.positives,
+            num_positives=vectors.num_items,
+            log_weight=batch.log_weight,
+            masked=batch.masked,
+            negatives=negatives,
         )
 
     def _rating_loss(self, terms: RatingTerms, vectors: BatchVectors, batch: Batch) -> tf.Tensor:
         users, items = tf.gather(vectors.users, batch.pair_user), tf.gather(vectors.items, batch.pair_item)
-        if self.history_weight:
-            share = tf.gather(over_root(self.history_weight, vectors.num_items), batch.pair_user)
-            users -= share[:, None] * items
+        if vectors.share is not None:
+            users -= vectors.share[:, None] * items
         return self.rating(labels=batch.rating, predictions=terms.predict(batch, unit(users), items))
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:

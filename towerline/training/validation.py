@@ -38,16 +38,22 @@ class Validation:
     """
 
     def __init__(
-        self, seen: UserItems, rows: Interactions, num_logits: int, candidates: NDArray[np.int32] | None = None
+        self,
+        seen: UserItems,
+        rows: Interactions,
+        relevant_rows: Interactions,
+        num_logits: int,
+        candidates: NDArray[np.int32] | None = None,
     ) -> None:
         """
         Args:
           seen: the items of every user in the training set.
-          rows: the validation set; may be empty.
+          rows: the validation set, whose ratings are predicted; may be empty.
+          relevant_rows: its rows that are no dislikes, whose items are relevant.
           num_logits: logits of the training loss in an epoch.
           candidates: the items that are ranked; None for all. The calibration is among all items in any case.
         """
-        relevant = UserItems.of_interactions(rows)
+        relevant = UserItems.of_interactions(relevant_rows)
         num_ranked, num_calibration = (
             num_users(share * num_logits, rows.num_items, maximum)
             for share, maximum in ((RANKING_SHARE, MAX_RANKED_USERS), (CALIBRATION_SHARE, MAX_CALIBRATION_USERS))

@@ -6,7 +6,7 @@ from stages.report import charts, findings, wording
 from stages.report.inputs import Inputs, rows_of
 from stages.report.page_blocks import Block, Details, Figure, Note, Section, Table
 from stages.report.wording import count, counted, decimal, metric_at, model_label
-from towerline.artifacts.baselines import SETTINGS, left_out_text, settings_text
+from towerline.artifacts.baselines import OF_FEEDBACK, SETTINGS, left_out_text, settings_text
 from towerline.artifacts.names import MODEL
 
 
@@ -14,10 +14,11 @@ def section(data: Inputs) -> Section | None:
     """All trials, those of the ranking baselines as a chart, and what was left out; None where there was nothing."""
     if not len(data.trials):
         return None
-    trials = data.trials.assign(
-        label=data.trials["baseline"].map(model_label),
-        chosen=data.trials["chosen"] == "True",
-        settings=pd.concat([texts(of_baseline) for _, of_baseline in data.trials.groupby("baseline")]),
+    read = data.trials.assign(dislikes=data.trials["dislikes"].where(data.trials["dislikes"] != ""))
+    trials = read.assign(
+        label=read["baseline"].map(model_label),
+        chosen=read["chosen"] == "True",
+        settings=pd.concat([texts(of_baseline) for _, of_baseline in read.groupby("baseline")]),
     )
     tried = trials[trials["left_out_gb"].isna()]
     text = (
@@ -94,7 +95,7 @@ def texts(trials: pd.DataFrame) -> pd.Series:
 
 
 def edge_settings(trials: pd.DataFrame) -> dict[str, list[str]]:
-    """The chosen settings that are the smallest or the largest value tried.
+    """The chosen settings that are the smallest or the largest value tried, those of OF_FEEDBACK aside.
 
     Args:
       trials: label, SETTINGS as numbers or NaN, and chosen.
@@ -104,7 +105,9 @@ def edge_settings(trials: pd.DataFrame) -> dict[str, list[str]]:
     """
     edges: dict[str, list[str]] = {}
     for label, of_baseline in trials.groupby("label", sort=False):
-        several = [name for name in tried_settings(of_baseline) if of_baseline[name].nunique() > 1]
+        several = [
+            name for name in tried_settings(of_baseline) if name not in OF_FEEDBACK and of_baseline[name].nunique() > 1
+        ]
         if several:
             chosen = of_baseline[of_baseline["chosen"]]
             edges[str(label)] = [

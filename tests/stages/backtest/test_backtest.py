@@ -58,7 +58,7 @@ def test_every_row_after_the_first_cut_is_tested_once_by_models_of_earlier_rows(
     days_of_rows = np.repeat(np.arange((cuts + 4) * days), USERS)
     times = days_of_rows * SECONDS_PER_DAY + draw.integers(0, SECONDS_PER_DAY, len(days_of_rows))
     rows = rows_at(times)
-    stretches = stretches_of(rows, params(cuts, float(days)))
+    stretches = stretches_of(rows, params(cuts, float(days)), None)
     assert len(stretches) == cuts + 1
     length = days * SECONDS_PER_DAY
     for stretch in stretches:
@@ -76,12 +76,12 @@ def test_stretches_that_the_data_does_not_have_are_refused() -> None:
         with pytest.raises(
             StageError, match=rf"over more than {cuts} \+ 2 stretches of {days:g} days, found rows from 1970"
         ):
-            stretches_of(rows_at(times), params(cuts, days))
-    assert len(stretches_of(rows_at(times), params(6, 1.0))) == 7
+            stretches_of(rows_at(times), params(cuts, days), None)
+    assert len(stretches_of(rows_at(times), params(6, 1.0), None)) == 7
     # Nobody has rows on both sides of the last cut.
     users = np.where(np.arange(len(times)) < len(times) - USERS, 1, 2).astype(np.int32)
     with pytest.raises(StageError, match="test set of each cut, found none at 1970-01-09 00:00; raise"):
-        stretches_of(rows_at(times, users), params(1, 1.0))
+        stretches_of(rows_at(times, users), params(1, 1.0), None)
 
 
 def test_a_time_is_shown_to_the_minute() -> None:
@@ -166,7 +166,7 @@ def test_users_are_ranked_by_what_the_model_knew_and_not_shown_what_they_know() 
     of_users[1, 2] = of_users[2, 3] = 1
     taste = Embeddings(of_users, np.eye(ITEMS + 1, dtype=np.float32))
     is_known = np.bincount(known.user_index, minlength=USERS + 1) > 0
-    seen = measured(StretchUsers.of(1, stretch), "taste", 0, Ranker(taste, by_popularity(known), is_known))
+    seen = measured(StretchUsers.of(1, stretch, None), "taste", 0, Ranker(taste, by_popularity(known), is_known))
     assert seen.users.tolist() == [1, 2, 4]
     assert seen.known.tolist() == [True, False, False]
     # User 1 is shown item 2 first; users 2 and 4 are shown items 1, 2, 3 and so on.

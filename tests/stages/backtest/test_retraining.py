@@ -49,7 +49,7 @@ def settings() -> tuple[TrainParams, BaselinesParams]:
 
 
 def stretches(of_rows: Interactions) -> list[Stretch]:
-    return stretches_of(of_rows, BacktestParams(cuts=2, days=2.0, bootstrap_samples=100, seed=1))
+    return stretches_of(of_rows, BacktestParams(cuts=2, days=2.0, bootstrap_samples=100, seed=1), None)
 
 
 ITEM_TYPE = np.array(["", *["film"] * ITEMS])
@@ -57,7 +57,7 @@ ITEM_TYPE = np.array(["", *["film"] * ITEMS])
 
 def retrained(stretch: Stretch, start: retraining.WarmStart) -> retraining.Retrained:
     tf.keras.utils.set_random_seed(0)
-    return retraining.retrain(stretch, *settings(), ITEM_TYPE, NO_FEATURES, start)
+    return retraining.retrain(stretch, *settings(), None, ITEM_TYPE, NO_FEATURES, start)
 
 
 def test_nothing_after_a_cut_changes_the_models_of_the_cut() -> None:
@@ -67,7 +67,7 @@ def test_nothing_after_a_cut_changes_the_models_of_the_cut() -> None:
     other = known._replace(item_index=np.where(later, known.item_index % ITEMS + 1, known.item_index).astype(np.int32))
     changed = stretches(other)[1]
     assert (changed.test.item_index != second.test.item_index).all()
-    start = retraining.first_start(first, settings()[0], NO_FEATURES)
+    start = retraining.first_start(first, settings()[0], None, NO_FEATURES)
     before, after = retrained(second, start), retrained(changed, start)
     assert before.rankers.keys() == after.rankers.keys()
     assert {MODEL, WARM_START, "ease", "item_knn", "ials", "recent_popular"} <= before.rankers.keys()
@@ -79,7 +79,7 @@ def test_nothing_after_a_cut_changes_the_models_of_the_cut() -> None:
 
 def test_each_warm_start_continues_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = stretches(rows())
-    start = retraining.first_start(first, settings()[0], NO_FEATURES)
+    start = retraining.first_start(first, settings()[0], None, NO_FEATURES)
     starts: list[Any] = []
     fits: list[fitting.Fitted] = []
 
@@ -110,7 +110,7 @@ class Tagged(NamedTuple):
 
 def test_a_model_of_age_a_is_that_of_a_cuts_before(monkeypatch: pytest.MonkeyPatch) -> None:
     cuts = [Stretch(since, *[rows()] * 3) for since in range(7)]
-    monkeypatch.setattr(retraining, "first_start", lambda stretch, train, tables: f"start of {stretch.since}")
+    monkeypatch.setattr(retraining, "first_start", lambda stretch, train, below, tables: f"start of {stretch.since}")
     starts: list[Any] = []
 
     def retrain(stretch: Stretch, *others: Any) -> retraining.Retrained:
@@ -123,9 +123,9 @@ def test_a_model_of_age_a_is_that_of_a_cuts_before(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(
         stage, "measured", lambda tested, name, age, ranker: (tested.since, name, age, tested.since - ranker.since)
     )
-    monkeypatch.setattr(StretchUsers, "of", lambda number, stretch: stretch)
+    monkeypatch.setattr(StretchUsers, "of", lambda number, stretch, below: stretch)
     results: Any
-    results, seconds = stage.results_of(cuts, *settings(), NO_FEATURES)
+    results, seconds = stage.results_of(cuts, *settings(), None, NO_FEATURES)
     assert results == [(since, MODEL, age, age) for since in range(1, 7) for age in AGES if since - age >= 1]
     assert starts == [f"start of {since}" for since in range(6)]
     assert seconds == [2.0, 1.0]

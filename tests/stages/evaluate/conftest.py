@@ -46,7 +46,7 @@ def mean(evaluation: Evaluation, metric: str, k: int, part: Slice = OVERALL) -> 
 
 
 SCORERS: dict[str, Any] = {
-    "item_knn": lambda history: ItemWeights(baselines.item_knn(history, ITEMS, 9), history),
+    "item_knn": lambda history: ItemWeights(baselines.item_knn(history.matrix(ITEMS + 1), 9), history),
     "ease": lambda history: ItemWeights(ease(ItemClasses.of(history, ITEMS), 10.0), history),
-    "ials": lambda history: baselines.ials(history, ITEMS, 3, 5.0, 1.0, seed=0),
+    "ials": lambda history: baselines.ials(history.matrix(ITEMS + 1), 3, 5.0, 1.0, seed=0),
 }

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from stages.evaluate.data import Data
 from stages.evaluate.evaluation import OVERALL, Slice, activity_groups, evaluated
 from stages.evaluate.exposure import exposure
 from tests.stages.evaluate.conftest import ITEMS, SCORERS, USERS, data_of, history_of, mean, part, planted
-from towerline.artifacts.evaluate import ALL, COLD_USERS, EVERYTHING, ITEM_TYPE, NEW_ITEMS, WITHIN_TYPE
+from towerline.artifacts.evaluate import ALL, COLD_USERS, DISLIKED, EVERYTHING, ITEM_TYPE, NEW_ITEMS, WITHIN_TYPE
 from towerline.artifacts.evaluate import ITEMS as TEST_ITEMS
 from towerline.artifacts.split import Interactions
 from towerline.ranking import blocks
@@ -137,6 +138,7 @@ def test_cold_users_and_cold_items_are_reported_apart() -> None:
         "cold_users": 1,
         "users_without_test_items": USERS - 3,
         "test_rows": 4,
+        "disliked_test_rows": 0,
         "test_rows_of_items_without_known_rows": 1,
     }
     assert mean(evaluation, "recall", 2, part=Slice(EVERYTHING, COLD_USERS)) == 1.0
@@ -156,3 +158,25 @@ def test_activity_groups_part_the_users_in_order(activity: list[int]) -> None:
     assert len(groups) <= 4
     for first, second in itertools.pairwise(groups):
         assert values[first].max() < values[second].min()
+
+
+def test_dislikes_are_not_relevant_and_their_recall_is_measured_apart() -> None:
+    def part_of(*rows: tuple[int, int, float]) -> Interactions:
+        user, item, rating = map(np.array, zip(*rows, strict=True))
+        return Interactions(user.astype(np.int32), item.astype(np.int32), rating.astype(np.float32), 4, 6)
+
+    known = part_of((1, 1, 8), (2, 1, 8), (3, 1, 8))
+    # User 3 has dislikes alone, user 4 is unknown.
+    test = part_of((1, 2, 9), (1, 3, 2), (1, 4, 2), (2, 2, 9), (3, 3, 1), (4, 2, 2))
+    order = Embeddings(np.ones((5, 1), np.float32), np.array([[0], [9], [3], [8], [7], [6], [5]], np.float32))
+    data = Data.of_sets(known, test, np.array(["", *["film"] * 6]), False, below=5.0)
+    evaluation = evaluated(order, data, [2, 5], False)
+    assert data.warm.users.tolist() == [1, 2]
+    assert not len(data.cold.users)
+    assert evaluation.values[OVERALL]["recall", 2].tolist() == [0, 0]
+    assert evaluation.values[OVERALL]["recall", 5].tolist() == [1, 1]
+    shown = evaluation.values[Slice(EVERYTHING, DISLIKED)]
+    assert shown["recall", 2].tolist() == [1, 1], "items 3 and 4 come first for users 1 and 3"
+    assert {metric for metric, _ in shown} == {"recall"}
+    assert {row.name: row.number for row in data.counts()}["disliked_test_rows"] == 3
+    assert Slice(EVERYTHING, DISLIKED) not in evaluated(order, data_of(known, test), [2], False).values

@@ -20,7 +20,14 @@ from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METR
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION
-from towerline.artifacts.train import FEATURES_TABLE, TRAINING_REPORT, TWO_TOWER, FeatureRow
+from towerline.artifacts.train import (
+    FEATURES_TABLE,
+    FEEDBACK_TABLE,
+    TRAINING_REPORT,
+    TWO_TOWER,
+    FeatureRow,
+    FeedbackRow,
+)
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
@@ -89,7 +96,7 @@ def metric_rows(models: list[str], types: list[str], cutoffs: list[int]) -> list
     groups = [("everything", "all", ""), ("everything", "cold_users", "")]
     groups += [("everything", "activity", value) for value in ("1-5", "6-9")]
     groups += [("everything", "items", part) for part in ("head", "middle", "tail", "cold")]
-    groups += [("new_items", "all", "")]
+    groups += [("new_items", "all", ""), ("everything", "disliked", "")]
     if len(types) > 1:
         groups += [(mode, "item_type", kind) for mode in ("everything", "within_type") for kind in types]
     return [
@@ -97,7 +104,7 @@ def metric_rows(models: list[str], types: list[str], cutoffs: list[int]) -> list
         for place, model in enumerate(models)
         for group in groups
         for metric in ("recall", "precision", "ndcg", "mrr", "map", "hit_rate")
-        if metric == "recall" or group[1] != "items"
+        if metric == "recall" or group[1] not in ("items", "disliked")
         for k in cutoffs
         for mean in [round(k / 40 / (place + 1), 6)]
     ]
@@ -126,7 +133,7 @@ def write_tables(
         "model,rmse,mae",
         [["two_tower", "1.2", "0.9"], ["global_mean", "1.5", "1.1"]] * ratings,
     )
-    trials = [[model, "1", *[""] * 4, "0.5", "ndcg", "20", "0.1", "True", ""] for model in models[1:]]
+    trials = [[model, "1", *[""] * 4, "0.5", "", "", "ndcg", "20", "0.1", "True", ""] for model in models[1:]]
     trials += left_out
     write(BASELINES_TABLE, ",".join(TrialRow._fields), trials)
 
@@ -191,6 +198,8 @@ def fabricate(
     features = [["items", "", "0.9", "0.12", "0.3"], ["items", HOSTILE[0], "0.9", "0.05", "0.31"]]
     features.append(["users", "", "1", "-0.01", ""])
     write_rows(folder / FEATURES_TABLE, features if titles else [], list(FeatureRow._fields))
+    feedback = [["negatives", "0.5", "20", "0.1", "False"], ["left_out", "0.5", "20", "0.12", "True"]]
+    write_rows(folder / FEEDBACK_TABLE, feedback if ratings else [], list(FeedbackRow._fields))
     arrays = arrays_of(Chance(np.array(1, np.int64), np.array(num_items + 1, np.int64)))
     formats.write_arrays(folder / BASELINES / "most_popular.npz", arrays)
     places = [[str(item), str(item % 5), str(item % 3)] for item in range(1, num_items)]

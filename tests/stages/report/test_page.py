@@ -10,7 +10,7 @@ import pytest
 from stages.report import __main__ as report
 from stages.report.__main__ import REPORT
 from stages.report.embedded import embedded_json
-from tests.conftest import ROOT, run, write_rows
+from tests.conftest import ROOT, run, set_params, write_rows
 from tests.stages.report.fabricated import BARE, HOSTILE, Elements, fabricate, made
 from towerline.artifacts.evaluate import DIFFERENCES_TABLE, RATINGS_TABLE
 
@@ -59,7 +59,18 @@ def test_a_page_of_everything_has_all_sections(tmp_path: Path, monkeypatch: pyte
     ids = page.ids
     # Those of the item table among them.
     assert re.search(r"The first \d+ of the 12 refused rows", " ".join(page.texts))
-    for name in ("features", "quality", "groups", "exposure", "ratings", "item-map", "examples", "tuning", "settings"):
+    for name in (
+        "feedback",
+        "features",
+        "quality",
+        "groups",
+        "exposure",
+        "ratings",
+        "item-map",
+        "examples",
+        "tuning",
+        "settings",
+    ):
         assert name in ids
     for name in ("refused", "time", "curve-rating-loss", "within-type-recall", "cutoffs-hit-rate"):
         assert name in ids
@@ -67,7 +78,9 @@ def test_a_page_of_everything_has_all_sections(tmp_path: Path, monkeypatch: pyte
 
 def test_what_the_data_lacks_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = Elements(made(tmp_path, monkeypatch, **BARE))
-    assert not {"features", "ratings", "refused", "time", "curve-rating-loss", "items-by-type"} & set(page.ids)
+    assert not {"feedback", "features", "ratings", "refused", "time", "curve-rating-loss", "items-by-type"} & set(
+        page.ids
+    )
     assert {"sets", "item-map", "examples", "terms"} <= set(page.ids)
     assert "No row was refused." in page.texts
 
@@ -100,10 +113,10 @@ def test_the_page_opens_with_verdict_cautions_and_origin(tmp_path: Path, monkeyp
 
 def test_what_was_left_out_because_of_its_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left_out = [
-        ["ease", str(trial), *[""] * 4, setting, "ndcg", "20", "", "False", "2.0"]
+        ["ease", str(trial), *[""] * 4, setting, "", "", "ndcg", "20", "", "False", "2.0"]
         for trial, setting in ((1, "200"), (2, "1000"))
     ]
-    left_out.append(["most_popular", "2", *[""] * 4, "9", "ndcg", "20", "", "False", "1.1"])
+    left_out.append(["most_popular", "2", *[""] * 4, "9", "", "", "ndcg", "20", "", "False", "1.1"])
     texts = " ".join(Elements(made(tmp_path, monkeypatch, left_out=tuple(left_out))).texts)
     caution = "EASE was not fitted: it would take 2 GB, and baselines.memory_limit is 1 GB."
     assert caution in texts[: texts.index("rows read")]
@@ -125,3 +138,20 @@ def test_differences_from_the_best_baseline_come_first(tmp_path: Path, monkeypat
 def test_the_bars_of_the_sets_are_in_the_order_of_their_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     html = made(tmp_path, monkeypatch, timestamps=False)
     assert '"sort":["train","validation","test"]' in html.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("below", "rule"),
+    [(5.0, "Ratings below 5 are"), ("user_mean", "Ratings below the mean of the user's known ratings")],
+)
+def test_the_rule_of_dislikes_its_treatment_and_the_dislikes_shown_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: float | str, rule: str
+) -> None:
+    fabricate(tmp_path)
+    set_params(tmp_path, {"dislikes.below": below})
+    monkeypatch.chdir(tmp_path)
+    report.main()
+    texts = " ".join(Elements(REPORT.read_text(encoding="utf-8")).texts)
+    section = texts[texts.index("Dislikes and weights") :]
+    for text in (rule, "are negatives in the loss", "chosen", "share of dislikes shown", "means over 9 users"):
+        assert text in " ".join(section.split()) or text.capitalize() in section

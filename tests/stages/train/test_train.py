@@ -36,4 +36,4 @@ def part(*rows: tuple[int, int], ratings: bool = False) -> Interactions:
 )
 def test_train_says_what_its_data_cannot_serve(train: Interactions, validation: Interactions, message: str) -> None:
     with pytest.raises(StageError, match=re.escape(message)):
-        check_data(TrainParams.load(ROOT / "params.yaml"), train, validation)
+        check_data(TrainParams.load(ROOT / "params.yaml"), train, validation, validation)

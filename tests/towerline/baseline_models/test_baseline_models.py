@@ -39,7 +39,7 @@ def test_item_knn_is_the_cosine_of_columns_cut_to_the_nearest() -> None:
     norm = np.maximum(np.linalg.norm(matrix, axis=0), 1e-12)
     cosine = (matrix / norm).T @ (matrix / norm)
     np.fill_diagonal(cosine, 0)
-    weights = item_knn(history, ITEMS, 4).toarray()
+    weights = item_knn(history.matrix(ITEMS + 1), 4).toarray()
     for row in range(ITEMS + 1):
         kept = np.flatnonzero(weights[row])
         assert len(kept) <= 4
@@ -147,3 +147,32 @@ def test_without_a_validation_set_the_first_candidate_is_chosen_without_a_score(
     assert selection.settings == {"alpha": 1}
     assert [(trial.validation, trial.chosen) for trial in selection.trials] == [(None, True)]
     assert select("some", [], score, 8) == Selection(None, [])
+
+
+def test_baselines_count_rows_by_their_weights_and_leave_out_dislikes_where_that_ranks_better() -> None:
+    """Twenty users like item 1, thirty dislike item 2, ten like item 3 a lot, which is what ten others then choose."""
+    users = np.arange(1, 41, dtype=np.int32)
+    user = np.concatenate([users[:30], users[:20], users[20:30], users[30:]])
+    item = np.repeat([2, 1, 3, 4], [30, 20, 10, 10]).astype(np.int32)
+    rating = np.repeat([1, 9], [30, 40]).astype(np.float32)
+    weight = np.repeat([1, 50, 1], [50, 10, 10]).astype(np.float32)
+    train = Interactions(user, item, rating, 40, 4, weight=weight)
+    held = np.arange(31, 41, dtype=np.int32)
+    validation = Interactions(held, np.full(10, 3, np.int32), np.full(10, 9, np.float32), 40, 4)
+    validation = validation._replace(weight=np.ones(10, np.float32))
+    kinds = ("random", "most_popular", "recent_popular", "most_popular_of_type", "item_knn", "ease", "ials")
+    enabled = {kind: kind in ("most_popular", "ease") for kind in kinds}
+    params = BaselinesParams.model_validate({**enabled, "trials": 1, "memory_limit": 1.0, "seed": 1})
+    found = tuned(params, train, validation, np.array(["", *["film"] * 4]), below=5.0)
+    popular = [row for row in found.trials if row.baseline == "most_popular"]
+    ways = [(row.dislikes, row.weight_exponent) for row in popular]
+    assert ways == [(name, power) for name in ("left_out", "counted") for power in (0, 0.5, 1)]
+    chosen = next(row for row in popular if row.chosen)
+    assert (chosen.dislikes, chosen.weight_exponent) == ("left_out", 0.5), "the first by which item 3 leads"
+    scorer = found.scorers["most_popular"]
+    assert isinstance(scorer, Embeddings)
+    assert scorer.items[2, 0] == 0, "a dislike is no row"
+    assert {(row.dislikes, row.weight_exponent) for row in found.trials if row.baseline == "ease"} == {
+        ("left_out", 0.0),
+        ("counted", 0.0),
+    }

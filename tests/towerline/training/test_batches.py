@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from tests.towerline.training.conftest import history_of, planted_parts
+from tests.towerline.training.conftest import planted_parts
 from towerline.training.batches import UserBatches, inclusion_probabilities
+from towerline.training.history import History
 
 
 def test_candidates_come_up_as_often_as_their_weight_says() -> None:
-    counts = np.array([0, 1, 1, 0, 1000, 50, 50, 3, 8, 20])
+    counts = np.array([0.0, 1, 1, 0, 1000, 50, 50, 3, 8, 20])
     probability = inclusion_probabilities(counts, 5)
     assert probability[counts == 0].sum() == 0
     assert probability.sum() == pytest.approx(5)
@@ -22,7 +23,7 @@ def test_candidates_come_up_as_often_as_their_weight_says() -> None:
 def test_user_batches_hold_every_row_once_and_name_every_index_once() -> None:
     train, _ = planted_parts()
     assert train.rating is not None
-    batches = UserBatches(train, history_of(train), train.rating, 7, 10)
+    batches = UserBatches(History(train), train.rating, 7, 10)
     seen = set()
     drawn = []
     for batch in batches.epoch(np.random.default_rng(0)):

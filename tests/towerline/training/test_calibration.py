@@ -87,7 +87,8 @@ def test_validation_takes_fewer_users_of_a_larger_catalogue_and_only_those_with_
     items = np.ones(2000, np.int32)
     seen = UserItems.of_pairs(users[:1800], items[:1800], num_rows=2001)
     for num_items, ranked, calibration in ((1_000, 900, 900), (100_000, 300, 200)):
-        validation = Validation(seen, Interactions(users, items, None, 2000, num_items), 100_000_000)
+        rows = Interactions(users, items, None, 2000, num_items)
+        validation = Validation(seen, rows, rows, 100_000_000)
         assert len(validation.ranked.users) == ranked
         assert len(validation.calibration_users.users) == calibration
         assert validation.ranked.users.max() <= 1800

@@ -17,18 +17,21 @@ from towerline.training.search import search, simplest
 USERS, ITEMS, GROUPS = 60, 60, 4
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([None, 3.0, 0.5]))
-def test_weights_equal_a_slow_program(seed: int, half_life: float | None) -> None:
+@given(st.integers(0, 2**32 - 1), st.sampled_from([None, 3.0, 0.5]), st.booleans())
+def test_weights_equal_a_slow_program(seed: int, half_life: float | None, strengths: bool) -> None:
     draw = np.random.default_rng(seed)
     # Few different times, so that there are ties; user 4 has no rows.
     pairs = np.unique(draw.integers(1, [4, 7], (draw.integers(1, 15), 2)), axis=0)[:, ::1].astype(np.int32)
     pairs = pairs[draw.permutation(len(pairs))]
     times = draw.integers(0, 4, len(pairs))
+    strength = draw.choice([0.0, 0.5, 2.0], len(pairs)) if strengths else np.ones(len(pairs))
     rows = Interactions(pairs[:, 0].copy(), pairs[:, 1].copy(), None, 4, 6, times)
+    if strengths:
+        rows = rows._replace(strength=strength.astype(np.float32))
     expected = np.zeros((5, 7))
-    for (user, item), time in zip(pairs.tolist(), times.tolist(), strict=True):
+    for (user, item), time, counted in zip(pairs.tolist(), times.tolist(), strength.tolist(), strict=True):
         later = sum(u == user and t > time for (u, _), t in zip(pairs.tolist(), times.tolist(), strict=True))
-        expected[user, item] = 1.0 if half_life is None else 0.5 ** (later / half_life)
+        expected[user, item] = counted if half_life is None else counted * 0.5 ** (later / half_life)
     expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-12)
     history = History(rows)
     np.testing.assert_allclose(history.weights(half_life).toarray(), expected, rtol=1e-6)

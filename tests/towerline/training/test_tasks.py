@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.towerline.training.conftest import ITEMS, USERS, history_of, planted_parts
+from tests.towerline.training.conftest import ITEMS, USERS, planted_parts
 from towerline.artifacts.split import Interactions
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.towers import tf
 from towerline.towers.towers import Towers
 from towerline.training.batches import Batch, PairBatches, UserBatches
-from towerline.training.tasks import log_partition
+from towerline.training.history import History
+from towerline.training.tasks import Negatives, log_partition, with_negatives
 from towerline.training.two_tower import HISTORY_WEIGHT, RatingTerms, TwoTower
 
 
@@ -85,18 +86,25 @@ def test_an_accidental_hit_gets_no_gradient() -> None:
     assert all(np.abs(tf.convert_to_tensor(gradient).numpy()).max() < 1e-6 for gradient in gradients)
 
 
-def grouped_batch(candidates: int = 20) -> Batch:
+def grouped_batch(candidates: int = 20, strengths: bool = False, negatives: bool = False) -> Batch:
     train, _ = planted_parts()
     assert train.rating is not None
-    batches = UserBatches(train, history_of(train), ((train.rating - 6) / 3).astype(np.float32), 8, candidates)
+    rating = ((train.rating - 6) / 3).astype(np.float32)
+    if strengths:
+        strength = np.random.default_rng(6).choice(np.array([0, 0.5, 3], np.float32), len(train.user_index))
+        train = train._replace(strength=strength)
+    batches = UserBatches(History(train), rating, 8, candidates, negatives)
     return next(batches.epoch(np.random.default_rng(4)))
 
 
-def test_grouped_losses_equal_slow_programs() -> None:
+@pytest.mark.parametrize(("strengths", "negatives"), [(False, False), (True, False), (True, True)])
+def test_grouped_losses_equal_slow_programs(strengths: bool, negatives: bool) -> None:
     towers, biases = random_towers(8), random_biases()
     weights = {"retrieval": 2.0, "rating": 0.5}
-    model = TwoTower(towers, random_rating_terms(), weights, "grouped_softmax", 0.3)
-    batch = grouped_batch()
+    model = TwoTower(towers, random_rating_terms(), weights, "grouped_softmax", 0.3, strengths)
+    batch = grouped_batch(strengths=strengths, negatives=negatives)
+    strength = batch.strength if strengths else np.ones(len(batch.pair_user))
+    assert bool(len(batch.negative)) == negatives
     assert 5 < len(batch.log_weight) < len(batch.items)
     assert len(batch.masked)
     items = towers.candidate.all_embeddings()[batch.items, :-PRIOR_DIMENSIONS].astype(np.float64)
@@ -105,19 +113,41 @@ def test_grouped_losses_equal_slow_programs() -> None:
     of_users, of_items = random_weights()
     for position in range(len(batch.users)):
         of_user = batch.pair_item[batch.pair_user == position]
-        vector = own[position] + HISTORY_WEIGHT * items[of_user].sum(axis=0) / np.sqrt(len(of_user))
-        negatives = [j for j in range(len(batch.log_weight)) if j not in of_user]
-        logits = items[negatives] @ vector / np.linalg.norm(vector) / 0.3 + batch.log_weight[negatives]
-        for item, label in zip(of_user, batch.rating[batch.pair_user == position], strict=True):
-            retrieval.append(np.log(np.exp(logits).sum()) - vector @ items[item] / np.linalg.norm(vector) / 0.3)
-            rest = vector - HISTORY_WEIGHT * items[item] / np.sqrt(len(of_user))
+        counted = strength[batch.pair_user == position]
+        length = np.linalg.norm(counted)
+        vector = own[position] + HISTORY_WEIGHT * counted @ items[of_user] / length
+        unseen = [j for j in range(len(batch.log_weight)) if j not in of_user]
+        logits = items[unseen] @ vector / np.linalg.norm(vector) / 0.3 + batch.log_weight[unseen]
+        for pair, log_weight in zip(batch.negative, batch.negative_log_weight, strict=True):
+            if batch.pair_user[pair] == position:
+                assert strength[pair] == 0
+                logit = items[batch.pair_item[pair]] @ vector / np.linalg.norm(vector) / 0.3 + log_weight
+                logits = np.append(logits, logit)
+        for item, label, share in zip(of_user, batch.rating[batch.pair_user == position], counted, strict=True):
+            loss = np.log(np.exp(logits).sum()) - vector @ items[item] / np.linalg.norm(vector) / 0.3
+            retrieval.append(share * loss)
+            rest = vector - HISTORY_WEIGHT * share * items[item] / length
             bias = biases[0][batch.users[position]] + biases[1][batch.items[item]]
             products = of_users[batch.users[position]] @ items[item]
             products += of_items[batch.items[item]] @ rest / np.linalg.norm(rest)
             rating.append((bias + products - label) ** 2)
-    expected = {"retrieval": np.mean(retrieval), "rating": np.mean(rating)}
+    expected = {"retrieval": np.sum(retrieval) / strength.sum(), "rating": np.mean(rating)}
     losses = {task: float(loss) for task, loss in model.task_losses(batch).items()}
     assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_negatives_are_pushed_away_by_finite_gradients_however_large_their_logits() -> None:
+    query = tf.constant([[60.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    vectors = tf.constant([[1.0, 0.0], [0.0, 1.0]])
+    negatives = Negatives(tf.constant([0, 0]), vectors, tf.constant([200.0, 0.0]))
+    log_sum = tf.constant([1.0, 2.0, -300.0])
+    with tf.GradientTape() as tape:
+        tape.watch(query)
+        sums = with_negatives(log_sum, query, negatives)
+    gradient = tf.convert_to_tensor(tape.gradient(sums, query))
+    np.testing.assert_allclose(sums, [260.0, 2.0, -300.0], rtol=1e-6)
+    # The first negative has all the probability of its user, and users without negatives have no gradient.
+    np.testing.assert_allclose(gradient, [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]], atol=1e-6)
 
 
 def test_the_log_partition_has_the_gradient_of_its_formula_and_none_for_what_is_masked() -> None:

@@ -1,0 +1,1 @@
+"""What a row says about taste: dislikes, and strengths of rows."""

@@ -1,0 +1,108 @@
+"""Dislikes among the rows, and how much each row counts in a fit."""
+
+import itertools
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towerline.artifacts.split import Interactions
+from towerline.feedback.params import USER_MEAN, Below, without_ratings
+from towerline.pipeline.errors import StageError
+from towerline.pipeline.settings import Settings, between
+
+# Powers of the rows' weights to choose from; with 0 all rows count alike.
+EXPONENTS = (0.0, 0.5, 1.0)
+
+Treatment = Literal["counted", "left_out", "negatives"]
+
+
+class Feedback(Settings):
+    """How the rows of a fit count.
+
+    Attributes:
+      below: rows with lower ratings are dislikes, as params.yaml describes it; None for no dislikes.
+      dislikes: "counted" as all other rows; "left_out" of the fit; "negatives" in the loss. A dislike is a seen item in
+        any case, and its rating is a rating.
+      weight_exponent: rows count in proportion to their weight to this power.
+    """
+
+    below: Below
+    dislikes: Treatment
+    weight_exponent: Annotated[float, between(0, 1)]
+
+
+# All rows count alike.
+PLAIN = Feedback(below=None, dislikes="counted", weight_exponent=0.0)
+
+
+def disliked(rows: Interactions, known: Interactions, below: Below) -> NDArray[np.bool_]:
+    """[rows] bool, true for the dislikes among the rows; false for all rows where there are none.
+
+    Args:
+      rows: with ratings if there is a threshold.
+      known: the rows of a fit, over which the means of the users' ratings are taken: those of `rows` would be known
+        only afterwards. A user without known rows has the mean of all of them.
+      below: rows with lower ratings are dislikes.
+
+    Raises:
+      StageError: the rows have no ratings.
+    """
+    if below is None:
+        return np.zeros(len(rows.user_index), np.bool_)
+    if rows.rating is None or known.rating is None:
+        raise StageError(without_ratings(below, "the data has no ratings"))
+    if below != USER_MEAN:
+        return rows.rating < np.float64(below)
+    # Sums of float32 are exact in float64 up to 2^29 of them, so that equal ratings are not below their mean.
+    counts = np.bincount(known.user_index, minlength=known.num_users + 1)
+    sums = np.bincount(known.user_index, known.rating, known.num_users + 1)
+    means = np.full(len(counts), known.rating.mean(dtype=np.float64) if len(known.rating) else -np.inf)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return rows.rating < means[rows.user_index]
+
+
+def liked(held_out: Interactions, known: Interactions, below: Below) -> Interactions:
+    """The held-out rows that are no dislikes; arguments as of disliked()."""
+    return held_out if below is None else held_out.where(~disliked(held_out, known, below))
+
+
+def with_strengths(rows: Interactions, feedback: Feedback) -> Interactions:
+    """The rows with their strengths: how much each of them counts in the fit.
+
+    The strength of a row is its weight to the power of weight_exponent, scaled so that the mean over the rows that are
+    no dislikes is 1. That of a dislike that is not counted is 0. Where all rows have the strength 1, it is None.
+    """
+    weighted = rows.weight is not None and feedback.weight_exponent > 0
+    dislikes = feedback.below is not None and feedback.dislikes != "counted"
+    if not weighted and not dislikes:
+        return rows._replace(strength=None)
+    strength = np.ones(len(rows.user_index))
+    if rows.weight is not None and weighted:
+        strength = rows.weight.astype(np.float64) ** feedback.weight_exponent
+    if dislikes:
+        strength[disliked(rows, rows, feedback.below)] = 0
+    mean = strength[strength > 0].mean() if strength.any() else 1.0
+    return rows._replace(strength=(strength / mean).astype(np.float32))
+
+
+def choices(rows: Interactions, below: Below, negatives: bool) -> list[Feedback]:
+    """The ways of counting the rows of a training set, in the order in which they are preferred if they rank equally.
+
+    Dislikes come first as negatives, which shows the fewest of them, then left out, then counted. Equal weights come
+    before unequal ones.
+
+    Args:
+      rows: the rows.
+      below: the threshold of dislikes.
+      negatives: true if dislikes may be negatives.
+    """
+    treatments: list[Treatment] = ["counted"]
+    if disliked(rows, rows, below).any():
+        treatments = ["negatives", "left_out", "counted"] if negatives else ["left_out", "counted"]
+    weights_differ = rows.weight is not None and len(np.unique(rows.weight)) > 1
+    exponents = EXPONENTS if weights_differ else EXPONENTS[:1]
+    return [
+        Feedback(below=below, dislikes=treatment, weight_exponent=exponent)
+        for treatment, exponent in itertools.product(treatments, exponents)
+    ]
