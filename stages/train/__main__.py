@@ -123,7 +123,7 @@ def main() -> str:
                 f"train.embedding_dimension: expected a model that fits into memory, found {params.embedding_dimension}"
                 f" dimensions of {train.num_users:,} users and {train.num_items:,} items; lower it, or train.batch_size"
             ) from None
-    features = feature_rows(recipe, tables, fitted.vectors(), rows)
+    features = feature_rows(recipe, tables, fitted.vectors(), rows, fitted.new_users, fitted.new_items)
     save(fitted, recipe, len(rows.user_index), epochs, features)
     best = epochs[len(recipe.temperatures) - 1]
     summary = f"{len(epochs)} epochs, kept epoch {best.epoch}: {described(best)}; {described_prior(recipe.prior)}"
