@@ -85,11 +85,16 @@ class Group(NamedTuple):
         users = np.flatnonzero(relevant.counts()).astype(np.int32)
         return cls(users, relevant.of_users(users), UserItems.of_interactions(known).of_users(users), candidates)
 
-    def measured(self, scorer: Scorer) -> tuple[float, float]:
-        """Mean recall@20 and NDCG@20 over the users."""
+    def values(self, scorer: Scorer) -> NDArray[np.float64]:
+        """[users, 2] recall@20 and NDCG@20."""
         ranked = rank_items(scorer, self.users, self.seen, CUTOFF, self.candidates)
         values = rank_metrics(ranked, self.relevant, [CUTOFF])
-        return float(values["recall", CUTOFF].mean()), float(values["ndcg", CUTOFF].mean())
+        return np.stack([values["recall", CUTOFF], values["ndcg", CUTOFF]], axis=1)
+
+    def measured(self, scorer: Scorer) -> tuple[float, float]:
+        """Mean recall@20 and NDCG@20 over the users."""
+        recall, ndcg = self.values(scorer).mean(axis=0)
+        return float(recall), float(ndcg)
 
 
 def measure(embeddings: Embeddings, train: Interactions, held_out: Interactions) -> tuple[float, float]:

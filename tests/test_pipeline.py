@@ -97,6 +97,25 @@ def test_without_a_file_of_titles_no_item_has_one(tmp_path: Path) -> None:
     assert pq.read_table(project / "data/vocabulary/items.parquet").equals(items)
 
 
+def test_one_table_can_be_source_items_and_users(tmp_path: Path) -> None:
+    """DVC has the same dependency several times."""
+    project = make_small_project(tmp_path)
+    source = "data/raw/one.csv"
+    rows = [[*row, f"Title {row[1]}", str(20 + len(row[0]))] for row in planted_rows()]
+    write_rows(project / source, rows, ["user_id", "item_id", "item_type", "rating", "timestamp", "title", "age"])
+    features = {"train.item_features": {"title": {"kind": "text"}}}
+    set_params(project, {"ingest.source": source, "ingest.items": source, "ingest.users": None, **features})
+    assert stages_run(run(project, "dvc", "repro", "vocabulary").stdout) == STAGES[:2]
+    assert stages_run(run(project, "dvc", "repro", "vocabulary").stdout) == []
+    assert pq.read_table(project / "data/vocabulary/items.parquet")["title"].null_count == 0
+    run(project, "git", "add", "-A")
+    run(project, "dvc", "exp", "run", "-S", f"ingest.users={source}", "vocabulary")
+    deps = [entry["path"] for entry in YAML(typ="safe").load(project / "dvc.lock")["stages"]["ingest"]["deps"]]
+    assert deps[:3] == [source] * 3
+    (ages, *_), *_ = pq.read_table(project / "data/vocabulary/users.parquet")["features"].to_pylist()
+    assert ages == ("age", "22")
+
+
 def test_a_source_that_is_null_is_refused_in_one_line(tmp_path: Path) -> None:
     project = make_small_project(tmp_path)
     failed = run(project, "dvc", "exp", "run", "-S", "ingest.source=null", "ingest", check=False)

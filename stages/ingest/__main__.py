@@ -21,6 +21,7 @@ from stages.ingest.params import IngestParams
 from stages.ingest.reasons import parsed
 from stages.ingest.records import Dialect
 from stages.ingest.report import feature_report, report
+from stages.ingest.staging import FEATURES
 from stages.ingest.warnings import warnings_about
 from towerline.artifacts.ingest import INGEST_REPORT, INTERACTIONS, ITEMS, REJECTED, USERS
 from towerline.pipeline import formats
@@ -33,7 +34,8 @@ def read_rows(params: IngestParams, connection: Backend, folder: Path) -> ir.Tab
     """Reads the raw files of interactions; the folder is for files on the way."""
     staged = folder / "rows.parquet"
     dialect = Dialect(params.delimiter, params.quote, params.encoding)
-    layout = Layout(params.columns.roles(), dialect, params.header, params.timestamp_format)
+    with_features = params.from_source(params.items) or params.from_source(params.users)
+    layout = Layout(params.columns.roles(), dialect, params.header, params.timestamp_format, features=with_features)
     sources.write_staged_rows(Path(params.source), layout, staged)
     return connection.create_table("parsed", parsed(connection.read_parquet(staged), params), temp=True)
 
@@ -48,13 +50,14 @@ def main() -> str:
     params = IngestParams.load()
     with engine.session("ingest") as (connection, folder):
         rows = read_rows(params, connection, folder)
-        users, items = read_feature_tables(params, connection, folder)
+        users, items = read_feature_tables(params, rows, connection, folder)
         engine.write(REJECTED, refused_rows(rows, items.rows, users.rows))
         check_rejected_share(params.source, rows, params)
         for table in (items, users):
             check_rejected_share(str(table.source), table.rows, params)
 
-        accepted, rejected = rows.filter(_.reason.isnull()).drop("raw"), rows.filter(_.reason.notnull())
+        unused = {"raw", FEATURES.name}.intersection(rows.columns)
+        accepted, rejected = rows.filter(_.reason.isnull()).drop(*unused), rows.filter(_.reason.notnull())
         deduplicated = connection.create_table("deduplicated", last_interactions(accepted), temp=True)
         positive = deduplicated
         if params.minimum_rating is not None:

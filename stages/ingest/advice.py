@@ -51,13 +51,14 @@ def advice(row: dict[str, Any], params: IngestParams) -> str:
     """The setting to change if a refused row is like many others; nothing where there is none to propose."""
     reason = row["reason"]
     rating, time, weight = ((row.get(f"{role}_text") or "").strip() for role in ("rating", "timestamp", "weight"))
-    files = [params.source] if params.items is None else [params.source, params.items]
+    items = [] if params.items is None or params.from_source(params.items) else [params.items]
+    propose = run_propose(params.source, *items)
     proposals = {
         "quote not closed": 'if quotes are plain text, set ingest.quote to ""',
         "a field holds whole rows": (
             'if its quotes are plain text, set ingest.quote to ""; if it is one text, write it without line breaks'
         ),
-        "wrong number of fields": f"look at ingest.delimiter and ingest.quote, or {run_propose(*files)}",
+        "wrong number of fields": f"look at ingest.delimiter and ingest.quote, or {propose}",
         "blank rating": "leave rows without a rating out of the file, or set ingest.columns.rating to null",
         "blank timestamp": "leave rows without a time out of the file, or set ingest.columns.timestamp to null",
         "blank weight": "leave rows without a weight out of the file, or set ingest.columns.weight to null",

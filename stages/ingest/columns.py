@@ -21,19 +21,21 @@ class Layout(NamedTuple):
       dialect: how delimited text is written.
       header: whether the first record of delimited text names the columns.
       timestamp_format: what a timestamp is, where one of the roles is `timestamp`.
-      features_of: what the columns of no role are features of, "user" or "item"; None where they are not read.
+      setting: the one that names the files.
+      features: whether the columns of no role are read, as features.
     """
 
     columns: Mapping[str, str | int]
     dialect: Dialect = Dialect()
     header: bool = True
     timestamp_format: str | None = None
-    features_of: str | None = None
+    setting: str = "ingest.source"
+    features: bool = False
 
     @property
-    def setting(self) -> str:
-        """The setting that names the files."""
-        return f"ingest.{self.features_of}s" if self.features_of else "ingest.source"
+    def of_interactions(self) -> bool:
+        """Whether the files hold interactions."""
+        return self.setting == "ingest.source"
 
 
 class Names(NamedTuple):
@@ -75,7 +77,7 @@ class Columns(NamedTuple):
         """
         place, names = header.place, header.names
         roles = {role: _position(role, column, header, layout) for role, column in layout.columns.items()}
-        if not layout.features_of:
+        if not layout.features:
             return cls(roles, {})
         rest = [position for position in range(len(names)) if position not in roles.values()]
         for position in rest:
@@ -143,13 +145,13 @@ def _advice(role: str, header: Names, layout: Layout) -> str:
         marks = [mark for mark in "\t;|,:" if mark in names[0] and mark != layout.dialect.delimiter]
         if marks and names[0].replace("\t", "").isprintable():
             found, set_one = ('"\\t"' if mark == "\t" else f"'{mark}'" for mark in (marks[0], layout.dialect.delimiter))
-            all_files = f", for all files, or write the table with {set_one}" if layout.features_of else ""
+            all_files = f", for all files, or write the table with {set_one}" if not layout.of_interactions else ""
             return f": set ingest.delimiter to {found}{all_files}"
     if text and layout.header and any(name.strip().isdecimal() for name in names):
         return "; if line 1 is a row, set ingest.header to false and ingest.columns to positions"
     wanted = layout.columns[role]
     alike = [name for name in names if isinstance(wanted, str) and plain(wanted) in spellings(name)]
-    if layout.features_of:
+    if not layout.of_interactions:
         return f"; rename {alike[0]!r}" if alike else "; add it"
     if alike:
         return f"; set ingest.columns.{role} to {alike[0]!r}"
@@ -159,7 +161,7 @@ def _advice(role: str, header: Names, layout: Layout) -> str:
 
 def _advice_to_propose(path: Path, layout: Layout) -> str:
     # Settings are proposed for interactions; a table of features alone has none.
-    return "" if layout.features_of else f", or {run_propose(path)}"
+    return f", or {run_propose(path)}" if layout.of_interactions else ""
 
 
 def run_propose(*paths: str | Path) -> str:

@@ -1,8 +1,12 @@
-"""The tables of features: that of users, and that of items, which has titles too."""
+"""The tables of features: that of users, and that of items, which has titles too.
+
+A table is a file of its own, or made of the interactions, whose columns of no role are features then.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
 
+import ibis
 import ibis.expr.types as ir
 from ibis import _
 from ibis.backends.duckdb import Backend
@@ -11,9 +15,10 @@ from stages.ingest import sources
 from stages.ingest.columns import Layout
 from stages.ingest.kept_rows import ITEM_KEY, TITLE, USER_KEY, last_features
 from stages.ingest.params import IngestParams
+from stages.ingest.parsing import blank
 from stages.ingest.reasons import parsed_features
 from stages.ingest.records import Dialect
-from stages.ingest.staging import FEATURES
+from stages.ingest.staging import FEATURES, PLACE
 from towerline.tables import expressions
 
 
@@ -55,20 +60,50 @@ class FeatureTable(NamedTuple):
         return expressions.count_of(kept.select(self.key).distinct().semi_join(self.known, self.key))
 
 
-def read_feature_tables(params: IngestParams, connection: Backend, folder: Path) -> tuple[FeatureTable, FeatureTable]:
-    """Reads the tables of users and of items; the folder is for files on the way."""
+def read_feature_tables(
+    params: IngestParams, interactions: ir.Table, connection: Backend, folder: Path
+) -> tuple[FeatureTable, FeatureTable]:
+    """Reads the tables of users and of items.
+
+    Args:
+      params: the settings.
+      interactions: all rows of the source, with features where a table is made of them.
+      connection: to the database of the interactions.
+      folder: for files on the way.
+    """
 
     def read(what: str, source: str | None, key: list[str], *others: str) -> FeatureTable:
-        dialect = Dialect(params.delimiter, params.quote, params.encoding)
-        layout = Layout({name: name for name in (*key, *others)}, dialect, features_of=what)
-        staged = folder / f"{what}s.parquet"
-        if source is None:
-            sources.write_no_rows(layout, staged)
+        if params.from_source(source):
+            found = of_interactions(interactions, key, *others)
         else:
-            sources.write_staged_rows(Path(source), layout, staged)
-        parsed = parsed_features(connection.read_parquet(staged), key, params.encoding)
-        rows = connection.create_table(f"{what}_rows", parsed, temp=True)
+            dialect = Dialect(params.delimiter, params.quote, params.encoding)
+            columns = {name: name for name in (*key, *others)}
+            layout = Layout(columns, dialect, setting=f"ingest.{what}s", features=True)
+            staged = folder / f"{what}s.parquet"
+            if source is None:
+                sources.write_no_rows(layout, staged)
+            else:
+                sources.write_staged_rows(Path(source), layout, staged)
+            found = parsed_features(connection.read_parquet(staged), key, params.encoding)
+        rows = connection.create_table(f"{what}_rows", found, temp=True)
         known = last_features(rows.filter(_.reason.isnull()), key)
         return FeatureTable(what, source, key, rows, connection.create_table(f"{what}s", known, temp=True))
 
     return read("user", params.users, USER_KEY), read("item", params.items, ITEM_KEY, TITLE)
+
+
+def of_interactions(rows: ir.Table, key: list[str], *others: str) -> ir.Table:
+    """The accepted interactions as rows of a table of features; the refused ones are refused once, as interactions.
+
+    Args:
+      rows: of the source, with features.
+      key: the columns of the ids.
+      *others: names of features that are columns of the table; null where the source has no such column.
+    """
+    time = [name for name in ("timestamp",) if name in rows.columns]
+    found = rows.filter(_.reason.isnull()).select(*PLACE.names, "reason", *key, *time, FEATURES.name)
+    for name in others:
+        text = found.features[name]
+        found = found.mutate(ibis.ifelse(blank(text), ibis.null("string"), text).name(name))
+    names = found.features.keys().filter(lambda name: name.notin(others))
+    return found.mutate(features=ibis.map(names, names.map(lambda name: found.features[name])))

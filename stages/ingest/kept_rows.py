@@ -14,10 +14,15 @@ KEY = [*USER_KEY, *ITEM_KEY]
 TITLE = "title"
 
 
-def last_of_each(rows: ir.Table, key: list[str]) -> ir.Table:
-    """One row a key: the last by time where there are times, else (and among equal times) the last by file and line."""
+def order_of(rows: ir.Table) -> list[str]:
+    """The columns by which rows are later or earlier: time where there are times, then file and line."""
     by_time = ["timestamp"] if "timestamp" in rows.columns else []
-    order = [ibis.desc(name) for name in [*by_time, "source_number", "line"]]
+    return [*by_time, "source_number", "line"]
+
+
+def last_of_each(rows: ir.Table, key: list[str]) -> ir.Table:
+    """One row a key: the last by order_of()."""
+    order = [ibis.desc(name) for name in order_of(rows)]
     newest = ibis.row_number().over(ibis.window(group_by=key, order_by=order))
     return rows.mutate(newest=newest).filter(_.newest == 0).drop("newest")
 
@@ -38,7 +43,7 @@ def last_interactions(rows: ir.Table) -> ir.Table:
 
 
 def last_features(rows: ir.Table, key: list[str]) -> ir.Table:
-    """One row a key: its last by file and line, except that a blank title or feature never replaces a known one.
+    """One row a key: its last by order_of(), except that a blank title or feature never replaces a known one.
 
     Args:
       rows: with features, and with a title where the things of the key have one.
@@ -47,8 +52,7 @@ def last_features(rows: ir.Table, key: list[str]) -> ir.Table:
     several = repeated(rows, key)
     known = {"features": known_features(several, key)}
     if TITLE in rows.columns:
-        place = ["source_number", "line"]
-        known[TITLE] = several.group_by(key).agg(known=_.title.last(order_by=place))
+        known[TITLE] = several.group_by(key).agg(known=_.title.last(order_by=order_of(rows)))
     last = last_of_each(rows, key)
     for name, values in known.items():
         last = replaced(last, name, values, key)
@@ -63,7 +67,7 @@ def replaced(rows: ir.Table, name: str, values: ir.Table, key: list[str]) -> ir.
 
 def known_features(rows: ir.Table, key: list[str]) -> ir.Table:
     """The last value that is not blank of each feature, one map a key, in the order of the features' names."""
-    place = ["source_number", "line"]
+    place = order_of(rows)
     values = rows.mutate(name=_.features.keys()).unnest("name")
     values = values.mutate(value=_.features[_.name])
     each = values.group_by(*key, "name").agg(

@@ -1,6 +1,7 @@
 """The section `ingest` of params.yaml."""
 
 import io
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -85,6 +86,20 @@ class IngestParams(Section):
     minimum_rating: Rating | None
     minimum_user_interactions: Count
     minimum_item_interactions: Count
+
+    def from_source(self, path: str | None) -> bool:
+        """True if a path, that of `items` or `users`, is the path of `source`, whose columns are the features then."""
+        return path is not None and Path(path) == Path(self.source)
+
+    @model_validator(mode="after")
+    def _features_have_names(self) -> Self:
+        for name, path in (("items", self.items), ("users", self.users)):
+            if self.from_source(path) and not self.header:
+                raise ValueError(
+                    f"{name}: expected null or another path than source where header is false, found {path!r}: "
+                    "features need names; write a header, and set header to true"
+                )
+        return self
 
     @model_validator(mode="after")
     def _columns_fit_header(self) -> Self:

@@ -39,7 +39,7 @@ def parquet_rows(file: RawFile, layout: Layout, folder: Path) -> Iterator[pa.Rec
                 null_handling="replace",
                 null_replacement="",
             )
-            if layout.features_of:
+            if layout.features:
                 arrays[FEATURES.name] = features_of(values, batch.num_rows)
             yield pa.record_batch(
                 {

@@ -7,6 +7,7 @@ from ibis import _
 from stages.ingest.kept_rows import KEY, TITLE
 from stages.ingest.params import MOST_WEIGHT, IngestParams
 from stages.ingest.parsing import blank, parsed_number, parsed_timestamp, parsed_weight, undecodable
+from stages.ingest.staging import FEATURES
 from towerline.raw.values import ISO_8601, NUMBER
 
 SETS = ("train", "validation", "test")
@@ -23,7 +24,8 @@ POSITIVE = r"^\+?[0.]*[1-9]"
 def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
     """The staged rows with typed columns and, where a row is refused, the first reason that applies.
 
-    The texts of ratings, timestamps and weights are kept as rating_text, timestamp_text and weight_text.
+    The texts of ratings, timestamps and weights are kept as rating_text, timestamp_text and weight_text. The rows may
+    have features.
     """
     roles = params.columns.roles()
     if "item_type" not in roles:
@@ -40,6 +42,8 @@ def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
         reasons += unusable_weight(params)
     if "split" in roles:
         reasons.append((_.split.isnull() | _.split.notin(SETS), NOT_A_SET))
+    if FEATURES.name in rows.columns:
+        reasons.append(undecodable_feature(params.encoding))
     return rows.mutate(reason=ibis.cases(*reasons))
 
 
@@ -49,8 +53,13 @@ def parsed_features(rows: ir.Table, key: list[str], encoding: str) -> ir.Table:
     if TITLE in rows.columns:
         reasons.append((undecodable(_.title), f"title is not valid {encoding}"))
         rows = rows.mutate(title=ibis.ifelse(blank(_.title), ibis.null("string"), _.title))
-    reasons.append((undecodable(_.raw), f"a feature is not valid {encoding}"))
+    reasons.append(undecodable_feature(encoding))
     return rows.mutate(reason=ibis.cases(*reasons))
+
+
+def undecodable_feature(encoding: str) -> tuple[ir.Value, str]:
+    """The reason for which the features of a row whose other columns are usable are not."""
+    return undecodable(_.raw), f"a feature is not valid {encoding}"
 
 
 def unusable_key(key: list[str], encoding: str) -> list[tuple[ir.Value, str]]:

@@ -30,7 +30,7 @@ BATCH_ROWS = 100_000
 def schema_of(layout: Layout) -> pa.Schema:
     """The columns of PLACE, a column of text for each role, and FEATURES where the layout has them."""
     roles = [pa.field(role, pa.string()) for role in layout.columns]
-    return pa.schema([*PLACE, *roles, *([FEATURES] if layout.features_of else [])])
+    return pa.schema([*PLACE, *roles, *([FEATURES] if layout.features else [])])
 
 
 def features_of(values: Mapping[str, pa.Array], num_rows: int) -> pa.MapArray:

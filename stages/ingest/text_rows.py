@@ -54,7 +54,7 @@ def _text_batch(records: Records, columns: Columns, expected_fields: int, layout
         "wrong number of fields": records.num_fields != expected_fields,
         "a field holds whole rows": _swallows_rows(records, expected_fields, layout.dialect.delimiter),
     }
-    if layout.features_of:
+    if layout.features:
         values = {name: records.column(position, expected_fields) for name, position in columns.features.items()}
         arrays[FEATURES.name] = features_of(values, len(records.line))
     return pa.record_batch(

@@ -12,6 +12,7 @@ from stages.ingest.kept_rows import TITLE
 from stages.ingest.params import IngestParams
 from stages.ingest.parsing import blank
 from stages.ingest.report import counts
+from stages.ingest.varying import varying
 from towerline.artifacts.ingest import REJECTED
 from towerline.raw.values import USUAL_LOW_RATINGS
 from towerline.tables import expressions
@@ -35,9 +36,25 @@ def warnings_about(
     """
     warnings = rating_warnings(kept, params)
     for table in tables:
-        if table.source is not None:
+        if table.source is not None and not params.from_source(table.source):
             warnings += feature_warnings(table, numbers, kept, params)
+    if of_source := [table for table in tables if params.from_source(table.source)]:
+        warnings += column_warnings(of_source, params)
     return warnings
+
+
+def column_warnings(tables: Sequence[FeatureTable], params: IngestParams) -> list[str]:
+    """Warnings about the columns of no role in the source, of which these tables are made, at least one."""
+    settings = " and ".join(table.setting for table in tables)
+    of_item = [table.known.filter(_.title.notnull()) for table in tables if table.titled]
+    described = [*of_item, *(table.known.filter(has_features()) for table in tables)]
+    if not any(map(expressions.count_of, described)):
+        return [f"{params.source} has no value in any column of no role, so that {settings} can be null"]
+    if names := varying(tables):
+        ids = " and of most ".join(f"{table.what}s" for table in tables)
+        listed = ", ".join(names)[:SHOWN_CHARACTERS]
+        return [f"features in {params.source} that differ between the rows of most {ids}, and describe none: {listed}"]
+    return []
 
 
 def rating_warnings(kept: ir.Table, params: IngestParams) -> list[str]:

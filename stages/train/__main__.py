@@ -170,7 +170,7 @@ def main() -> str:
                 f" dimensions of {train.num_users:,} users and {train.num_items:,} items; lower it, or train.batch_size"
             ) from None
     counted = with_strengths(rows, recipe.feedback).counted()
-    features = feature_rows(recipe, tables, fitted.vectors(), counted)
+    features = feature_rows(recipe, tables, fitted.vectors(), counted, fitted.new_users, fitted.new_items)
     save(fitted, recipe, len(rows.user_index), epochs, features, trials)
     best = epochs[len(recipe.temperatures) - 1]
     summary = f"{len(epochs)} epochs, kept epoch {best.epoch}: {described(best)}; {described_prior(recipe.prior)}"

@@ -29,6 +29,18 @@ HELD_OUT_SHARE, LEAST_HELD_OUT = 0.2, 5
 Coefficients = NDArray[np.float64]
 
 
+class Penalties(NamedTuple):
+    """The penalties of regressions on the same features.
+
+    Attributes:
+      vectors: of the ridge regression of the vectors.
+      counts: of the Poisson regression of each of the counts.
+    """
+
+    vectors: float
+    counts: list[float]
+
+
 class Regressions(NamedTuple):
     """What an encoder is made of, besides the weights of the prior.
 
@@ -36,11 +48,13 @@ class Regressions(NamedTuple):
       encodings: of the columns.
       vectors: [1 + width, d] float64 coefficients.
       log_counts: [1 + width] float64 coefficients for each of the counts.
+      penalties: those chosen.
     """
 
     encodings: Sequence[Encoding]
     vectors: Coefficients
     log_counts: list[NDArray[np.float64]]
+    penalties: Penalties
 
 
 def regressions(
@@ -64,15 +78,29 @@ def regressions(
     held_out = held_out_ids(len(vectors), seed)
     with threadpool_limits(limits=1, user_api="blas"):
         doubles = vectors.astype(np.float64)
-        of_vectors = ridge(matrix, doubles, vector_penalty(matrix, doubles, held_out))
-        of_counts = [count_regression(matrix, numbers, held_out)[:, 0] for numbers in counts]
-    return Regressions(encodings, of_vectors, of_counts)
+        penalties = chosen_penalties(matrix, doubles, counts, held_out)
+        of_vectors = ridge(matrix, doubles, penalties.vectors)
+        of_counts = [
+            poisson(matrix, numbers, penalty)[:, 0] for numbers, penalty in zip(counts, penalties.counts, strict=True)
+        ]
+    return Regressions(encodings, of_vectors, of_counts, penalties)
 
 
 def held_out_ids(num_known: int, seed: int) -> NDArray[np.bool_]:
     """[num_known] bool: the ids on which the penalties are chosen; none if they are too few."""
     chosen: NDArray[np.bool_] = np.random.default_rng(seed).random(num_known) < HELD_OUT_SHARE
     return chosen if chosen.sum() >= LEAST_HELD_OUT else np.zeros(num_known, np.bool_)
+
+
+def chosen_penalties(
+    matrix: "sparse.csr_array",
+    vectors: NDArray[np.float64],
+    counts: Sequence[NDArray[np.float64]],
+    held_out: NDArray[np.bool_],
+) -> Penalties:
+    """The vector_penalty(), and the count_penalty() of each of the counts; their arguments."""
+    of_counts = [count_penalty(matrix, numbers, held_out) for numbers in counts]
+    return Penalties(vector_penalty(matrix, vectors, held_out), of_counts)
 
 
 def vector_penalty(matrix: "sparse.csr_array", vectors: NDArray[np.float64], held_out: NDArray[np.bool_]) -> float:
@@ -104,13 +132,6 @@ def count_penalty(matrix: "sparse.csr_array", counts: NDArray[np.float64], held_
         return deviance(counts[held_out], predicted(coefficients, matrix[held_out])[:, 0])
 
     return best_penalty(error, COUNT_PENALTIES, held_out)
-
-
-def count_regression(
-    matrix: "sparse.csr_array", counts: NDArray[np.float64], held_out: NDArray[np.bool_]
-) -> Coefficients:
-    """[1 + width, 1]: the Poisson regression of all ids with the count_penalty(), whose arguments it has."""
-    return poisson(matrix, counts, count_penalty(matrix, counts, held_out))
 
 
 def predicted(coefficients: Coefficients, matrix: "sparse.csr_array") -> NDArray[np.float64]:

@@ -78,7 +78,14 @@ def propose(paths: Sequence[Path]) -> Proposal:
         Setting("train.user_features", {}),
         _item_features(item_table),
     ]
-    return Proposal(settings, _summary(table, choices[source]), doubts, _advice(choices[source].columns))
+    unused = _unused(table, choices[source])
+    advice = _advice(choices[source].columns)
+    if unused and item_table is None and (table.dialect is None or table.dialect.header):
+        advice.append(
+            f"ingest.items: {path.as_posix()} lets train.item_features declare columns that are not used, where they "
+            "describe items; ingest.users and train.user_features are the same for users"
+        )
+    return Proposal(settings, _summary(table, unused), doubts, advice)
 
 
 def _first_file(path: Path) -> Path:
@@ -250,10 +257,13 @@ def _advice(columns: dict[str, Column]) -> list[str]:
     return advice
 
 
-def _summary(table: RawTable, choice: Choice) -> str:
-    kind = "Parquet" if table.dialect is None else "delimited text"
+def _unused(table: RawTable, choice: Choice) -> list[str]:
+    """The columns of no role; a file whose delimiter is written twice has an empty column between two."""
     used = {column.position for column in choice.columns.values()}
-    # A file whose delimiter is written twice has an empty column between two.
-    unused = [str(column.label) for column in table.columns if column.position not in used and column.filled]
+    return [str(column.label) for column in table.columns if column.position not in used and column.filled]
+
+
+def _summary(table: RawTable, unused: Sequence[str]) -> str:
+    kind = "Parquet" if table.dialect is None else "delimited text"
     note = f"; not used: {', '.join(unused)}" if unused else ""
     return f"{table.path.as_posix()}: {kind}, {table.rows:,} rows, {len(table.columns)} columns{note}"

@@ -13,7 +13,7 @@ from towerline.features.declarations import Features
 from towerline.features.encoder import Columns, Encoder, encoded, expected_counts, of_ids
 from towerline.features.learning import learned_encodings
 from towerline.features.reading import FeatureTables
-from towerline.features.regression import count_regression, held_out_ids, predicted, regressions
+from towerline.features.regression import Penalties, count_penalty, held_out_ids, poisson, predicted, regressions
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.ranking.popularity import PSEUDO_ROWS, decayed_counts
 from towerline.ranking.similarity import user_terms
@@ -31,24 +31,29 @@ class NewIds(NamedTuple):
       ids: [new] int32 indices, from 1.
       embeddings: [new, d + PRIOR_DIMENSIONS] float32.
       encoder: also encodes ids that are in no vocabulary.
+      penalties: of the regressions that the encoder is made of.
     """
 
     ids: NDArray[np.int32]
     embeddings: NDArray[np.float32]
     encoder: Encoder
+    penalties: Penalties
 
     @classmethod
-    def encoded(cls, encoder: Encoder, columns: Columns, known: NDArray[np.int32], num_ids: int) -> "NewIds":
+    def encoded(
+        cls, encoder: Encoder, penalties: Penalties, columns: Columns, known: NDArray[np.int32], num_ids: int
+    ) -> "NewIds":
         """The embeddings of the ids that are not known.
 
         Args:
           encoder: the encoder.
+          penalties: of its regressions.
           columns: texts of all ids.
           known: [known] indices of the ids with rows.
           num_ids: number of ids, without the unknown id.
         """
         ids = np.setdiff1d(np.arange(1, num_ids + 1, dtype=np.int32), known)
-        return cls(ids, encoder.embeddings(of_ids(columns, ids), len(ids)), encoder)
+        return cls(ids, encoder.embeddings(of_ids(columns, ids), len(ids)), encoder, penalties)
 
 
 def new_users(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Interactions) -> NewIds | None:
@@ -68,7 +73,7 @@ def new_users(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Int
     terms = user_terms(np.zeros(1))[0].astype(np.float64)
     zeros = np.zeros(PRIOR_DIMENSIONS)
     encoder = Encoder(found.encodings, np.array(False), found.vectors, nothing, zeros, zeros, terms)
-    return NewIds.encoded(encoder, tables.users, known, rows.num_users)
+    return NewIds.encoded(encoder, found.penalties, tables.users, known, rows.num_users)
 
 
 def new_items(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Interactions) -> NewIds | None:
@@ -87,7 +92,7 @@ def new_items(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Int
     encoder = Encoder(
         found.encodings, np.array(True), found.vectors, log_counts, most, weights, np.zeros(PRIOR_DIMENSIONS)
     )
-    return NewIds.encoded(encoder, tables.items, known, rows.num_items)
+    return NewIds.encoded(encoder, found.penalties, tables.items, known, rows.num_items)
 
 
 def new_item_factor(
@@ -118,7 +123,7 @@ def new_item_factor(
     encodings = learned_encodings(features, of_known)
     matrix, held_out = encoded(encodings, of_known, len(known)), held_out_ids(len(known), seed)
     with threadpool_limits(limits=1, user_api="blas"):
-        coefficients = count_regression(matrix, counts, held_out)
+        coefficients = poisson(matrix, counts, count_penalty(matrix, counts, held_out))
     logarithms = predicted(coefficients, encoded(encodings, of_new, len(new)))
     is_new = np.isin(validation.item_index, new)
     rows_of_known = (~is_new).sum() / counts.sum()
@@ -127,16 +132,29 @@ def new_item_factor(
     return float(np.clip(factor, 1 / MOST_FACTOR, MOST_FACTOR))
 
 
-def feature_rows(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Interactions) -> list[FeatureRow]:
-    """How much each declared feature explains of users and items; arguments as of new_users()."""
+def feature_rows(
+    recipe: Recipe,
+    tables: FeatureTables,
+    vectors: Vectors,
+    rows: Interactions,
+    users: NewIds | None,
+    items: NewIds | None,
+) -> list[FeatureRow]:
+    """How much each declared feature explains of users and items.
+
+    Args:
+      recipe, tables, vectors, rows: as of new_users().
+      users, items: what new_users() and new_items() return for them.
+    """
     counts = decayed_counts(rows, None)
     found = []
-    for ids, features, columns, index, of_kind, of_counts in (
-        ("users", recipe.user_features, tables.users, rows.user_index, vectors.users, None),
-        ("items", recipe.item_features, tables.items, rows.item_index, vectors.items, counts),
+    for ids, new, features, columns, index, of_kind, of_counts in (
+        ("users", users, recipe.user_features, tables.users, rows.user_index, vectors.users, None),
+        ("items", items, recipe.item_features, tables.items, rows.item_index, vectors.items, counts),
     ):
-        if features:
+        if new is not None:
             known = np.unique(index)
             numbers = None if of_counts is None else of_counts[known]
-            found += contributions(ids, features, of_ids(columns, known), of_kind[known], numbers, recipe.seed)
+            texts = of_ids(columns, known)
+            found += contributions(ids, features, texts, of_kind[known], numbers, new.penalties, recipe.seed)
     return found

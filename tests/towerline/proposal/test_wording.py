@@ -22,7 +22,11 @@ def test_milliseconds_are_printed_as_whole_numbers(tmp_path: Path) -> None:
 
 
 def test_columns_that_are_not_used_are_named_unless_they_are_empty(tmp_path: Path) -> None:
-    assert "35 rows, 5 columns; not used: year, genres\n" in proposed(tmp_path, HEADER + "".join(ROWS))
+    """Named columns can be features."""
+    lines = proposed(tmp_path, HEADER + "".join(ROWS))
+    assert "35 rows, 5 columns; not used: year, genres\n" in lines
+    assert f"# - ingest.items: {tmp_path}/rows.csv lets train.item_features declare columns" in lines
+    assert "train.item_features declare" not in proposed(tmp_path, "".join(ROWS))
     doubled = "".join("::".join(row.split(",")[:2]) + "\n" for row in ROWS)
     assert "35 rows, 3 columns\n" in proposed(tmp_path, doubled)
 
