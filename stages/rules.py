@@ -10,6 +10,7 @@ from stages.export.params import ExportParams
 from stages.ingest.params import IngestParams
 from stages.refit.params import RefitParams
 from stages.split.params import SplitParams
+from stages.transfer.params import TransferParams
 from towerline.baseline_models.params import BaselinesParams
 from towerline.pipeline.settings import rule_between
 from towerline.training.params import TrainParams
@@ -21,6 +22,7 @@ SECTIONS = (
     RefitParams,
     BaselinesParams,
     EvaluateParams,
+    TransferParams,
     ExportParams,
     BacktestParams,
 )

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.pipeline
 # The stages that may run again after a change, those of both pipelines.
 ALL = [*STAGES, "backtest"]
 INGEST = ALL
-SPLIT = ["split", "train", "refit", "baselines", "evaluate", "map", "report", "export"]
-TRAIN = ["train", "refit", "evaluate", "map", "report", "export", "backtest"]
+SPLIT = ["split", "train", "refit", "baselines", "evaluate", "transfer", "map", "report", "export"]
+TRAIN = ["train", "refit", "evaluate", "transfer", "map", "report", "export", "backtest"]
 BASELINES = ["baselines", "evaluate", "report", "backtest"]
 EVALUATE = ["evaluate", "report"]
 
@@ -89,6 +89,7 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "evaluate.repeat_consumption": (True, EVALUATE),
     "evaluate.bootstrap_samples": (200, EVALUATE),
     "evaluate.seed": (43, EVALUATE),
+    "transfer.max_types": (0, ["transfer", "report"]),
     "export.csv": (True, ["export"]),
     "export.index.build": (True, ["export"]),
     "export.index.min_recall": (0.9, ["export"]),

@@ -23,6 +23,7 @@ from stages.report.sections import (
     features,
     groups,
     item_map,
+    item_types,
     quality,
     ratings,
     search,
@@ -55,7 +56,7 @@ def render(inputs: Inputs) -> str:
 
 def sections(inputs: Inputs) -> list[Section]:
     """The sections of the page without the search; those with nothing to show are left out."""
-    before = (summary, data, split, training, features, quality, groups, exposure, ratings)
+    before = (summary, data, split, training, features, quality, groups, item_types, exposure, ratings)
     made = [module.section(inputs) for module in (*before, item_map, examples, tuning, settings)]
     return [section for section in (*made, terms.section()) if section is not None]
 

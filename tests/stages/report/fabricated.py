@@ -21,6 +21,7 @@ from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION
 from towerline.artifacts.train import FEATURES_TABLE, TRAINING_REPORT, TWO_TOWER, FeatureRow
+from towerline.artifacts.transfer import TRANSFER_TABLE, TransferRow
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
@@ -100,6 +101,18 @@ def metric_rows(models: list[str], types: list[str], cutoffs: list[int]) -> list
         if metric == "recall" or group[1] != "items"
         for k in cutoffs
         for mean in [round(k / 40 / (place + 1), 6)]
+    ]
+
+
+def transfer_rows(types: tuple[str, ...]) -> list[list[str]]:
+    """The rows of the first type help, and those of the others make no clear difference."""
+    return [
+        [one, other, metric, "20", "9", "0.3", mean, difference, low, "0.02"]
+        for one in types
+        for other in types
+        if one != other
+        for metric in ("ndcg", "recall")
+        for mean, difference, low in [("0.29", "0.01", "0.001") if one == types[0] else ("0.301", "-0.001", "-0.01")]
     ]
 
 
@@ -191,6 +204,7 @@ def fabricate(
     features = [["items", "", "0.9", "0.12", "0.3"], ["items", HOSTILE[0], "0.9", "0.05", "0.31"]]
     features.append(["users", "", "1", "-0.01", ""])
     write_rows(folder / FEATURES_TABLE, features if titles else [], list(FeatureRow._fields))
+    write_rows(folder / TRANSFER_TABLE, transfer_rows(types), list(TransferRow._fields))
     arrays = arrays_of(Chance(np.array(1, np.int64), np.array(num_items + 1, np.int64)))
     formats.write_arrays(folder / BASELINES / "most_popular.npz", arrays)
     places = [[str(item), str(item % 5), str(item % 3)] for item in range(1, num_items)]

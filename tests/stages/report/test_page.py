@@ -61,13 +61,16 @@ def test_a_page_of_everything_has_all_sections(tmp_path: Path, monkeypatch: pyte
     assert re.search(r"The first \d+ of the 12 refused rows", " ".join(page.texts))
     for name in ("features", "quality", "groups", "exposure", "ratings", "item-map", "examples", "tuning", "settings"):
         assert name in ids
+    assert "item-types" in ids
     for name in ("refused", "time", "curve-rating-loss", "within-type-recall", "cutoffs-hit-rate"):
         assert name in ids
 
 
 def test_what_the_data_lacks_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = Elements(made(tmp_path, monkeypatch, **BARE))
-    assert not {"features", "ratings", "refused", "time", "curve-rating-loss", "items-by-type"} & set(page.ids)
+    assert not {"features", "item-types", "ratings", "refused", "time", "curve-rating-loss", "items-by-type"} & set(
+        page.ids
+    )
     assert {"sets", "item-map", "examples", "terms"} <= set(page.ids)
     assert "No row was refused." in page.texts
 
