@@ -10,6 +10,7 @@ from stages.export.params import ExportParams
 from stages.ingest.params import IngestParams
 from stages.refit.params import RefitParams
 from stages.split.params import SplitParams
+from stages.transfer.params import TransferParams
 from towerline.baseline_models.params import BaselinesParams
 from towerline.feedback.params import DislikesParams, without_ratings
 from towerline.pipeline.settings import rule_between
@@ -23,6 +24,7 @@ SECTIONS = (
     RefitParams,
     BaselinesParams,
     EvaluateParams,
+    TransferParams,
     ExportParams,
     BacktestParams,
 )

@@ -15,7 +15,9 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 # The stages of the default pipeline in the order in which DVC runs them; backtest is a pipeline of its own.
-STAGES = ["ingest", "vocabulary", "split", "train", "refit", "baselines", "evaluate", "map", "report", "export"]
+STAGES = [
+    *("ingest", "vocabulary", "split", "train", "refit", "baselines", "evaluate", "transfer", "map", "report", "export")
+]
 # For child processes: without the variables of TensorFlow that an import of towerline.towers sets.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
 # Public data sets that are not ours to ship; tests that need one skip where it is missing.

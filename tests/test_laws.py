@@ -120,7 +120,7 @@ def test_every_module_of_a_stage_is_reached_by_it() -> None:
     assert modules - set().union(*map(reached, NAMES)) == {"stages/rules.py"}
 
 
-def test_tensorflow_is_imported_in_one_place_and_used_by_four_stages_only() -> None:
+def test_tensorflow_is_imported_in_one_place_and_used_by_five_stages_only() -> None:
     importing = {
         path.relative_to(ROOT).as_posix()
         for room in ("stages", "towerline")
@@ -132,7 +132,7 @@ def test_tensorflow_is_imported_in_one_place_and_used_by_four_stages_only() -> N
     }
     assert importing == {"towerline/towers/__init__.py"}
     using = {stage for stage in NAMES if "towerline/towers/__init__.py" in reached(stage)}
-    assert using == {"train", "refit", "export", "backtest"}
+    assert using == {"train", "refit", "transfer", "export", "backtest"}
 
 
 def sandbox(project: Path, stage: str, into: Path) -> Path:

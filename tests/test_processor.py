@@ -52,7 +52,7 @@ def stage_outputs(project: Path, stage: str, into: Path, *before: str, **environ
     return {name: content for name, content in files_of(folder).items() if name not in inputs}
 
 
-@pytest.mark.parametrize("stage", ["train", "refit", "baselines", "evaluate", "map", "report", "export"])
+@pytest.mark.parametrize("stage", ["train", "refit", "baselines", "evaluate", "transfer", "map", "report", "export"])
 def test_libraries_held_to_other_levels_from_outside_change_nothing(
     stage: str, small_project: Path, tmp_path: Path
 ) -> None:

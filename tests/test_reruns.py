@@ -16,10 +16,10 @@ pytestmark = pytest.mark.pipeline
 # The stages that may run again after a change, those of both pipelines.
 ALL = [*STAGES, "backtest"]
 INGEST = ALL
-SPLIT = ["split", "train", "refit", "baselines", "evaluate", "map", "report", "export"]
-TRAIN = ["train", "refit", "evaluate", "map", "report", "export", "backtest"]
+SPLIT = ["split", "train", "refit", "baselines", "evaluate", "transfer", "map", "report", "export"]
+TRAIN = ["train", "refit", "evaluate", "transfer", "map", "report", "export", "backtest"]
 BASELINES = ["baselines", "evaluate", "report", "backtest"]
-DISLIKES = ["train", "refit", "baselines", "evaluate", "map", "report", "export", "backtest"]
+DISLIKES = ["train", "refit", "baselines", "evaluate", "transfer", "map", "report", "export", "backtest"]
 EVALUATE = ["evaluate", "report"]
 
 # Every leaf of params.yaml: a value to change it to, and the stages that may then have to run.
@@ -91,6 +91,7 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "evaluate.repeat_consumption": (True, EVALUATE),
     "evaluate.bootstrap_samples": (200, EVALUATE),
     "evaluate.seed": (43, EVALUATE),
+    "transfer.max_types": (0, ["transfer", "report"]),
     "export.csv": (True, ["export"]),
     "export.index.build": (True, ["export"]),
     "export.index.min_recall": (0.9, ["export"]),

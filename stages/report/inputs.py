@@ -31,6 +31,7 @@ from towerline.artifacts.map import ITEM_MAP, MapRow
 from towerline.artifacts.names import MODEL, main_cutoff
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.train import FEATURES_TABLE, FEEDBACK_TABLE, TRAINING_REPORT, TWO_TOWER, read_embeddings
+from towerline.artifacts.transfer import TRANSFER_TABLE, TransferRow
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
@@ -70,6 +71,7 @@ TABLES: Mapping[Path, Columns] = {
     ),
     ITEM_MAP: Columns.of(MapRow),
     TRAINING_REPORT: Columns((), ("epoch",)),
+    TRANSFER_TABLE: Columns.of(TransferRow),
     FEATURES_TABLE: Columns(("ids", "column"), ("known", "vectors", "counts")),
     FEEDBACK_TABLE: Columns(("dislikes", "chosen"), ("weight_exponent", "k", "ndcg")),
 }
@@ -154,6 +156,7 @@ class Inputs(NamedTuple):
       feedback: the ways of counting the rows that were tried; a row is a FeedbackRow.
       metrics, differences, exposure, ratings: tables of evaluate; a row is a MetricRow, DifferenceRow, ExposureRow or
         RatingRow.
+      transfer: how much the rows of a type help another one; a row is a TransferRow.
       trials: settings of the baselines and their metric on the validation set; a row is a TrialRow.
       item_map: positions of items on a plane; a row is a MapRow.
       baseline: name and arrays of the best baseline by NDCG at the main cutoff; None where there is none.
@@ -175,6 +178,7 @@ class Inputs(NamedTuple):
     differences: pd.DataFrame
     exposure: pd.DataFrame
     ratings: pd.DataFrame
+    transfer: pd.DataFrame
     trials: pd.DataFrame
     item_map: pd.DataFrame
     baseline: tuple[str, dict[str, NDArray[Any]]] | None
@@ -287,6 +291,7 @@ def read_inputs() -> Inputs:
         differences=read_table(DIFFERENCES_TABLE),
         exposure=read_table(EXPOSURE_TABLE),
         ratings=read_table(RATINGS_TABLE),
+        transfer=read_table(TRANSFER_TABLE),
         trials=read_table(BASELINES_TABLE),
         item_map=read_table(ITEM_MAP),
         baseline=None,

@@ -24,6 +24,7 @@ from stages.report.sections import (
     feedback,
     groups,
     item_map,
+    item_types,
     quality,
     ratings,
     search,
@@ -56,7 +57,7 @@ def render(inputs: Inputs) -> str:
 
 def sections(inputs: Inputs) -> list[Section]:
     """The sections of the page without the search; those with nothing to show are left out."""
-    before = (summary, data, split, training, feedback, features, quality, groups, exposure, ratings)
+    before = (summary, data, split, training, feedback, features, quality, groups, item_types, exposure, ratings)
     made = [module.section(inputs) for module in (*before, item_map, examples, tuning, settings)]
     return [section for section in (*made, terms.section()) if section is not None]
 

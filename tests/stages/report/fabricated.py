@@ -28,6 +28,7 @@ from towerline.artifacts.train import (
     FeatureRow,
     FeedbackRow,
 )
+from towerline.artifacts.transfer import TRANSFER_TABLE, TransferRow
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
@@ -107,6 +108,18 @@ def metric_rows(models: list[str], types: list[str], cutoffs: list[int]) -> list
         if metric == "recall" or group[1] not in ("items", "disliked")
         for k in cutoffs
         for mean in [round(k / 40 / (place + 1), 6)]
+    ]
+
+
+def transfer_rows(types: tuple[str, ...]) -> list[list[str]]:
+    """The rows of the first type help, and those of the others make no clear difference."""
+    return [
+        [one, other, metric, "20", "9", "0.3", mean, difference, low, "0.02"]
+        for one in types
+        for other in types
+        if one != other
+        for metric in ("ndcg", "recall")
+        for mean, difference, low in [("0.29", "0.01", "0.001") if one == types[0] else ("0.301", "-0.001", "-0.01")]
     ]
 
 
@@ -200,6 +213,7 @@ def fabricate(
     write_rows(folder / FEATURES_TABLE, features if titles else [], list(FeatureRow._fields))
     feedback = [["negatives", "0.5", "20", "0.1", "False"], ["left_out", "0.5", "20", "0.12", "True"]]
     write_rows(folder / FEEDBACK_TABLE, feedback if ratings else [], list(FeedbackRow._fields))
+    write_rows(folder / TRANSFER_TABLE, transfer_rows(types), list(TransferRow._fields))
     arrays = arrays_of(Chance(np.array(1, np.int64), np.array(num_items + 1, np.int64)))
     formats.write_arrays(folder / BASELINES / "most_popular.npz", arrays)
     places = [[str(item), str(item % 5), str(item % 3)] for item in range(1, num_items)]
