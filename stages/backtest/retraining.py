@@ -20,7 +20,7 @@ from towerline.ranking.scorers import by_popularity
 from towerline.training.fitting import fit
 from towerline.training.params import TrainParams
 from towerline.training.recipe import Recipe
-from towerline.training.search import search
+from towerline.training.search import search, ways_to_count
 from towerline.training.spectral import Vectors
 from towerline.training.warm_start import continued, warm_start
 
@@ -96,4 +96,5 @@ def first_start(stretch: Stretch, train: TrainParams, below: Below, tables: Feat
 
 
 def _found(stretch: Stretch, train: TrainParams, below: Below, tables: FeatureTables) -> Recipe:
-    return search(train.given(), train, stretch.train, stretch.validation, tables=tables, below=below).recipe
+    ways = ways_to_count(train, stretch.train, below)
+    return search(train.given(), train, stretch.train, stretch.validation, tables=tables, ways=ways).recipe

@@ -143,12 +143,12 @@ def main() -> str:
     from towerline.towers import tf
     from towerline.training.fitting import fit, seed_everything
     from towerline.training.new_ids import feature_rows
-    from towerline.training.search import feedback_choices, recipe_of, search
+    from towerline.training.search import recipe_of, search, ways_to_count
 
     seed_everything(params.seed, params.threads)
     rows = Interactions.joined(train, validation)
-    tried = feedback_choices(params, train, below)
-    with progress(what="training", unit="epoch", total=(len(tried) + 1) * params.epochs) as bar:
+    ways = ways_to_count(params, train, below)
+    with progress(what="training", unit="epoch", total=(len(ways) + 1) * params.epochs) as bar:
 
         def show(epoch: "Epoch") -> None:
             bar.set_postfix_str(described(epoch), refresh=False)
@@ -157,11 +157,11 @@ def main() -> str:
         try:
             if has_validation(train, relevant):
                 recipe, epochs, trials = search(
-                    params.given(), params, train, validation, show, candidates, tables, below
+                    params.given(), params, train, validation, show, candidates, tables, ways
                 )
                 fitted = fit(recipe, rows, show, tables=tables)
             else:
-                recipe, trials = recipe_of(params.given(), params, tried[0]), []
+                recipe, trials = recipe_of(params.given(), params, ways[0]), []
                 fitted = fit(recipe, rows, show, tables=tables)
                 epochs = fitted.epochs
         except (MemoryError, tf.errors.ResourceExhaustedError):

@@ -1,6 +1,6 @@
 """Search of a recipe on the validation set: temperatures, epochs, prior, histories, strengths of rows, biases."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -81,14 +81,14 @@ def search(
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
     candidates: NDArray[np.int32] | None = None,
     tables: FeatureTables = NO_FEATURES,
-    below: Below = None,
+    ways: Sequence[Feedback] = (PLAIN,),
 ) -> Found:
     """Trains on the training set, measures on the validation set, and returns the best settings.
 
     The best epoch is the one of the highest NDCG@20 if the retrieval task is trained, of the lowest RMSE if only the
     rating task is; without early stopping (patience 0) it is the last one. The prior is chosen with the vectors of the
-    best epoch. Where there are dislikes or weights, a model is trained for each of strengths.choices(), and the
-    simplest() of them is kept. Dislikes in the validation set are not relevant.
+    best epoch. With several ways of counting the rows, a model is trained for each of them, and the simplest() is kept.
+    Dislikes in the validation set are not relevant.
 
     Args:
       given: the settings that are fixed.
@@ -98,25 +98,24 @@ def search(
       on_epoch: called after each epoch.
       candidates: the items that are ranked on the validation set, from ranked_candidates(); None for all.
       tables: the columns of the features that the settings declare.
-      below: rows with lower ratings are dislikes.
+      ways: the ways of counting the rows, from ways_to_count(); all have the same threshold of dislikes.
 
     Raises:
       StageError: a loss is not finite.
     """
-    tried = feedback_choices(settings, train, below)
     found, values = [], []
-    for feedback in tried:
+    for feedback in ways:
         one = _Search(given, settings, train, validation, candidates, tables, feedback)
         found.append(one.run(on_epoch))
-        if len(tried) > 1:
+        if len(ways) > 1:
             values.append(one.ndcg())
-    if len(tried) == 1:
+    if len(ways) == 1:
         return found[0]
-    trials = [FeedbackTrial(way, float(of_way.mean())) for way, of_way in zip(tried, values, strict=True)]
+    trials = [FeedbackTrial(way, float(of_way.mean())) for way, of_way in zip(ways, values, strict=True)]
     return found[simplest(np.stack(values))]._replace(trials=trials)
 
 
-def feedback_choices(settings: Hyperparameters, train: Interactions, below: Below) -> list[Feedback]:
+def ways_to_count(settings: Hyperparameters, train: Interactions, below: Below) -> list[Feedback]:
     """The ways of counting the rows that a search tries; one for the rating task alone, which uses all ratings."""
     if not settings.retrieval_weight:
         return [PLAIN.model_copy(update={"below": below})]

@@ -13,7 +13,7 @@ from towerline.feedback.strengths import Feedback, Treatment, choices, disliked,
 from towerline.pipeline.errors import StageError
 from towerline.towers import tf
 from towerline.training.fitting import fit
-from towerline.training.search import search
+from towerline.training.search import recipe_of, search, ways_to_count
 
 USERS, ITEMS = 80, 40
 
@@ -89,7 +89,8 @@ def planted(draw: np.random.Generator, likes: int, others: int) -> tuple[NDArray
 def found(train: Interactions, validation: Interactions, below: Below = None, **changes: Any) -> Feedback:
     tf.keras.utils.set_random_seed(0)
     settings = params(temperature=None, popularity_prior=None, epochs=4, embedding_dimension=8, **changes)
-    return search(settings.given(), settings, train, validation, below=below).recipe.feedback
+    ways = ways_to_count(settings, train, below)
+    return search(settings.given(), settings, train, validation, ways=ways).recipe.feedback
 
 
 def test_a_search_leaves_dislikes_out_where_they_mislead() -> None:
@@ -114,14 +115,12 @@ def test_a_search_finds_weights_that_tell_taste_and_ignores_those_that_do_not() 
 
 
 @pytest.mark.parametrize("loss", ["grouped_softmax", "in_batch_softmax"])
-def test_a_row_of_strength_0_changes_no_vector_of_the_likes(loss: str) -> None:
-    """Left-out dislikes are no negatives: the fit to the likes alone differs by what is sampled, not by what counts."""
+def test_users_are_close_to_what_they_like_and_not_to_what_they_dislike(loss: str) -> None:
     like, train, _ = planted(np.random.default_rng(3), likes=8, others=8)
     rated = train._replace(rating=np.where(like, 9, 2).astype(np.float32))
     settings = params(epochs=3, loss=loss)
     tf.keras.utils.set_random_seed(0)
-    recipe = search(settings.given(), settings, rated, rated.where(like), below=5.0).recipe
-    recipe = recipe.model_copy(update={"feedback": feedback(5.0, "left_out")})
+    recipe = recipe_of(settings.given(), settings, feedback(5.0, "left_out"))
     users, items = fit(recipe, rated).vectors()
     cosines = (users @ items.T)[1:, 1:]
     own = np.zeros(cosines.shape, np.bool_)
