@@ -58,7 +58,7 @@ def column_warnings(tables: Sequence[FeatureTable], params: IngestParams) -> lis
 
 
 def rating_warnings(kept: ir.Table, params: IngestParams) -> list[str]:
-    """A warning where many ratings are low, and their rows count as likes all the same."""
+    """A warning where many ratings are low: by default their rows count as likes."""
     if "rating" not in kept.columns or params.minimum_rating is not None:
         return []
     bounds = kept.agg(least=_.rating.min(), most=_.rating.max()).to_pyarrow().to_pylist()[0]
@@ -69,8 +69,8 @@ def rating_warnings(kept: ir.Table, params: IngestParams) -> list[str]:
     if share <= USUAL_LOW_RATINGS:
         return []
     return [
-        f"{share:.0%} of the ratings are below {middle:g}, the middle of their range, and count as likes; "
-        "ingest.minimum_rating leaves low ones out"
+        f"{share:.0%} of the ratings are below {middle:g}, the middle of their range, and count as likes unless "
+        "dislikes.below is set"
     ]
 
 

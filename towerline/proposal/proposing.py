@@ -213,7 +213,7 @@ def _value_settings(columns: dict[str, Column]) -> list[Setting]:
     low = ""
     if rating is not None and rating.low > USUAL_LOW_RATINGS:
         low = (
-            f"{rating.low:.0%} of the ratings are in the lower half, and count as likes; a number leaves lower ones out"
+            f"{rating.low:.0%} of the ratings are in the lower half, and count as likes unless dislikes.below is set"
         )
     settings.append(Setting("ingest.minimum_rating", None, low))
     if rating is None:
