@@ -89,6 +89,7 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "evaluate.cutoffs": ([5, 20], EVALUATE),
     "evaluate.candidates": (["everything"], EVALUATE),
     "evaluate.repeat_consumption": (True, EVALUATE),
+    "evaluate.users": (1000, EVALUATE),
     "evaluate.bootstrap_samples": (200, EVALUATE),
     "evaluate.seed": (43, EVALUATE),
     "transfer.max_types": (0, ["transfer", "report"]),

@@ -11,7 +11,7 @@ Writes: reports/metrics.json, reports/plots/*.csv,
 Parameters: evaluate, dislikes.
 """
 
-from stages.evaluate.data import read_data
+from stages.evaluate.data import Sample, read_data
 from stages.evaluate.models import Models
 from stages.evaluate.params import EvaluateParams
 from stages.evaluate.plots import write_plots
@@ -25,7 +25,8 @@ from towerline.pipeline.terminal import run
 def main() -> str:
     params, below = EvaluateParams.load(), DislikesParams.load().below
     cutoffs = sorted(params.cutoffs)
-    data = read_data(params.repeat_consumption, below)
+    sample = None if params.users is None else Sample(params.users, params.seed)
+    data = read_data(params.repeat_consumption, below, sample)
     models = Models.read(data.known, below)
     evaluations = models.evaluations(data, cutoffs, WITHIN_TYPE in params.candidates)
     tables = Tables.of(models, evaluations, data, cutoffs, params.bootstrap_samples, params.seed)

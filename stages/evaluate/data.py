@@ -61,6 +61,19 @@ class Queries(NamedTuple):
         )
 
 
+class Sample(NamedTuple):
+    """A number of users that are drawn at random, and the seed."""
+
+    users: int
+    seed: int
+
+    def drawn(self, users: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The sample of [users] int32, without replacement, ascending; all of them where there are no more."""
+        if self.users >= len(users):
+            return users
+        return np.sort(np.random.default_rng(self.seed).choice(users, self.users, replace=False))
+
+
 class Data(NamedTuple):
     """The data that scorers are measured on.
 
@@ -69,6 +82,7 @@ class Data(NamedTuple):
       test: the test set.
       warm, cold: the users with test items that are no dislikes, those with and those without known rows.
       disliked: the users with known rows and with dislikes among their test items, which are the relevant ones here.
+      tested, drawn: numbers of users with test rows, and of those that are drawn, who make up warm, cold and disliked.
       item_type: [num_items + 1] text; the unknown item's is empty.
       candidates: the items that are ranked, from ranked_candidates(); None for all.
     """
@@ -78,6 +92,8 @@ class Data(NamedTuple):
     warm: Queries
     cold: Queries
     disliked: Queries
+    tested: int
+    drawn: int
     item_type: NDArray[np.str_]
     candidates: NDArray[np.int32] | None
 
@@ -89,6 +105,7 @@ class Data(NamedTuple):
         item_type: NDArray[np.str_],
         repeats: bool,
         below: Below = None,
+        sample: Sample | None = None,
     ) -> "Data":
         """The data of a split.
 
@@ -97,15 +114,21 @@ class Data(NamedTuple):
           item_type: [num_items + 1] text.
           repeats: true if known items of a user may be shown again.
           below: rows with lower ratings are dislikes.
+          sample: of the users with test rows; None for all of them.
         """
-        is_dislike = disliked(test, known, below)
-        likes, dislikes, seen = map(UserItems.of_interactions, (test.where(~is_dislike), test.where(is_dislike), known))
+        tested = np.unique(test.user_index)
+        drawn = tested if sample is None else sample.drawn(tested)
+        of_drawn = test.where(np.isin(test.user_index, drawn))
+        is_dislike = disliked(of_drawn, known, below)
+        sets = of_drawn.where(~is_dislike), of_drawn.where(is_dislike), known
+        likes, dislikes, seen = map(UserItems.of_interactions, sets)
         is_known = seen.counts() > 0
         warm, cold, of_dislikes = (
             Queries.of_users(np.flatnonzero((relevant.counts() > 0) & chosen).astype(np.int32), relevant, seen, repeats)
             for relevant, chosen in ((likes, is_known), (likes, ~is_known), (dislikes, is_known))
         )
-        return cls(known, test, warm, cold, of_dislikes, item_type, ranked_candidates(test, item_type))
+        numbers = len(tested), len(drawn)
+        return cls(known, test, warm, cold, of_dislikes, *numbers, item_type, ranked_candidates(test, item_type))
 
     def item_counts(self) -> NDArray[np.int64]:
         """[num_items + 1] int64 number of known rows of each item."""
@@ -136,20 +159,22 @@ class Data(NamedTuple):
         return {name: group == number for number, name in enumerate([*GROUPS, COLD_ITEMS])}
 
     def counts(self) -> list[CountRow]:
-        """The numbers of users and of test rows, with those that the metrics leave out."""
+        """The numbers of users and test rows, with those that the metrics leave out; disliked rows of drawn users."""
         cold_items = self.item_counts()[self.test.item_index] == 0
         warm, cold = len(self.warm.users), len(self.cold.users)
         return [
             CountRow("users_ranked", warm),
             CountRow("cold_users", cold),
-            CountRow("users_without_test_items", self.known.num_users - warm - cold),
+            CountRow("users_with_dislikes_alone", self.drawn - warm - cold),
+            CountRow("users_not_drawn", self.tested - self.drawn),
+            CountRow("users_without_test_items", self.known.num_users - self.tested),
             CountRow("test_rows", len(self.test.user_index)),
             CountRow("test_rows_of_items_without_known_rows", int(cold_items.sum())),
             CountRow("disliked_test_rows", len(self.disliked.relevant.items)),
         ]
 
 
-def read_data(repeats: bool, below: Below) -> Data:
+def read_data(repeats: bool, below: Below, sample: Sample | None) -> Data:
     """Reads the split and the items' types; arguments as of Data.of_sets().
 
     Raises:
@@ -157,7 +182,7 @@ def read_data(repeats: bool, below: Below) -> Data:
     """
     train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))
     known = Interactions.joined(train, validation)
-    data = Data.of_sets(known, test, read_item_types(), repeats, below)
+    data = Data.of_sets(known, test, read_item_types(), repeats, below, sample)
     if len(data.disliked.users) and not len(data.warm.users):
         raise StageError(
             f"dislikes.below: expected test rows that are no dislikes, found none at {below}; set it lower, or to null"

@@ -21,6 +21,7 @@ class EvaluateParams(Section):
     ]
     candidates: Annotated[list[Literal["everything", "within_type"]], Field(min_length=1), AfterValidator(_distinct)]
     repeat_consumption: bool
+    users: Annotated[int, between(1, 10**9)] | None
     bootstrap_samples: Annotated[int, between(100, 100_000)]
     seed: Seed
 

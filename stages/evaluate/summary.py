@@ -25,7 +25,7 @@ class Summary(NamedTuple):
       figures: name of the model, then of the baselines -> recall@k, ndcg@k, disliked_recall@k, coverage@k and rmse, as
         far as it has them.
       lead: the difference in NDCG@k to the baseline with the highest NDCG@k; None where no baseline ranks.
-      counts: users_ranked and cold_users.
+      counts: users_ranked, cold_users, and users_not_drawn where there are any.
     """
 
     k: int
@@ -52,8 +52,11 @@ class Summary(NamedTuple):
         leads = [row for row in tables.differences if (row.metric, row.k) == ("ndcg", k)]
         # The mean of the model is the same in all differences: the smallest is that to the best baseline.
         lead = min(leads, key=lambda row: row.difference, default=None)
-        counts = {row.name: row.number for row in tables.counts if row.name in ("users_ranked", "cold_users")}
-        return cls(k, figures, lead, counts)
+        counts = {row.name: row.number for row in tables.counts}
+        of_users = {name: counts[name] for name in ("users_ranked", "cold_users")}
+        if counts.get("users_not_drawn"):
+            of_users["users_not_drawn"] = counts["users_not_drawn"]
+        return cls(k, figures, lead, of_users)
 
     def metrics(self) -> Metrics:
         """The content of reports/metrics.json, at most 30 numbers.
@@ -96,6 +99,8 @@ class Summary(NamedTuple):
         names = [name for name in titles if name in self.figures[MODEL] or not name.startswith("disliked")]
         width = max(map(len, self.figures)) + 2
         lines = [f"{self.counts['users_ranked']:,} users ranked, {self.counts['cold_users']:,} cold"]
+        if "users_not_drawn" in self.counts:
+            lines[0] += f"; {self.counts['users_not_drawn']:,} others with test rows were not drawn (evaluate.users)"
         if only_type is not None:
             lines[0] += f"; items of type {only_type} alone are ranked, since the test set has no others"
         lines.append(_line("", [titles[name] for name in names], width))

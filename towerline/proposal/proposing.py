@@ -212,9 +212,7 @@ def _value_settings(columns: dict[str, Column]) -> list[Setting]:
     settings.append(Setting("ingest.maximum_allowed_rating", most, "the highest of the file" if rating else ""))
     low = ""
     if rating is not None and rating.low > USUAL_LOW_RATINGS:
-        low = (
-            f"{rating.low:.0%} of the ratings are in the lower half, and count as likes unless dislikes.below is set"
-        )
+        low = f"{rating.low:.0%} of the ratings are in the lower half, and count as likes unless dislikes.below is set"
     settings.append(Setting("ingest.minimum_rating", None, low))
     if rating is None:
         settings.append(Setting("train.rating_weight", 0.0, "no ratings are read"))

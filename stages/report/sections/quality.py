@@ -56,6 +56,12 @@ def _users(data: Inputs) -> str:
     )
     if data.settings["evaluate"]["repeat_consumption"]:
         text = f"Means over {counted(test_users(data), 'user')} with test items; every model ranks the whole catalogue."
+    drawn = data.settings["evaluate"]["users"]
+    if drawn is not None:
+        text += (
+            f" At most {counted(drawn, 'user')} with test rows, cold ones among them, were drawn at random "
+            "(evaluate.users): the intervals are wider than those of all users, and coverage is lower."
+        )
     cold = data.metrics.loc[data.metrics["by"] == COLD_USERS, "users"]
     if not len(cold):
         return text

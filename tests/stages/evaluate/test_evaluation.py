@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stages.evaluate.data import Data
+from stages.evaluate.data import Data, Sample
 from stages.evaluate.evaluation import OVERALL, Slice, activity_groups, evaluated
 from stages.evaluate.exposure import exposure
 from tests.stages.evaluate.conftest import ITEMS, SCORERS, USERS, data_of, history_of, mean, part, planted
@@ -136,6 +136,8 @@ def test_cold_users_and_cold_items_are_reported_apart() -> None:
     assert dict(data.counts()) == {
         "users_ranked": 2,
         "cold_users": 1,
+        "users_with_dislikes_alone": 0,
+        "users_not_drawn": 0,
         "users_without_test_items": USERS - 3,
         "test_rows": 4,
         "disliked_test_rows": 0,
@@ -178,5 +180,27 @@ def test_dislikes_are_not_relevant_and_their_recall_is_measured_apart() -> None:
     shown = evaluation.values[Slice(EVERYTHING, DISLIKED)]
     assert shown["recall", 2].tolist() == [1, 1], "items 3 and 4 come first for users 1 and 3"
     assert {metric for metric, _ in shown} == {"recall"}
-    assert {row.name: row.number for row in data.counts()}["disliked_test_rows"] == 3
+    counts = {row.name: row.number for row in data.counts()}
+    assert (counts["disliked_test_rows"], counts["users_with_dislikes_alone"]) == (3, 2)
     assert Slice(EVERYTHING, DISLIKED) not in evaluated(order, data_of(known, test), [2], False).values
+
+
+def test_a_sample_of_the_users_has_their_metrics_and_says_who_is_not_in_it() -> None:
+    train, test = planted()
+    scorer = SCORERS["ials"](history_of(train))
+    kinds = np.array(["", *["film"] * ITEMS])
+    everybody = data_of(train, test)
+    values = evaluated(scorer, everybody, [5], False).values[OVERALL]["recall", 5]
+    means = []
+    for seed in range(100):
+        data = Data.of_sets(train, test, kinds, False, sample=Sample(10, seed))
+        assert len(data.warm.users) + len(data.cold.users) == data.drawn == 10
+        counts = {row.name: row.number for row in data.counts()}
+        assert counts["users_not_drawn"] == everybody.tested - 10
+        of_sample = evaluated(scorer, data, [5], False).values[OVERALL]["recall", 5]
+        np.testing.assert_array_equal(of_sample, values[np.isin(everybody.warm.users, data.warm.users)])
+        means.append(of_sample.mean())
+    assert len(set(means)) > 1
+    assert np.mean(means) == pytest.approx(values.mean(), abs=4 * np.std(means) / 10)
+    again = Data.of_sets(train, test, kinds, False, sample=Sample(10**6, 3))
+    assert again.warm.users.tolist() == everybody.warm.users.tolist()

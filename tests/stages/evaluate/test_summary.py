@@ -69,6 +69,10 @@ def test_the_summary_has_the_lead_on_the_best_baseline_and_few_numbers() -> None
     assert text[-2].startswith("lead over ease, the best baseline: NDCG@10 +0.1250 (95 % interval -0.5000 to +0.5000")
     assert text[-1].startswith("caution: ")
     assert summary.text(later=True).splitlines() == text[:-1]
+    drawn = summary._replace(counts={**summary.counts, "users_not_drawn": 12})
+    assert drawn.text(later=True).startswith(
+        "9 users ranked, 1 cold; 12 others with test rows were not drawn (evaluate."
+    )
     assert "items of type film alone are ranked" in summary.text(later=True, only_type="film").splitlines()[0]
 
 
