@@ -12,6 +12,7 @@ from stages.refit.params import RefitParams
 from stages.split.params import SplitParams
 from towerline.baseline_models.params import BaselinesParams
 from towerline.pipeline.settings import rule_between
+from towerline.tables.params import EngineParams
 from towerline.training.params import TrainParams
 
 SECTIONS = (
@@ -22,6 +23,7 @@ SECTIONS = (
     BaselinesParams,
     EvaluateParams,
     ExportParams,
+    EngineParams,
     BacktestParams,
 )
 

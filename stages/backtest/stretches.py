@@ -47,9 +47,9 @@ def read_all() -> Interactions:
     Raises:
       StageError: the data has no times.
     """
-    with engine.session("backtest") as (connection, _):
+    with engine.session("backtest") as session:
         paths = (INTERACTIONS, USER_VOCABULARY, ITEM_VOCABULARY)
-        interactions, users, items = (connection.read_parquet(path) for path in paths)
+        interactions, users, items = (session.read(path) for path in paths)
         if "timestamp" not in interactions.columns:
             raise StageError(
                 f"{INTERACTIONS}: expected times to cut the data at, found none; name their column in "

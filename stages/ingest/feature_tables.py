@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import ibis.expr.types as ir
 from ibis import _
-from ibis.backends.duckdb import Backend
 
 from stages.ingest import sources
 from stages.ingest.columns import Layout
@@ -15,6 +14,7 @@ from stages.ingest.reasons import parsed_features
 from stages.ingest.records import Dialect
 from stages.ingest.staging import FEATURES
 from towerline.tables import expressions
+from towerline.tables.engine import Session
 
 
 class FeatureTable(NamedTuple):
@@ -40,6 +40,11 @@ class FeatureTable(NamedTuple):
         return f"ingest.{self.what}s"
 
     @property
+    def refused(self) -> ir.Table:
+        """The refused rows."""
+        return self.rows.filter(_.reason.notnull())
+
+    @property
     def titled(self) -> bool:
         """True if the rows have a title."""
         return TITLE in self.rows.columns
@@ -55,20 +60,20 @@ class FeatureTable(NamedTuple):
         return expressions.count_of(kept.select(self.key).distinct().semi_join(self.known, self.key))
 
 
-def read_feature_tables(params: IngestParams, connection: Backend, folder: Path) -> tuple[FeatureTable, FeatureTable]:
-    """Reads the tables of users and of items; the folder is for files on the way."""
+def read_feature_tables(params: IngestParams, session: Session) -> tuple[FeatureTable, FeatureTable]:
+    """Reads the tables of users and of items."""
 
     def read(what: str, source: str | None, key: list[str], *others: str) -> FeatureTable:
         dialect = Dialect(params.delimiter, params.quote, params.encoding)
         layout = Layout({name: name for name in (*key, *others)}, dialect, features_of=what)
-        staged = folder / f"{what}s.parquet"
+        staged = session.folder / f"{what}s.parquet"
         if source is None:
             sources.write_no_rows(layout, staged)
         else:
             sources.write_staged_rows(Path(source), layout, staged)
-        parsed = parsed_features(connection.read_parquet(staged), key, params.encoding)
-        rows = connection.create_table(f"{what}_rows", parsed, temp=True)
+        parsed = parsed_features(session.read(staged), key, params.encoding)
+        rows = session.stored(parsed)
         known = last_features(rows.filter(_.reason.isnull()), key)
-        return FeatureTable(what, source, key, rows, connection.create_table(f"{what}s", known, temp=True))
+        return FeatureTable(what, source, key, rows, session.stored(known))
 
     return read("user", params.users, USER_KEY), read("item", params.items, ITEM_KEY, TITLE)

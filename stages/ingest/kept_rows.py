@@ -3,10 +3,10 @@
 import ibis
 import ibis.expr.types as ir
 from ibis import _
-from ibis.backends.duckdb import Backend
 
 from stages.ingest.parsing import blank
 from towerline.tables import expressions
+from towerline.tables.engine import Session
 
 USER_KEY = ["user_id"]
 ITEM_KEY = ["item_type", "item_id"]
@@ -29,7 +29,7 @@ def repeated(rows: ir.Table, key: list[str]) -> ir.Table:
 
 def last_interactions(rows: ir.Table) -> ir.Table:
     """One row a (user, item): its last, with the sum of the weights of all its rows where rows have weights."""
-    last = last_of_each(rows, KEY)
+    last = last_of_each(rows.select(*KEY, "source_number", "line", *optional_columns(rows)), KEY)
     if "weight" not in rows.columns:
         return last
     # The sum of floating-point numbers depends on their order, and that of the rows depends on the number of cores.
@@ -81,17 +81,20 @@ def active(rows: ir.Table, minimum_user: int, minimum_item: int) -> ir.Table:
     return counted.filter(_.of_user >= minimum_user, _.of_item >= minimum_item).drop("of_user", "of_item")
 
 
-def all_active(connection: Backend, rows: ir.Table, minimum_user: int, minimum_item: int) -> ir.Table:
+def all_active(session: Session, rows: ir.Table, minimum_user: int, minimum_item: int) -> ir.Table:
     """active(), repeated until it takes nothing away (the k-core of the user-item graph)."""
     if minimum_user == minimum_item == 1:
         return rows
     num_rows = -1
     while expressions.count_of(rows) != num_rows:
         num_rows = expressions.count_of(rows)
-        rows = connection.create_table(
-            ibis.util.gen_name("active"), active(rows, minimum_user, minimum_item), temp=True
-        )
+        rows = session.stored(active(rows, minimum_user, minimum_item))
     return rows
+
+
+def optional_columns(rows: ir.Table) -> list[str]:
+    """The columns of an interaction that the data need not have, as far as it has them."""
+    return [name for name in ("rating", "timestamp", "weight", "split") if name in rows.columns]
 
 
 def interaction_columns(rows: ir.Table) -> ir.Table:
@@ -99,5 +102,4 @@ def interaction_columns(rows: ir.Table) -> ir.Table:
     rows = rows.mutate(
         *(rows[name].cast("float32").name(name) for name in ("rating", "weight") if name in rows.columns)
     )
-    optional = [name for name in ("rating", "timestamp", "weight", "split") if name in rows.columns]
-    return rows.select(*KEY, *optional).order_by(KEY)
+    return rows.select(*KEY, *optional_columns(rows)).order_by(KEY)

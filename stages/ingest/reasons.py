@@ -23,7 +23,7 @@ POSITIVE = r"^\+?[0.]*[1-9]"
 def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
     """The staged rows with typed columns and, where a row is refused, the first reason that applies.
 
-    The texts of ratings, timestamps and weights are kept as rating_text, timestamp_text and weight_text.
+    The texts of a refused row's rating, timestamp and weight are kept as rating_text, timestamp_text and weight_text.
     """
     roles = params.columns.roles()
     if "item_type" not in roles:
@@ -40,7 +40,7 @@ def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
         reasons += unusable_weight(params)
     if "split" in roles:
         reasons.append((_.split.isnull() | _.split.notin(SETS), NOT_A_SET))
-    return rows.mutate(reason=ibis.cases(*reasons))
+    return with_reason(rows, reasons)
 
 
 def parsed_features(rows: ir.Table, key: list[str], encoding: str) -> ir.Table:
@@ -50,7 +50,17 @@ def parsed_features(rows: ir.Table, key: list[str], encoding: str) -> ir.Table:
         reasons.append((undecodable(_.title), f"title is not valid {encoding}"))
         rows = rows.mutate(title=ibis.ifelse(blank(_.title), ibis.null("string"), _.title))
     reasons.append((undecodable(_.raw), f"a feature is not valid {encoding}"))
-    return rows.mutate(reason=ibis.cases(*reasons))
+    return with_reason(rows, reasons)
+
+
+def with_reason(rows: ir.Table, reasons: list[tuple[ir.Value, str]]) -> ir.Table:
+    """The rows with the first reason that applies, and with the texts that describe a refused row for these alone.
+
+    The texts are most of the bytes of a row, and nothing reads those of accepted rows.
+    """
+    rows = rows.mutate(reason=ibis.cases(*reasons)).drop("problem")
+    texts = ["source", "raw", *(name for name in rows.columns if name.endswith("_text"))]
+    return rows.mutate(*(ibis.ifelse(_.reason.notnull(), _[name], ibis.null("string")).name(name) for name in texts))
 
 
 def unusable_key(key: list[str], encoding: str) -> list[tuple[ir.Value, str]]:

@@ -18,6 +18,9 @@ from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress
 from towerline.raw.files import files_in, identified
 
+# The columns whose values are few. Of the others, looking for repeated values takes longer than writing them.
+REPEATED_TEXTS = ["source", "problem"]
+
 
 def write_staged_rows(source: Path, layout: Layout, into: Path) -> None:
     """Writes the rows of a file, or of all files in a folder, to a Parquet file with the columns of schema_of().
@@ -34,7 +37,9 @@ def write_staged_rows(source: Path, layout: Layout, into: Path) -> None:
     schema = schema_of(layout)
     with (
         formats.naming(into),
-        pq.ParquetWriter(into, schema, compression="lz4") as writer,
+        pq.ParquetWriter(
+            into, schema, compression="lz4", use_dictionary=REPEATED_TEXTS, write_statistics=False
+        ) as writer,
         progress(what="reading", unit="row", scale=True) as bar,
     ):
         for number, path in enumerate(_files(source, layout.setting)):

@@ -4,7 +4,7 @@ Index 0 is the unknown id, as in Keras' StringLookup with one out-of-vocabulary 
 
 Reads: data/interactions.parquet, data/users.parquet, data/items.parquet.
 Writes: data/vocabulary/users.parquet, data/vocabulary/items.parquet.
-Parameters: none.
+Parameters: engine.
 """
 
 import ibis
@@ -32,13 +32,13 @@ def described(ids: ir.Table, table: ir.Table) -> ir.Table:
 
 
 def main() -> str:
-    with engine.session("vocabulary") as (connection, _):
-        interactions, user_table, item_table = map(connection.read_parquet, (INTERACTIONS, USERS, ITEMS))
+    with engine.session("vocabulary") as session:
+        interactions, user_table, item_table = map(session.read, (INTERACTIONS, USERS, ITEMS))
         users = described(interactions.select("user_id"), user_table)
         items = described(interactions.select("item_type", "item_id"), item_table)
-        num_users = engine.write(USER_VOCABULARY, users.order_by("index"))
-        num_items = engine.write(ITEM_VOCABULARY, items.order_by("index"))
-        num_titled = int(items.title.count().to_pyarrow().as_py())
+        num_users = session.write(USER_VOCABULARY, users.order_by("index"))
+        num_items = session.write(ITEM_VOCABULARY, items.order_by("index"))
+        num_titled = int(session.read(ITEM_VOCABULARY).title.count().to_pyarrow().as_py())
     return f"{num_users:,} users, {num_items:,} items, {num_titled:,} of them with a title"
 
 

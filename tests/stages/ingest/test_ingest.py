@@ -119,14 +119,6 @@ def test_every_line_of_a_dirty_file_is_kept_or_listed(workspace: Path, ingest: I
     assert {"user_id": "276725", "item_type": "item", "item_id": '"034545104X"', "rating": 0.0} in kept
 
 
-def test_what_a_killed_run_left_is_removed(workspace: Path, ingest: Ingest) -> None:
-    left = workspace / "data/.unfinished.ingest"
-    left.mkdir(parents=True)
-    (left / "rows.parquet").write_bytes(b"x")
-    ingest([row("1", "a")])
-    assert not left.exists()
-
-
 def are_rows(raw: str) -> bool:
     first, *others = re.split("\r\n|\r|\n", raw)
     between = [line.count(",") == 4 for line in others[:-1] if line]

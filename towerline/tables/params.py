@@ -1,0 +1,12 @@
+"""The section `engine` of params.yaml."""
+
+from typing import Annotated, ClassVar
+
+from towerline.pipeline.settings import NonEmptyText, Section, between
+
+
+class EngineParams(Section):
+    section: ClassVar[str] = "engine"
+
+    memory_limit: Annotated[float, between(0.5, 100_000)]
+    spill_folder: NonEmptyText
