@@ -27,7 +27,7 @@ from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import run
 from towerline.tables import engine
-from towerline.tables.engine import Session
+from towerline.tables.session import Session
 
 
 class Rows(NamedTuple):

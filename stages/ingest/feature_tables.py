@@ -14,7 +14,7 @@ from stages.ingest.reasons import parsed_features
 from stages.ingest.records import Dialect
 from stages.ingest.staging import FEATURES
 from towerline.tables import expressions
-from towerline.tables.engine import Session
+from towerline.tables.session import Session
 
 
 class FeatureTable(NamedTuple):

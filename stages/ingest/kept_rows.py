@@ -6,12 +6,14 @@ from ibis import _
 
 from stages.ingest.parsing import blank
 from towerline.tables import expressions
-from towerline.tables.engine import Session
+from towerline.tables.session import Session
 
 USER_KEY = ["user_id"]
 ITEM_KEY = ["item_type", "item_id"]
 KEY = [*USER_KEY, *ITEM_KEY]
 TITLE = "title"
+# The order of the rows in their files as one number; no file has 2^40 lines.
+PLACE = _.source_number.cast("int64") * 2**40 + _.line
 
 
 def last_of_each(rows: ir.Table, key: list[str]) -> ir.Table:
@@ -33,7 +35,7 @@ def last_interactions(rows: ir.Table) -> ir.Table:
     if "weight" not in rows.columns:
         return last
     # The sum of floating-point numbers depends on their order, and that of the rows depends on the number of cores.
-    sums = repeated(rows, KEY).group_by(KEY).agg(known=_.weight.collect(order_by="weight").sums())
+    sums = repeated(rows, KEY).group_by(KEY).agg(known=_.weight.collect().sort().sums())
     return replaced(last, "weight", sums, KEY)
 
 
@@ -47,8 +49,7 @@ def last_features(rows: ir.Table, key: list[str]) -> ir.Table:
     several = repeated(rows, key)
     known = {"features": known_features(several, key)}
     if TITLE in rows.columns:
-        place = ["source_number", "line"]
-        known[TITLE] = several.group_by(key).agg(known=_.title.last(order_by=place))
+        known[TITLE] = several.group_by(key).agg(known=_.title.argmax(PLACE, where=_.title.notnull()))
     last = last_of_each(rows, key)
     for name, values in known.items():
         last = replaced(last, name, values, key)
@@ -63,14 +64,18 @@ def replaced(rows: ir.Table, name: str, values: ir.Table, key: list[str]) -> ir.
 
 def known_features(rows: ir.Table, key: list[str]) -> ir.Table:
     """The last value that is not blank of each feature, one map a key, in the order of the features' names."""
-    place = ["source_number", "line"]
     values = rows.mutate(name=_.features.keys()).unnest("name")
     values = values.mutate(value=_.features[_.name])
     each = values.group_by(*key, "name").agg(
-        value=ibis.coalesce(_.value.last(order_by=place, where=~blank(_.value)), _.value.last(order_by=place))
+        value=ibis.coalesce(
+            _["value"].argmax(PLACE, where=~blank(_["value"])), _["value"].argmax(PLACE, where=_["value"].notnull())
+        )
     )
-    names, of_names = _.name.collect(order_by="name"), _["value"].collect(order_by="name", include_null=True)
-    return each.group_by(key).agg(known=ibis.map(names, of_names))
+    # Pairs rather than two lists: a list leaves null out.
+    pairs = each.group_by(key).agg(pairs=ibis.struct({"name": _.name, "value": _["value"]}).collect())
+    pairs = pairs.mutate(pairs=_.pairs.sort())
+    names, values_of_names = (_.pairs.map(lambda pair, name=name: pair[name]) for name in ("name", "value"))
+    return pairs.select(*key, known=ibis.map(names, values_of_names))
 
 
 def active(rows: ir.Table, minimum_user: int, minimum_item: int) -> ir.Table:

@@ -13,7 +13,7 @@ from stages.split.sizes import Shares, Sizes, set_sizes
 from towerline.artifacts.ingest import INTERACTIONS
 from towerline.pipeline.errors import StageError
 from towerline.tables import expressions
-from towerline.tables.engine import Session
+from towerline.tables.session import Session
 
 SEPARATOR = "\x1f"
 # A user with fewer rows has all of them in the training set: one to learn from, one to validate and one to test on.

@@ -45,8 +45,8 @@ def drawn_at(rows: ir.Table, counts: "Counts", rank: int) -> Border | None:
     if rank >= counts.total:
         return None
     prefix, rest = counts.at(rank)
-    in_range = rows.filter(prefix == PREFIX).select(ORDER).order_by(ORDER).limit(1, offset=rest)
-    row = in_range.to_pyarrow().to_pylist()[0]
+    in_range = rows.filter(prefix == PREFIX).select(ORDER).order_by(ORDER).to_pyarrow()
+    row = in_range.slice(rest, 1).to_pylist()[0]
     return row["draw"], row["user_index"], row["item_index"]
 
 

@@ -11,7 +11,7 @@ from stages.split.params import SplitParams
 from stages.split.sizes import Shares, Sizes, set_at
 from towerline.pipeline.errors import StageError
 from towerline.tables import expressions
-from towerline.tables.engine import Session
+from towerline.tables.session import Session
 
 # The most types that an error lists.
 LISTED_TYPES = 20

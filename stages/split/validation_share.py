@@ -9,7 +9,7 @@ from stages.split.cold import cold_sets
 from stages.split.params import SplitParams
 from stages.split.sizes import Shares
 from towerline.tables import expressions
-from towerline.tables.engine import Session
+from towerline.tables.session import Session
 
 DIGITS = "0123456789abcdef"
 DIGEST_DIGITS = 32

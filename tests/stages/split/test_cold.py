@@ -19,7 +19,7 @@ from tests.conftest import planted_rows, set_params
 from tests.stages.conftest import Ingest
 from tests.stages.split.conftest import PARTS, Row, run_split
 from towerline.pipeline.errors import StageError
-from towerline.tables.engine import Session
+from towerline.tables.duckdb_session import DuckDBSession
 
 # A row of the data: user_id, item_type and item_id.
 Key = tuple[str, str, str]
@@ -43,7 +43,7 @@ def split_of(keys: Sequence[Key], method: str, cold_type: str | None = None) -> 
     try:
         made = [connection.create_table(name, pa.Table.from_pylist(table)) for name, table in tables.items()]
         with tempfile.TemporaryDirectory() as folder:
-            session = Session(connection, Path(folder))
+            session = DuckDBSession(connection, Path(folder))
             rows = assigned(session, indexed(made[0], made[1], made[2], params), params)
             found = rows.select("user_index", "item_index", "set_name").to_pyarrow().to_pylist()
     finally:
