@@ -9,6 +9,7 @@ from stages.backtest.params import BacktestParams
 from towerline.artifacts.ingest import INTERACTIONS
 from towerline.artifacts.split import Interactions
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
+from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.ranking.popularity import SECONDS_PER_DAY
 from towerline.tables import engine, expressions
@@ -47,7 +48,7 @@ def read_all() -> Interactions:
     Raises:
       StageError: the data has no times.
     """
-    with engine.session("backtest") as session:
+    with engine.session("backtest", formats.num_rows(INTERACTIONS)) as session:
         paths = (INTERACTIONS, USER_VOCABULARY, ITEM_VOCABULARY)
         interactions, users, items = (session.read(path) for path in paths)
         if "timestamp" not in interactions.columns:

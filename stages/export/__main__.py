@@ -57,7 +57,7 @@ def read_vocabulary(path: Path, columns: list[str]) -> pa.Table:
 
 def seen_items(num_users: int) -> UserItems:
     """The rows of the items that each user interacted with, in any split and outside of the split."""
-    with engine.session("export") as session:
+    with engine.session("export", formats.num_rows(INTERACTIONS)) as session:
         paths = (INTERACTIONS, USER_VOCABULARY, ITEM_VOCABULARY)
         interactions, users, items = (session.read(path) for path in paths)
         pairs = expressions.with_indices(interactions, users, items).select("user_index", "item_index").to_pyarrow()

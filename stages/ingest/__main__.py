@@ -63,7 +63,7 @@ def refused_rows(*tables: ir.Table) -> ir.Table:
 
 def main() -> str:
     params = IngestParams.load()
-    with engine.session("ingest") as session:
+    with engine.session("ingest", sources.guessed_rows(Path(params.source), "ingest.source")) as session:
         rows = read_rows(params, session)
         users, items = read_feature_tables(params, session)
         session.write(REJECTED, refused_rows(rows.refused, items.refused, users.refused))

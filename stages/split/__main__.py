@@ -15,6 +15,7 @@ from stages.split.validation_share import with_validation
 from towerline.artifacts.ingest import INTERACTIONS
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
+from towerline.pipeline import formats
 from towerline.pipeline.terminal import run
 from towerline.tables import engine, expressions
 
@@ -30,7 +31,7 @@ def row_counts(rows: ir.Table) -> dict[str, int]:
 
 def main() -> str:
     params = SplitParams.load()
-    with engine.session("split") as session:
+    with engine.session("split", formats.num_rows(INTERACTIONS)) as session:
         users, items = (session.read(path) for path in (USER_VOCABULARY, ITEM_VOCABULARY))
         sizes = {"num_users": expressions.count_of(users), "num_items": expressions.count_of(items)}
         interactions = session.read(INTERACTIONS)

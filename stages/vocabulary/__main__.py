@@ -11,6 +11,7 @@ import ibis.expr.types as ir
 
 from towerline.artifacts.ingest import INTERACTIONS, ITEMS, USERS
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
+from towerline.pipeline import formats
 from towerline.pipeline.terminal import run
 from towerline.tables import engine
 
@@ -29,7 +30,7 @@ def described(ids: ir.Table, table: ir.Table) -> ir.Table:
 
 
 def main() -> str:
-    with engine.session("vocabulary") as session:
+    with engine.session("vocabulary", formats.num_rows(INTERACTIONS)) as session:
         interactions, user_table, item_table = map(session.read, (INTERACTIONS, USERS, ITEMS))
         users = described(interactions.select("user_id"), user_table)
         items = described(interactions.select("item_type", "item_id"), item_table)

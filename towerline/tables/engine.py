@@ -12,14 +12,18 @@ from towerline.tables.session import Session
 
 
 @contextmanager
-def session(stage: str) -> Iterator[Session]:
+def session(stage: str, num_rows: int) -> Iterator[Session]:
     """Yields a session of the engine, with a folder for files on the way; both end with the block.
 
+    Args:
+      stage: its name, which that of the folder contains.
+      num_rows: the number of rows that the stage reads, or a guess.
+
     Raises:
-      StageError: the disk or the memory is full, or a file cannot be read.
+      StageError: the rows do not fit into memory, the disk or the memory is full, or a file cannot be read.
     """
     params = EngineParams.load()
-    plan = MemoryPlan.of(params.memory_limit)
+    plan = MemoryPlan.of(params.memory_limit, num_rows)
     with scratch_folder(Path(params.spill_folder), stage) as folder:
         if params.master is None:
             with duckdb_session(folder, plan) as opened:

@@ -84,7 +84,8 @@ def test_douban_whose_types_share_ids(workspace: Path) -> None:
 
 
 def test_weights_activity_and_the_other_splits(workspace: Path) -> None:
-    rows = [[*row, str(number % 7 + 0.1)] for number, row in enumerate(planted_rows())]
+    # Times in the order of the shuffled rows, so that a temporal split leaves users in all sets.
+    rows = [[*row[:4], str(number * 60), str(number % 7 + 0.1)] for number, row in enumerate(planted_rows())]
     header = ["user_id", "item_id", "item_type", "rating", "timestamp", "weight"]
     write_rows(workspace / "data/raw/rows.csv", [*rows, *rows[::3]], header)
     set_params(
