@@ -14,6 +14,7 @@ from stages.transfer.params import TransferParams
 from towerline.baseline_models.params import BaselinesParams
 from towerline.feedback.params import DislikesParams, without_ratings
 from towerline.pipeline.settings import rule_between
+from towerline.tables.params import EngineParams
 from towerline.training.params import TrainParams
 
 SECTIONS = (
@@ -26,6 +27,7 @@ SECTIONS = (
     EvaluateParams,
     TransferParams,
     ExportParams,
+    EngineParams,
     BacktestParams,
 )
 

@@ -6,7 +6,7 @@ which shows what it costs to retrain less often.
 
 Reads: data/interactions.parquet, data/vocabulary/*.parquet.
 Writes: reports/backtest/*.
-Parameters: train, baselines, dislikes, backtest.
+Parameters: train, baselines, dislikes, backtest, engine.
 """
 
 from collections import deque

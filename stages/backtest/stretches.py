@@ -11,6 +11,7 @@ from towerline.artifacts.split import Interactions
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.feedback.params import Below
 from towerline.feedback.strengths import liked
+from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.ranking.popularity import SECONDS_PER_DAY
 from towerline.tables import engine, expressions
@@ -49,9 +50,9 @@ def read_all() -> Interactions:
     Raises:
       StageError: the data has no times.
     """
-    with engine.session("backtest") as (connection, _):
+    with engine.session("backtest", formats.num_rows(INTERACTIONS)) as session:
         paths = (INTERACTIONS, USER_VOCABULARY, ITEM_VOCABULARY)
-        interactions, users, items = (connection.read_parquet(path) for path in paths)
+        interactions, users, items = (session.read(path) for path in paths)
         if "timestamp" not in interactions.columns:
             raise StageError(
                 f"{INTERACTIONS}: expected times to cut the data at, found none; name their column in "

@@ -6,7 +6,7 @@ unknown id, index 0 of the vocabularies, has no row. known() and seen_items() co
 Reads: models/final/{user,item}_embeddings.npy, {user,item}_encoder.npz, rating_head.npz, model.json,
   data/vocabulary/*.parquet, data/interactions.parquet.
 Writes: exports/, reports/export.json.
-Parameters: export.
+Parameters: export, engine.
 """
 
 from pathlib import Path
@@ -57,9 +57,9 @@ def read_vocabulary(path: Path, columns: list[str]) -> pa.Table:
 
 def seen_items(num_users: int) -> UserItems:
     """The rows of the items that each user interacted with, in any split and outside of the split."""
-    with engine.session("export") as (connection, _):
+    with engine.session("export", formats.num_rows(INTERACTIONS)) as session:
         paths = (INTERACTIONS, USER_VOCABULARY, ITEM_VOCABULARY)
-        interactions, users, items = (connection.read_parquet(path) for path in paths)
+        interactions, users, items = (session.read(path) for path in paths)
         pairs = expressions.with_indices(interactions, users, items).select("user_index", "item_index").to_pyarrow()
     user, item = (pairs[name].to_numpy() - np.int32(1) for name in ("user_index", "item_index"))
     return UserItems.of_pairs(user, item, num_rows=num_users)

@@ -2,15 +2,15 @@
 
 Reads: the files that `ingest.source`, `ingest.items` and `ingest.users` name.
 Writes: data/interactions.parquet, data/users.parquet, data/items.parquet, data/rejected.parquet, reports/ingest.json.
-Parameters: ingest.
+Parameters: ingest, engine.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import ibis
 import ibis.expr.types as ir
 from ibis import _
-from ibis.backends.duckdb import Backend
 
 from stages.ingest import sources
 from stages.ingest.advice import check_rejected_share, nothing_kept
@@ -21,56 +21,70 @@ from stages.ingest.params import IngestParams
 from stages.ingest.reasons import parsed
 from stages.ingest.records import Dialect
 from stages.ingest.report import feature_report, report
-from stages.ingest.staging import FEATURES
 from stages.ingest.warnings import warnings_about
 from towerline.artifacts.ingest import INGEST_REPORT, INTERACTIONS, ITEMS, REJECTED, USERS
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import run
 from towerline.tables import engine
+from towerline.tables.session import Session
 
 
-def read_rows(params: IngestParams, connection: Backend, folder: Path) -> ir.Table:
-    """Reads the raw files of interactions; the folder is for files on the way."""
-    staged = folder / "rows.parquet"
+class Rows(NamedTuple):
+    """The rows of the raw files of interactions.
+
+    Attributes:
+      staged: all rows, as text.
+      accepted: those with all that ingest needs, computed when they are read.
+      refused: the others, with the reason of each.
+    """
+
+    staged: ir.Table
+    accepted: ir.Table
+    refused: ir.Table
+
+
+def read_rows(params: IngestParams, session: Session) -> Rows:
+    """Reads the raw files of interactions."""
+    staged = session.folder / "rows.parquet"
     dialect = Dialect(params.delimiter, params.quote, params.encoding)
     with_features = params.from_source(params.items) or params.from_source(params.users)
     layout = Layout(params.columns.roles(), dialect, params.header, params.timestamp_format, features=with_features)
     sources.write_staged_rows(Path(params.source), layout, staged)
-    return connection.create_table("parsed", parsed(connection.read_parquet(staged), params), temp=True)
+    rows = session.read(staged)
+    checked = parsed(rows, params)
+    return Rows(rows, checked.filter(_.reason.isnull()), session.stored(checked.filter(_.reason.notnull())))
 
 
 def refused_rows(*tables: ir.Table) -> ir.Table:
     """The refused rows of several tables as data/rejected.parquet holds them."""
     place = ["source", "line", "reason", "raw"]
-    return ibis.union(*(rows.filter(_.reason.notnull()).select(place) for rows in tables)).order_by("source", "line")
+    return ibis.union(*(rows.select(place) for rows in tables)).order_by("source", "line")
 
 
 def main() -> str:
     params = IngestParams.load()
-    with engine.session("ingest") as (connection, folder):
-        rows = read_rows(params, connection, folder)
-        users, items = read_feature_tables(params, rows, connection, folder)
-        engine.write(REJECTED, refused_rows(rows, items.rows, users.rows))
-        check_rejected_share(params.source, rows, params)
+    with engine.session("ingest", sources.guessed_rows(Path(params.source), "ingest.source")) as session:
+        rows = read_rows(params, session)
+        users, items = read_feature_tables(params, rows.accepted, session)
+        session.write(REJECTED, refused_rows(rows.refused, items.refused, users.refused))
+        check_rejected_share(params.source, rows.staged, rows.refused, params)
         for table in (items, users):
-            check_rejected_share(str(table.source), table.rows, params)
+            check_rejected_share(str(table.source), table.rows, table.refused, params)
 
-        unused = {"raw", FEATURES.name}.intersection(rows.columns)
-        accepted, rejected = rows.filter(_.reason.isnull()).drop(*unused), rows.filter(_.reason.notnull())
-        deduplicated = connection.create_table("deduplicated", last_interactions(accepted), temp=True)
+        deduplicated = session.stored(last_interactions(rows.accepted))
         positive = deduplicated
         if params.minimum_rating is not None:
             positive = deduplicated.filter(_.rating >= params.minimum_rating)
-        kept = all_active(connection, positive, params.minimum_user_interactions, params.minimum_item_interactions)
-        numbers = report(accepted, rejected, deduplicated, positive, kept)
+        kept = all_active(session, positive, params.minimum_user_interactions, params.minimum_item_interactions)
+        numbers = report(rows.staged, rows.refused, deduplicated, positive, kept)
         for table in (items, users):
-            numbers |= feature_report(table.what, table.rows, table.known)
+            numbers |= feature_report(table.what, table.rows, table.refused, table.known)
         if not numbers["rows_kept"]:
-            raise StageError(nothing_kept(numbers, rejected, params))
-        engine.write(INTERACTIONS, interaction_columns(kept))
-        engine.write(USERS, users.written)
-        engine.write(ITEMS, items.written)
+            raise StageError(nothing_kept(numbers, rows.refused, params))
+        session.write(INTERACTIONS, interaction_columns(kept))
+        session.write(USERS, users.written)
+        session.write(ITEMS, items.written)
         formats.write_json(INGEST_REPORT, numbers)
         warnings = "".join(f"; warning: {text}" for text in warnings_about(numbers, [items, users], kept, params))
         described = "" if users.source is None else f", {users.num_described(kept):,} of them with a row of features"

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import ibis.expr.types as ir
-from ibis import _
 
 from stages.ingest.columns import run_propose
 from stages.ingest.params import IngestParams
@@ -16,12 +15,17 @@ from towerline.raw.files import identified
 from towerline.raw.values import DECIMAL_COMMA, DECIMAL_COMMA_ADVICE, ISO_8601, NUMBER, OTHER_TIMES_ADVICE, unit_of
 
 
-def check_rejected_share(source: str, rows: ir.Table, params: IngestParams) -> None:
+def check_rejected_share(source: str, rows: ir.Table, rejected: ir.Table, params: IngestParams) -> None:
     """Raises StageError where more than the allowed share of lines is refused; names the first refused row.
 
     Lines are counted and not rows, since two stray quotes can make one row of all the lines between them.
+
+    Args:
+      source: the setting's file or folder.
+      rows: all rows that came in.
+      rejected: the refused ones.
+      params: the settings.
     """
-    rejected = rows.filter(_.reason.notnull())
     number, total = lines_of(rejected), lines_of(rows)
     if number > params.max_rejected_share * total:
         raise StageError(

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import ibis
 import ibis.expr.types as ir
 from ibis import _
-from ibis.backends.duckdb import Backend
 
 from stages.ingest import sources
 from stages.ingest.columns import Layout
@@ -18,8 +17,9 @@ from stages.ingest.params import IngestParams
 from stages.ingest.parsing import blank
 from stages.ingest.reasons import parsed_features
 from stages.ingest.records import Dialect
-from stages.ingest.staging import FEATURES, PLACE
+from stages.ingest.staging import FEATURES
 from towerline.tables import expressions
+from towerline.tables.session import Session
 
 
 class FeatureTable(NamedTuple):
@@ -45,6 +45,11 @@ class FeatureTable(NamedTuple):
         return f"ingest.{self.what}s"
 
     @property
+    def refused(self) -> ir.Table:
+        """The refused rows."""
+        return self.rows.filter(_.reason.notnull())
+
+    @property
     def titled(self) -> bool:
         """True if the rows have a title."""
         return TITLE in self.rows.columns
@@ -61,33 +66,32 @@ class FeatureTable(NamedTuple):
 
 
 def read_feature_tables(
-    params: IngestParams, interactions: ir.Table, connection: Backend, folder: Path
+    params: IngestParams, accepted: ir.Table, session: Session
 ) -> tuple[FeatureTable, FeatureTable]:
     """Reads the tables of users and of items.
 
     Args:
       params: the settings.
-      interactions: all rows of the source, with features where a table is made of them.
-      connection: to the database of the interactions.
-      folder: for files on the way.
+      accepted: the accepted interactions, with features where a table is made of them.
+      session: of the interactions.
     """
 
     def read(what: str, source: str | None, key: list[str], *others: str) -> FeatureTable:
         if params.from_source(source):
-            found = of_interactions(interactions, key, *others)
+            found = of_interactions(accepted, key, *others)
         else:
             dialect = Dialect(params.delimiter, params.quote, params.encoding)
             columns = {name: name for name in (*key, *others)}
             layout = Layout(columns, dialect, setting=f"ingest.{what}s", features=True)
-            staged = folder / f"{what}s.parquet"
+            staged = session.folder / f"{what}s.parquet"
             if source is None:
                 sources.write_no_rows(layout, staged)
             else:
                 sources.write_staged_rows(Path(source), layout, staged)
-            found = parsed_features(connection.read_parquet(staged), key, params.encoding)
-        rows = connection.create_table(f"{what}_rows", found, temp=True)
+            found = parsed_features(session.read(staged), key, params.encoding)
+        rows = session.stored(found)
         known = last_features(rows.filter(_.reason.isnull()), key)
-        return FeatureTable(what, source, key, rows, connection.create_table(f"{what}s", known, temp=True))
+        return FeatureTable(what, source, key, rows, session.stored(known))
 
     return read("user", params.users, USER_KEY), read("item", params.items, ITEM_KEY, TITLE)
 
@@ -96,12 +100,13 @@ def of_interactions(rows: ir.Table, key: list[str], *others: str) -> ir.Table:
     """The accepted interactions as rows of a table of features; the refused ones are refused once, as interactions.
 
     Args:
-      rows: of the source, with features.
+      rows: the accepted interactions, with features.
       key: the columns of the ids.
       *others: names of features that are columns of the table; null where the source has no such column.
     """
     time = [name for name in ("timestamp",) if name in rows.columns]
-    found = rows.filter(_.reason.isnull()).select(*PLACE.names, "reason", *key, *time, FEATURES.name)
+    place = ["source", "source_number", "line", "num_lines", "raw", "reason"]
+    found = rows.select(*place, *key, *time, FEATURES.name)
     for name in others:
         text = found.features[name]
         found = found.mutate(ibis.ifelse(blank(text), ibis.null("string"), text).name(name))

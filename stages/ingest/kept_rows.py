@@ -3,10 +3,10 @@
 import ibis
 import ibis.expr.types as ir
 from ibis import _
-from ibis.backends.duckdb import Backend
 
 from stages.ingest.parsing import blank
 from towerline.tables import expressions
+from towerline.tables.session import Session
 
 USER_KEY = ["user_id"]
 ITEM_KEY = ["item_type", "item_id"]
@@ -34,11 +34,11 @@ def repeated(rows: ir.Table, key: list[str]) -> ir.Table:
 
 def last_interactions(rows: ir.Table) -> ir.Table:
     """One row a (user, item): its last, with the sum of the weights of all its rows where rows have weights."""
-    last = last_of_each(rows, KEY)
+    last = last_of_each(rows.select(*KEY, "source_number", "line", *optional_columns(rows)), KEY)
     if "weight" not in rows.columns:
         return last
     # The sum of floating-point numbers depends on their order, and that of the rows depends on the number of cores.
-    sums = repeated(rows, KEY).group_by(KEY).agg(known=_.weight.collect(order_by="weight").sums())
+    sums = repeated(rows, KEY).group_by(KEY).agg(known=_.weight.collect().sort().sums())
     return replaced(last, "weight", sums, KEY)
 
 
@@ -50,9 +50,11 @@ def last_features(rows: ir.Table, key: list[str]) -> ir.Table:
       key: of the users or of the items.
     """
     several = repeated(rows, key)
+    place = ibis.row_number().over(ibis.window(group_by=key, order_by=order_of(rows)))
+    several = several.mutate(place=place)
     known = {"features": known_features(several, key)}
     if TITLE in rows.columns:
-        known[TITLE] = several.group_by(key).agg(known=_.title.last(order_by=order_of(rows)))
+        known[TITLE] = several.group_by(key).agg(known=_.title.argmax(_.place, where=_.title.notnull()))
     last = last_of_each(rows, key)
     for name, values in known.items():
         last = replaced(last, name, values, key)
@@ -66,15 +68,24 @@ def replaced(rows: ir.Table, name: str, values: ir.Table, key: list[str]) -> ir.
 
 
 def known_features(rows: ir.Table, key: list[str]) -> ir.Table:
-    """The last value that is not blank of each feature, one map a key, in the order of the features' names."""
-    place = order_of(rows)
+    """The last value that is not blank of each feature, one map a key, in the order of the features' names.
+
+    Args:
+      rows: with features, and `place`, their order.
+      key: as of last_features().
+    """
     values = rows.mutate(name=_.features.keys()).unnest("name")
     values = values.mutate(value=_.features[_.name])
     each = values.group_by(*key, "name").agg(
-        value=ibis.coalesce(_.value.last(order_by=place, where=~blank(_.value)), _.value.last(order_by=place))
+        value=ibis.coalesce(
+            _["value"].argmax(_.place, where=~blank(_["value"])), _["value"].argmax(_.place, where=_["value"].notnull())
+        )
     )
-    names, of_names = _.name.collect(order_by="name"), _["value"].collect(order_by="name", include_null=True)
-    return each.group_by(key).agg(known=ibis.map(names, of_names))
+    # Pairs rather than two lists: a list leaves null out.
+    pairs = each.group_by(key).agg(pairs=ibis.struct({"name": _.name, "value": _["value"]}).collect())
+    pairs = pairs.mutate(pairs=_.pairs.sort())
+    names, values_of_names = (_.pairs.map(lambda pair, name=name: pair[name]) for name in ("name", "value"))
+    return pairs.select(*key, known=ibis.map(names, values_of_names))
 
 
 def active(rows: ir.Table, minimum_user: int, minimum_item: int) -> ir.Table:
@@ -85,17 +96,20 @@ def active(rows: ir.Table, minimum_user: int, minimum_item: int) -> ir.Table:
     return counted.filter(_.of_user >= minimum_user, _.of_item >= minimum_item).drop("of_user", "of_item")
 
 
-def all_active(connection: Backend, rows: ir.Table, minimum_user: int, minimum_item: int) -> ir.Table:
+def all_active(session: Session, rows: ir.Table, minimum_user: int, minimum_item: int) -> ir.Table:
     """active(), repeated until it takes nothing away (the k-core of the user-item graph)."""
     if minimum_user == minimum_item == 1:
         return rows
     num_rows = -1
     while expressions.count_of(rows) != num_rows:
         num_rows = expressions.count_of(rows)
-        rows = connection.create_table(
-            ibis.util.gen_name("active"), active(rows, minimum_user, minimum_item), temp=True
-        )
+        rows = session.stored(active(rows, minimum_user, minimum_item))
     return rows
+
+
+def optional_columns(rows: ir.Table) -> list[str]:
+    """The columns of an interaction that the data need not have, as far as it has them."""
+    return [name for name in ("rating", "timestamp", "weight", "split") if name in rows.columns]
 
 
 def interaction_columns(rows: ir.Table) -> ir.Table:
@@ -103,5 +117,4 @@ def interaction_columns(rows: ir.Table) -> ir.Table:
     rows = rows.mutate(
         *(rows[name].cast("float32").name(name) for name in ("rating", "weight") if name in rows.columns)
     )
-    optional = [name for name in ("rating", "timestamp", "weight", "split") if name in rows.columns]
-    return rows.select(*KEY, *optional).order_by(KEY)
+    return rows.select(*KEY, *optional_columns(rows)).order_by(KEY)

@@ -10,12 +10,17 @@ from towerline.raw.values import DECIMAL, ISO_8601, NUMBER, UNITS
 REPLACEMENT_CHARACTER = "\ufffd"
 # Letters that leave no mark: spaces of all kinds, controls, and what has no width.
 VISIBLE = r"[^\s\pZ\p{Cc}\p{Cf}]"
+# Texts from the first on and before the second begin with a visible ASCII character.
+FIRST_VISIBLE, AFTER_VISIBLE = "!", "\x7f"
 # From the year 1 to the end of the year 9999, in seconds since 1970.
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 
 
 def blank(text: ir.Value) -> ir.BooleanValue:
-    return ~text.re_search(VISIBLE).fill_null(False)
+    """True where a text is missing, or leaves no mark."""
+    # Nearly all texts begin with a visible ASCII character, which a comparison finds much faster than the pattern.
+    begins_visibly = ((text >= FIRST_VISIBLE) & (text < AFTER_VISIBLE)).fill_null(False)
+    return ~begins_visibly & ~text.re_search(VISIBLE).fill_null(False)
 
 
 def undecodable(text: ir.Value) -> ir.BooleanValue:

@@ -24,8 +24,8 @@ POSITIVE = r"^\+?[0.]*[1-9]"
 def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
     """The staged rows with typed columns and, where a row is refused, the first reason that applies.
 
-    The texts of ratings, timestamps and weights are kept as rating_text, timestamp_text and weight_text. The rows may
-    have features.
+    The texts of a refused row's rating, timestamp and weight are kept as rating_text, timestamp_text and weight_text.
+    The rows may have features.
     """
     roles = params.columns.roles()
     if "item_type" not in roles:
@@ -44,7 +44,7 @@ def parsed(rows: ir.Table, params: IngestParams) -> ir.Table:
         reasons.append((_.split.isnull() | _.split.notin(SETS), NOT_A_SET))
     if FEATURES.name in rows.columns:
         reasons.append(undecodable_feature(params.encoding))
-    return rows.mutate(reason=ibis.cases(*reasons))
+    return with_reason(rows, reasons)
 
 
 def parsed_features(rows: ir.Table, key: list[str], encoding: str) -> ir.Table:
@@ -54,7 +54,17 @@ def parsed_features(rows: ir.Table, key: list[str], encoding: str) -> ir.Table:
         reasons.append((undecodable(_.title), f"title is not valid {encoding}"))
         rows = rows.mutate(title=ibis.ifelse(blank(_.title), ibis.null("string"), _.title))
     reasons.append(undecodable_feature(encoding))
-    return rows.mutate(reason=ibis.cases(*reasons))
+    return with_reason(rows, reasons)
+
+
+def with_reason(rows: ir.Table, reasons: list[tuple[ir.Value, str]]) -> ir.Table:
+    """The rows with the first reason that applies, and with the texts that describe a refused row for these alone.
+
+    The texts are most of the bytes of a row, and nothing reads those of accepted rows.
+    """
+    rows = rows.mutate(reason=ibis.cases(*reasons)).drop("problem")
+    texts = ["source", "raw", *(name for name in rows.columns if name.endswith("_text"))]
+    return rows.mutate(*(ibis.ifelse(_.reason.notnull(), _[name], ibis.null("string")).name(name) for name in texts))
 
 
 def undecodable_feature(encoding: str) -> tuple[ir.Value, str]:

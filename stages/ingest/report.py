@@ -10,18 +10,19 @@ from towerline.tables import expressions
 
 
 def report(
-    accepted: ir.Table, rejected: ir.Table, deduplicated: ir.Table, positive: ir.Table, kept: ir.Table
+    read: ir.Table, rejected: ir.Table, deduplicated: ir.Table, positive: ir.Table, kept: ir.Table
 ) -> dict[str, Any]:
     """The numbers of rows that came in, were refused, were left out, and are kept, with the reasons.
 
     Args:
-      accepted, rejected: together all rows that came in.
-      deduplicated: the accepted rows without repetitions.
+      read: all rows that came in.
+      rejected: the refused ones.
+      deduplicated: the others without repetitions.
       positive: those of them that `ingest.minimum_rating` keeps.
       kept: those of them whose user and item have enough rows.
     """
-    num_accepted, num_rejected, num_deduplicated = (
-        expressions.count_of(accepted),
+    num_read, num_rejected, num_deduplicated = (
+        expressions.count_of(read),
         expressions.count_of(rejected),
         expressions.count_of(deduplicated),
     )
@@ -30,10 +31,10 @@ def report(
     items = counts(kept.select(ITEM_KEY).distinct(), "item_type")
     cells = users * sum(items.values())
     return {
-        "rows_read": num_accepted + num_rejected,
+        "rows_read": num_read,
         "rows_rejected": num_rejected,
         "rows_rejected_by_reason": counts(rejected, "reason"),
-        "rows_repeated": num_accepted - num_deduplicated,
+        "rows_repeated": num_read - num_rejected - num_deduplicated,
         "rows_below_minimum_rating": num_deduplicated - num_positive,
         "rows_below_minimum_interactions": num_positive - num_kept,
         "rows_kept": num_kept,
@@ -44,15 +45,15 @@ def report(
     }
 
 
-def feature_report(what: str, rows: ir.Table, known: ir.Table) -> dict[str, Any]:
+def feature_report(what: str, rows: ir.Table, rejected: ir.Table, known: ir.Table) -> dict[str, Any]:
     """The numbers of rows of a table of features that came in, were refused, with the reasons, and repeat a key.
 
     Args:
       what: the table's rows describe, "user" or "item".
       rows: all rows that came in.
-      known: the accepted ones, one a key.
+      rejected: the refused ones.
+      known: the others, one a key.
     """
-    rejected = rows.filter(_.reason.notnull())
     num_rows, num_rejected = expressions.count_of(rows), expressions.count_of(rejected)
     return {
         f"{what}_rows_read": num_rows,

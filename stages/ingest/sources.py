@@ -16,7 +16,12 @@ from stages.ingest.text_rows import text_rows
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress
-from towerline.raw.files import files_in, identified
+from towerline.raw.files import RawFile, errors_of, files_in, identified
+
+# A short row of text, such as `1,1074638,movie,7,1365029107`, and one that is gzipped.
+BYTES_PER_ROW, BYTES_PER_GZIPPED_ROW = 24, 6
+# The columns whose values are few. Of the others, looking for repeated values takes longer than writing them.
+REPEATED_TEXTS = ["source", "problem"]
 
 
 def write_staged_rows(source: Path, layout: Layout, into: Path) -> None:
@@ -34,7 +39,9 @@ def write_staged_rows(source: Path, layout: Layout, into: Path) -> None:
     schema = schema_of(layout)
     with (
         formats.naming(into),
-        pq.ParquetWriter(into, schema, compression="lz4") as writer,
+        pq.ParquetWriter(
+            into, schema, compression="lz4", use_dictionary=REPEATED_TEXTS, write_statistics=False
+        ) as writer,
         progress(what="reading", unit="row", scale=True) as bar,
     ):
         for number, path in enumerate(_files(source, layout.setting)):
@@ -52,6 +59,19 @@ def write_staged_rows(source: Path, layout: Layout, into: Path) -> None:
 def write_no_rows(layout: Layout, into: Path) -> None:
     """Writes a file as write_staged_rows() does, without rows."""
     pq.write_table(schema_of(layout).empty_table(), into)
+
+
+def guessed_rows(source: Path, setting: str) -> int:
+    """The number of rows of the files of a source: that of Parquet files, and a guess from the size of text files."""
+    return sum(_guessed_rows(identified(path)) for path in _files(source, setting))
+
+
+def _guessed_rows(file: RawFile) -> int:
+    size = file.path.stat().st_size
+    if file.parquet and not file.gzipped:
+        with errors_of(file.path):
+            return formats.num_rows(file.path)
+    return size // (BYTES_PER_GZIPPED_ROW if file.gzipped else BYTES_PER_ROW)
 
 
 def _files(source: Path, setting: str) -> list[Path]:

@@ -2,7 +2,7 @@
 
 Reads: data/interactions.parquet, data/vocabulary/users.parquet, data/vocabulary/items.parquet.
 Writes: data/split/train.parquet, data/split/validation.parquet, data/split/test.parquet.
-Parameters: split.
+Parameters: split, engine.
 """
 
 import ibis.expr.types as ir
@@ -15,6 +15,7 @@ from stages.split.validation_share import with_validation
 from towerline.artifacts.ingest import INTERACTIONS
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
+from towerline.pipeline import formats
 from towerline.pipeline.terminal import run
 from towerline.tables import engine, expressions
 
@@ -30,21 +31,22 @@ def row_counts(rows: ir.Table) -> dict[str, int]:
 
 def main() -> str:
     params = SplitParams.load()
-    with engine.session("split") as (connection, _folder):
-        users, items = (connection.read_parquet(path) for path in (USER_VOCABULARY, ITEM_VOCABULARY))
+    with engine.session("split", formats.num_rows(INTERACTIONS)) as session:
+        users, items = (session.read(path) for path in (USER_VOCABULARY, ITEM_VOCABULARY))
         sizes = {"num_users": expressions.count_of(users), "num_items": expressions.count_of(items)}
-        interactions = connection.read_parquet(INTERACTIONS)
-        rows = assigned(connection, indexed(interactions, users, items, params), params)
+        interactions = session.read(INTERACTIONS)
+        drawn = assigned(session, indexed(interactions, users, items, params), params)
+        columns = [name for name in COLUMNS if name in drawn.columns]
+        rows = session.stored(drawn.select("set_name", *columns))
         counts = row_counts(rows)
         if params.validation_share and counts["train"] and not counts["validation"]:
-            rows = with_validation(connection, rows, params)
+            rows = session.stored(with_validation(session, drawn, params).select("set_name", *columns))
             counts = row_counts(rows)
         check_rows(rows, counts, params)
         check_users(rows, params)
-        columns = [name for name in COLUMNS if name in rows.columns]
         for name, path in PATHS.items():
             of_set = rows.filter(_.set_name == name).select(columns).order_by("user_index", "item_index")
-            engine.write(path, of_set, sizes)
+            session.write(path, of_set, sizes)
     return ", ".join(f"{number:,} {name}" for name, number in counts.items())
 
 

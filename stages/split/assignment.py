@@ -5,14 +5,15 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 from ibis import _
-from ibis.backends.duckdb import Backend
 
+from stages.split.borders import drawn_sets, time_at
 from stages.split.cold import check_type, cold_sets
 from stages.split.params import SplitParams
-from stages.split.sizes import Shares, Sizes, set_at, set_sizes
+from stages.split.sizes import Shares, Sizes, set_sizes
 from towerline.artifacts.ingest import INTERACTIONS
 from towerline.pipeline.errors import StageError
 from towerline.tables import expressions
+from towerline.tables.session import Session
 
 SEPARATOR = "\x1f"
 # A user with fewer rows has all of them in the training set: one to learn from, one to validate and one to test on.
@@ -40,7 +41,7 @@ def seeded_digest(rows: ir.Table, key: Sequence[str], seed: int) -> ir.StringVal
     return ibis.literal(SEPARATOR).join([ibis.literal(str(seed)), *(rows[name] for name in key)]).hexdigest("md5")
 
 
-def assigned(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Table:
+def assigned(session: Session, rows: ir.Table, params: SplitParams) -> ir.Table:
     """The rows with set_name, one of train, validation and test; rows in none of the sets are left out.
 
     Raises:
@@ -51,15 +52,14 @@ def assigned(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Tab
         raise StageError(params.without_column(f"none in {INTERACTIONS}"))
     if params.cold_type is not None:
         check_type(rows, params.cold_type)
-    named = with_set_names(rows, params)
-    return connection.create_table("assigned", named.filter(_.set_name.notnull()), temp=True)
+    return with_set_names(session, session.stored(rows), params).filter(_.set_name.notnull())
 
 
-def with_set_names(rows: ir.Table, params: SplitParams) -> ir.Table:
+def with_set_names(session: Session, rows: ir.Table, params: SplitParams) -> ir.Table:
     """The rows with set_name, null for rows in none of the sets."""
     match params.method:
         case "random":
-            name = random_sets(set_sizes(expressions.count_of(rows), params))
+            name = drawn_sets(rows, set_sizes(expressions.count_of(rows), params))
         case "temporal":
             name = temporal_sets(rows, set_sizes(expressions.count_of(rows), params))
         case "leave_last_out":
@@ -67,20 +67,13 @@ def with_set_names(rows: ir.Table, params: SplitParams) -> ir.Table:
         case "column":
             name = _.split
         case _:
-            return cold_sets(rows, Shares(params.train, params.validation, params.test), params)
+            return cold_sets(session, rows, Shares(params.train, params.validation, params.test), params)
     return rows.mutate(set_name=name)
-
-
-def random_sets(sizes: Sizes) -> ir.Value:
-    """A seeded shuffle, from whose beginning the sets are taken."""
-    return set_at(ibis.row_number().over(ibis.window(order_by=["draw", "user_index", "item_index"])), sizes)
 
 
 def start_of_latest(rows: ir.Table, number: int) -> int | None:
     """The time from which on there are at least so many rows; None where there are none or not so many."""
-    ranked = rows.select("timestamp", rank=ibis.row_number().over(ibis.window(order_by="timestamp")))
-    times = ranked.filter(_.rank == expressions.count_of(rows) - number).timestamp.to_pyarrow().to_pylist()
-    return times[0] if times else None
+    return time_at(rows, expressions.count_of(rows) - number)
 
 
 def temporal_sets(rows: ir.Table, sizes: Sizes) -> ir.Value:

@@ -67,10 +67,13 @@ def check_users(rows: ir.Table, params: SplitParams) -> None:
     train and baselines would have nobody to choose settings on, and evaluate would rank for nobody but users of the
     validation set. A validation set may be empty.
     """
-    trained = rows.filter(_.set_name == "train").select("user_index")
-    for name in ("test", "validation"):
-        held_out = rows.filter(_.set_name == name)
-        if expressions.count_of(held_out) and not expressions.count_of(held_out.semi_join(trained, "user_index")):
+    held_out = ("test", "validation")
+    users = rows.group_by("user_index").agg(**{name: (_.set_name == name).any() for name in ("train", *held_out)})
+    there = {name: _[name].any() for name in held_out}
+    trained = {f"trained_{name}": (_[name] & _.train).any() for name in held_out}
+    found = users.agg(**there, **trained).to_pyarrow().to_pylist()[0]
+    for name in held_out:
+        if found[name] and not found[f"trained_{name}"]:
             raise StageError(
                 f"split.method: expected users with rows in both the training and the {name} set, found none with "
                 f"{params.method}; {users_advice(name, params)}"

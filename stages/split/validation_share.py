@@ -3,13 +3,13 @@
 import ibis
 import ibis.expr.types as ir
 from ibis import _
-from ibis.backends.duckdb import Backend
 
 from stages.split.assignment import start_of_latest
 from stages.split.cold import cold_sets
 from stages.split.params import SplitParams
 from stages.split.sizes import Shares
 from towerline.tables import expressions
+from towerline.tables.session import Session
 
 DIGITS = "0123456789abcdef"
 DIGEST_DIGITS = 32
@@ -19,17 +19,17 @@ NUMBER_DIGITS = 6
 ANOTHER_SHARE = {"train": "set split.validation_share lower", "validation": "set split.validation_share higher"}
 
 
-def with_validation(connection: Backend, rows: ir.Table, params: SplitParams) -> ir.Table:
+def with_validation(session: Session, rows: ir.Table, params: SplitParams) -> ir.Table:
     """The assigned rows, of which a share of the training set has become the validation set."""
-    train = divided(rows.filter(_.set_name == "train"), params)
-    return connection.create_table("validated", train.union(rows.filter(_.set_name != "train")), temp=True)
+    train = divided(session, rows.filter(_.set_name == "train"), params)
+    return train.union(rows.filter(_.set_name != "train"))
 
 
-def divided(rows: ir.Table, params: SplitParams) -> ir.Table:
+def divided(session: Session, rows: ir.Table, params: SplitParams) -> ir.Table:
     """The training rows with set_name, which is validation for a share of them that suits the method."""
     share = params.validation_share
     if params.is_cold:
-        return cold_sets(rows, Shares(1 - share, share, 0), params, ANOTHER_SHARE)
+        return cold_sets(session, rows, Shares(1 - share, share, 0), params, ANOTHER_SHARE)
     moved = latest_share(rows, share) if params.method == "temporal" else share_of_each_user(rows, share)
     return rows.mutate(set_name=ibis.ifelse(moved, "validation", "train"))
 
@@ -58,4 +58,8 @@ def unit_interval(digest: ir.Value) -> ir.Value:
 def latest_share(rows: ir.Table, share: float) -> ir.BooleanValue:
     """True for the latest share of all rows; equal times stay together, and rows of the first time are left."""
     since = start_of_latest(rows, round(expressions.count_of(rows) * share))
-    return (_.timestamp >= since) & (_.timestamp > rows.timestamp.min()) if since is not None else ibis.literal(False)
+    if since is None:
+        return ibis.literal(False)
+    # As a number: the minimum as an expression would be a window over all rows.
+    first = int(rows.timestamp.min().to_pyarrow().as_py())
+    return (_.timestamp >= since) & (_.timestamp > first)

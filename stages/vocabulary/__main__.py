@@ -4,41 +4,39 @@ Index 0 is the unknown id, as in Keras' StringLookup with one out-of-vocabulary 
 
 Reads: data/interactions.parquet, data/users.parquet, data/items.parquet.
 Writes: data/vocabulary/users.parquet, data/vocabulary/items.parquet.
-Parameters: none.
+Parameters: engine.
 """
 
-import ibis
 import ibis.expr.types as ir
 
 from towerline.artifacts.ingest import INTERACTIONS, ITEMS, USERS
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
+from towerline.pipeline import formats
 from towerline.pipeline.terminal import run
 from towerline.tables import engine
 
 
-def numbered(ids: ir.Table) -> ir.Table:
-    """The distinct rows of `ids` in byte order, with their int32 index as the first column."""
-    key = list(ids.columns)
-    position = ibis.row_number().over(ibis.window(order_by=key)).cast("int32")
-    return ids.distinct().select((position + 1).cast("int32").name("index"), *key)
-
-
 def described(ids: ir.Table, table: ir.Table) -> ir.Table:
-    """The numbered ids with the other columns of the table of users or items, null for ids without a row there."""
+    """The distinct ids in byte order, with the other columns of their table, null for ids without a row there.
+
+    Args:
+      ids: rows of ids.
+      table: has one row for an id at most.
+    """
     key = list(ids.columns)
     others = [name for name in table.columns if name not in key]
-    vocabulary = numbered(ids)
-    return vocabulary.left_join(table, key).select(*vocabulary.columns, *(table[name] for name in others))
+    distinct = ids.distinct()
+    return distinct.left_join(table, key).select(*(distinct[name] for name in key), *others).order_by(key)
 
 
 def main() -> str:
-    with engine.session("vocabulary") as (connection, _):
-        interactions, user_table, item_table = map(connection.read_parquet, (INTERACTIONS, USERS, ITEMS))
+    with engine.session("vocabulary", formats.num_rows(INTERACTIONS)) as session:
+        interactions, user_table, item_table = map(session.read, (INTERACTIONS, USERS, ITEMS))
         users = described(interactions.select("user_id"), user_table)
         items = described(interactions.select("item_type", "item_id"), item_table)
-        num_users = engine.write(USER_VOCABULARY, users.order_by("index"))
-        num_items = engine.write(ITEM_VOCABULARY, items.order_by("index"))
-        num_titled = int(items.title.count().to_pyarrow().as_py())
+        num_users = session.write(USER_VOCABULARY, users, index="index")
+        num_items = session.write(ITEM_VOCABULARY, items, index="index")
+        num_titled = int(session.read(ITEM_VOCABULARY).title.count().to_pyarrow().as_py())
     return f"{num_users:,} users, {num_items:,} items, {num_titled:,} of them with a title"
 
 

@@ -70,6 +70,12 @@ def write_parquet(
     return rows
 
 
+def num_rows(path: Path) -> int:
+    """The number of rows of a Parquet file."""
+    with pq.ParquetFile(path) as file:
+        return int(file.metadata.num_rows)
+
+
 def _row_groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Yields the same rows as tables of ROW_GROUP_ROWS rows; the last table may be shorter."""
     waiting = schema.empty_table()

@@ -1,1 +1,1 @@
-"""Tables as Ibis expressions on DuckDB."""
+"""Tables as Ibis expressions, computed by DuckDB or Spark."""

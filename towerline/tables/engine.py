@@ -1,53 +1,36 @@
-"""DuckDB sessions for Ibis expressions, and writing of expressions to Parquet."""
+"""The engine that the section `engine` names, for the stages that compute tables."""
 
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import duckdb
-import ibis
-from ibis.backends.duckdb import Backend
-from ibis.expr.types import Table
-
-from towerline.pipeline import formats
-from towerline.pipeline.errors import StageError
-
-BATCH_ROWS = 100_000
-# The folder of the tables, in which DuckDB spills.
-DATA = Path("data")
+from towerline.tables.duckdb_session import duckdb_session
+from towerline.tables.memory import MemoryPlan
+from towerline.tables.params import EngineParams
+from towerline.tables.scratch import scratch_folder
+from towerline.tables.session import Session
 
 
 @contextmanager
-def session(stage: str) -> Iterator[tuple[Backend, Path]]:
-    """Yields an in-memory database and the folder to which it spills; both are removed at the end of the block.
+def session(stage: str, num_rows: int) -> Iterator[Session]:
+    """Yields a session of the engine, with a folder for files on the way; both end with the block.
 
-    The database uses UTC and fetches no extension. The folder is in data/ and belongs to the stage: the next run
-    removes what a killed one has left.
+    Args:
+      stage: its name, which that of the folder contains.
+      num_rows: the number of rows that the stage reads, or a guess.
 
     Raises:
-      StageError: the disk or the memory is full, or a file cannot be read.
+      StageError: the rows do not fit into memory, the disk or the memory is full, or a file cannot be read.
     """
-    folder = DATA / f".unfinished.{stage}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        connection = ibis.duckdb.connect(
-            temp_directory=str(folder),
-            autoinstall_known_extensions=False,
-            autoload_known_extensions=False,
-        )
-        try:
-            yield connection, folder
-        finally:
-            connection.disconnect()
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise StageError(f"{folder}: DuckDB: {' '.join(str(error).split())}") from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    params = EngineParams.load()
+    plan = MemoryPlan.of(params.memory_limit, num_rows)
+    with scratch_folder(Path(params.spill_folder), stage) as folder:
+        if params.master is None:
+            with duckdb_session(folder, plan) as opened:
+                yield opened
+        else:
+            # Spark is an extra of the package, and takes seconds to import.
+            from towerline.tables.spark_session import spark_session
 
-
-def write(path: Path, rows: Table, metadata: Mapping[str, int] | None = None) -> int:
-    """Writes an ordered expression to a Parquet file in batches, and returns its number of rows."""
-    with rows.to_pyarrow_batches(chunk_size=BATCH_ROWS) as batches:
-        return formats.write_parquet(path, batches.schema, batches, metadata)
+            with spark_session(folder, plan, params.master) as opened_on_spark:
+                yield opened_on_spark

@@ -13,6 +13,8 @@ from tests.conftest import dataset
 from tests.stages.conftest import Ingest
 from tests.stages.ingest.conftest import HEADER_LINE, rejected, report, row
 from tests.stages.ingest.test_delimited import read_with_csv
+from towerline.pipeline.errors import StageError
+from towerline.tables import memory
 
 
 def test_refused_rows_are_listed_with_file_line_and_reason(ingest: Ingest) -> None:
@@ -119,12 +121,14 @@ def test_every_line_of_a_dirty_file_is_kept_or_listed(workspace: Path, ingest: I
     assert {"user_id": "276725", "item_type": "item", "item_id": '"034545104X"', "rating": 0.0} in kept
 
 
-def test_what_a_killed_run_left_is_removed(workspace: Path, ingest: Ingest) -> None:
-    left = workspace / "data/.unfinished.ingest"
-    left.mkdir(parents=True)
-    (left / "rows.parquet").write_bytes(b"x")
-    ingest([row("1", "a")])
-    assert not left.exists()
+def test_rows_that_do_not_fit_into_the_memory_limit_are_refused_before_the_start(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "BYTES_PER_ROW", memory.GIGABYTE)
+    message = r"engine.memory_limit: expected at least \d\.\d GB for about 1 rows, found 0.5; set it higher"
+    with pytest.raises(StageError, match=message):
+        ingest(b"user_id,item_id,item_type\n1,a,b\n", **{"engine.memory_limit": 0.5})
+    assert not Path("data/interactions.parquet").exists()
 
 
 def are_rows(raw: str) -> bool:

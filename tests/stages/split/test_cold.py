@@ -1,5 +1,6 @@
 """Whole items, whole users and types of users that are held out: against the same rules in plain Python."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from hashlib import md5
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.conftest import planted_rows, set_params
 from tests.stages.conftest import Ingest
 from tests.stages.split.conftest import PARTS, Row, run_split
 from towerline.pipeline.errors import StageError
+from towerline.tables.duckdb_session import DuckDBSession
 
 # A row of the data: user_id, item_type and item_id.
 Key = tuple[str, str, str]
@@ -40,8 +42,10 @@ def split_of(keys: Sequence[Key], method: str, cold_type: str | None = None) -> 
     connection = ibis.duckdb.connect()
     try:
         made = [connection.create_table(name, pa.Table.from_pylist(table)) for name, table in tables.items()]
-        rows = assigned(connection, indexed(made[0], made[1], made[2], params), params)
-        found = rows.select("user_index", "item_index", "set_name").to_pyarrow().to_pylist()
+        with tempfile.TemporaryDirectory() as folder:
+            session = DuckDBSession(connection, Path(folder))
+            rows = assigned(session, indexed(made[0], made[1], made[2], params), params)
+            found = rows.select("user_index", "item_index", "set_name").to_pyarrow().to_pylist()
     finally:
         connection.disconnect()
     return {(users[row["user_index"] - 1], *items[row["item_index"] - 1]): row["set_name"] for row in found}

@@ -1,0 +1,57 @@
+"""Folders for files on the way, which disappear at the end of a stage, and after a killed one with the next stage."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PREFIX = ".unfinished.tables."
+
+
+@contextmanager
+def scratch_folder(parent: Path, stage: str) -> Iterator[Path]:
+    """Yields an empty folder in `parent`, which is removed at the end of the block.
+
+    Each process holds a lock on its folder, which the system releases when the process ends, however it ends. Folders
+    without a lock are therefore left by killed stages, and are removed first; those of stages that run at the same time
+    stay, as where several experiments spill to one folder.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f"{PREFIX}{stage}.{os.getpid()}"
+    # One process at a time removes and makes folders, so that none is removed before it is locked.
+    with _locked(parent):
+        for left in parent.glob(f"{PREFIX}*"):
+            _remove_unlocked(left)
+        folder.mkdir()
+        lock = os.open(folder, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Waits for the lock on a folder, and holds it during the block."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _remove_unlocked(folder: Path) -> None:
+    """Removes a folder unless a process holds its lock."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(lock)
