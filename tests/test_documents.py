@@ -72,6 +72,10 @@ def test_the_two_commands_give_the_committed_result(project: Path, figures: bool
         assert comparable(f"| {name} | {cells[0]} | {cells[1]} |", figures) in comparable(README, figures)
 
 
+def test_no_page_has_a_gap_to_be_filled() -> None:
+    assert not re.findall(r"@@|TODO|XXX", DOCUMENTS)
+
+
 def test_the_page_of_the_backtest_shows_the_committed_tables() -> None:
     page = (ROOT / "docs/backtest.md").read_text(encoding="utf-8")
     printed = blocks("text", "<!-- backtest -->")[0]

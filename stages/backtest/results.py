@@ -68,11 +68,12 @@ class StretchUsers(NamedTuple):
     @classmethod
     def of(cls, number: int, stretch: Stretch, below: Below) -> "StretchUsers":
         """All users with rows that are no dislikes in a stretch, whose number is given."""
-        likes = liked(stretch.test, stretch.known, below)
-        relevant, seen = map(UserItems.of_interactions, (likes, stretch.known))
+        known = stretch.known
+        likes, known_likes = (liked(rows, known, below) for rows in (stretch.test, known))
+        relevant, seen, liked_before = map(UserItems.of_interactions, (likes, known, known_likes))
         users = np.flatnonzero(relevant.counts()).astype(np.int32)
-        known = seen.counts()[users] > 0
-        return cls(number, stretch.since, users, known, relevant.of_users(users), seen.of_users(users))
+        is_known = liked_before.counts()[users] > 0
+        return cls(number, stretch.since, users, is_known, relevant.of_users(users), seen.of_users(users))
 
 
 def measured(tested: StretchUsers, model: str, age: int, ranker: Ranker) -> Measured:

@@ -77,12 +77,13 @@ def retrain(
     start = warm_start(earlier.vectors, known, earlier.recipe.seed)
     warm = fit(continued(earlier.recipe), known, start=start, tables=tables)
     seconds = between - begin, time.perf_counter() - between
-    is_known = np.bincount(known.user_index, minlength=known.num_users + 1) > 0
+    likes = liked(known, known, below)
+    is_known = np.bincount(likes.user_index, minlength=known.num_users + 1) > 0
     rankers = {}
     for name, fitted in ((MODEL, cold), (WARM_START, warm)):
         embeddings = fitted.embeddings()
         rankers[name] = Ranker(embeddings, embeddings, is_known)
-    popular = by_popularity(liked(known, known, below))
+    popular = by_popularity(likes)
     scorers = tuned(baselines, stretch.train, stretch.validation, item_type, below=below).scorers
     for name, scorer in scorers.items():
         rankers[name] = Ranker(scorer, cold_user_scorer(name, scorer, popular), is_known)

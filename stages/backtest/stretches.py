@@ -10,7 +10,7 @@ from towerline.artifacts.ingest import INTERACTIONS
 from towerline.artifacts.split import Interactions
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.feedback.params import Below
-from towerline.feedback.strengths import liked
+from towerline.feedback.strengths import liked_by_known_users
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.ranking.popularity import SECONDS_PER_DAY
@@ -102,7 +102,7 @@ def stretches_of(rows: Interactions, params: BacktestParams, below: Below) -> li
             ("validation", stretch.validation, stretch.train),
             ("test", stretch.test, stretch.known),
         ):
-            if not np.isin(liked(of_set, before, below).user_index, before.user_index).any():
+            if not len(liked_by_known_users(of_set, before, below).user_index):
                 raise StageError(
                     f"backtest.cuts, days: expected users with earlier rows in the {name} set of each cut, found none "
                     f"at {day(stretch.since)}; raise backtest.days, or lower backtest.cuts"

@@ -9,8 +9,8 @@ from stages.evaluate.exposure import GROUPS, popularity_groups
 from towerline.artifacts.evaluate import COLD_ITEMS, CountRow
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.vocabulary import read_item_types
-from towerline.feedback.params import Below
-from towerline.feedback.strengths import disliked
+from towerline.feedback.params import Below, none_liked
+from towerline.feedback.strengths import disliked, liked
 from towerline.metrics.validation import ranked_candidates
 from towerline.pipeline.errors import StageError
 from towerline.ranking.user_items import UserItems
@@ -80,8 +80,9 @@ class Data(NamedTuple):
     Attributes:
       known: the rows of the training and validation set, which the models are fitted to.
       test: the test set.
-      warm, cold: the users with test items that are no dislikes, those with and those without known rows.
-      disliked: the users with known rows and with dislikes among their test items, which are the relevant ones here.
+      warm, cold: the users with test items that are no dislikes, those with and those without known likes.
+      disliked: the users with known likes and with dislikes among their test items, which are the relevant ones here.
+      num_dislikes: number of test rows that are dislikes.
       tested, drawn: numbers of users with test rows, and of those that are drawn, who make up warm, cold and disliked.
       item_type: [num_items + 1] text; the unknown item's is empty.
       candidates: the items that are ranked, from ranked_candidates(); None for all.
@@ -92,6 +93,7 @@ class Data(NamedTuple):
     warm: Queries
     cold: Queries
     disliked: Queries
+    num_dislikes: int
     tested: int
     drawn: int
     item_type: NDArray[np.str_]
@@ -122,12 +124,12 @@ class Data(NamedTuple):
         is_dislike = disliked(of_drawn, known, below)
         sets = of_drawn.where(~is_dislike), of_drawn.where(is_dislike), known
         likes, dislikes, seen = map(UserItems.of_interactions, sets)
-        is_known = seen.counts() > 0
+        is_known = UserItems.of_interactions(liked(known, known, below)).counts() > 0
         warm, cold, of_dislikes = (
             Queries.of_users(np.flatnonzero((relevant.counts() > 0) & chosen).astype(np.int32), relevant, seen, repeats)
             for relevant, chosen in ((likes, is_known), (likes, ~is_known), (dislikes, is_known))
         )
-        numbers = len(tested), len(drawn)
+        numbers = int(disliked(test, known, below).sum()), len(tested), len(drawn)
         return cls(known, test, warm, cold, of_dislikes, *numbers, item_type, ranked_candidates(test, item_type))
 
     def item_counts(self) -> NDArray[np.int64]:
@@ -159,7 +161,7 @@ class Data(NamedTuple):
         return {name: group == number for number, name in enumerate([*GROUPS, COLD_ITEMS])}
 
     def counts(self) -> list[CountRow]:
-        """The numbers of users and test rows, with those that the metrics leave out; disliked rows of drawn users."""
+        """The numbers of users and test rows, with those that the metrics leave out."""
         cold_items = self.item_counts()[self.test.item_index] == 0
         warm, cold = len(self.warm.users), len(self.cold.users)
         return [
@@ -170,7 +172,7 @@ class Data(NamedTuple):
             CountRow("users_without_test_items", self.known.num_users - self.tested),
             CountRow("test_rows", len(self.test.user_index)),
             CountRow("test_rows_of_items_without_known_rows", int(cold_items.sum())),
-            CountRow("disliked_test_rows", len(self.disliked.relevant.items)),
+            CountRow("disliked_test_rows", self.num_dislikes),
         ]
 
 
@@ -185,7 +187,7 @@ def read_data(repeats: bool, below: Below, sample: Sample | None) -> Data:
     data = Data.of_sets(known, test, read_item_types(), repeats, below, sample)
     if len(data.disliked.users) and not len(data.warm.users):
         raise StageError(
-            f"dislikes.below: expected test rows that are no dislikes, found none at {below}; set it lower, or to null"
+            none_liked(below, f"none of users with known likes among the {len(test.user_index):,} test rows")
         )
     if not len(data.warm.users):
         raise StageError(f"{TEST}: expected users that {TRAIN} or {VALIDATION} knows too, found none")

@@ -26,12 +26,14 @@ class Summary(NamedTuple):
         far as it has them.
       lead: the difference in NDCG@k to the baseline with the highest NDCG@k; None where no baseline ranks.
       counts: users_ranked, cold_users, and users_not_drawn where there are any.
+      dislikes: numbers of disliked test rows, and of all test rows.
     """
 
     k: int
     figures: dict[str, dict[str, float]]
     lead: DifferenceRow | None
     counts: dict[str, int]
+    dislikes: tuple[int, int]
 
     @classmethod
     def of(cls, tables: Tables) -> "Summary":
@@ -56,7 +58,8 @@ class Summary(NamedTuple):
         of_users = {name: counts[name] for name in ("users_ranked", "cold_users")}
         if counts.get("users_not_drawn"):
             of_users["users_not_drawn"] = counts["users_not_drawn"]
-        return cls(k, figures, lead, of_users)
+        rows = counts["disliked_test_rows"], counts["test_rows"]
+        return cls(k, figures, lead, of_users, rows)
 
     def metrics(self) -> Metrics:
         """The content of reports/metrics.json, at most 30 numbers.
@@ -109,7 +112,10 @@ class Summary(NamedTuple):
             cells = [f"{figures[name]:.4f}" if name in figures else "" for name in names]
             lines.append(_line(model, cells, width))
         if len(names) == len(titles):
-            lines.append(f"disliked@{self.k}: share of the disliked test items that are shown; lower is better")
+            lines.append(
+                f"{self.dislikes[0]:,} of {self.dislikes[1]:,} test rows are dislikes, which are not relevant; "
+                f"disliked@{self.k} is the share of them that is shown: the lower, the better"
+            )
         if self.lead is not None:
             lines.append(_lead_line(self.lead))
         return "\n".join(lines if later else [*lines, CAUTION])

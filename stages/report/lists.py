@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from stages.report import neighbours
 from stages.report.inputs import Inputs
 from stages.report.neighbours import Neighbours
+from towerline.feedback.strengths import liked
 from towerline.ranking.scorers import Embeddings, Scorer
 from towerline.ranking.similarity import evidence
 from towerline.ranking.top_k import rank_items
@@ -19,7 +20,8 @@ class Lists:
       data: all inputs.
       popularity: [num_items + 1] known rows of each item, those of the training and validation set.
       seen: items of the training and validation set by user.
-      test: items of the test set by user.
+      liked: those of them that are no dislikes.
+      test: items of the test set by user, those that are no dislikes.
       interactions: items of all sets by user.
       user_taste, item_taste: embeddings without their popularity prior.
     """
@@ -29,7 +31,9 @@ class Lists:
         known = data.rows("train", "validation")
         self.popularity = np.bincount(known.item_index, minlength=known.num_items + 1)
         self.seen = data.items_by_user("train", "validation")
-        self.test = data.items_by_user("test")
+        below = data.settings["dislikes"]["below"]
+        self.liked = UserItems.of_interactions(liked(known, known, below))
+        self.test = UserItems.of_interactions(liked(data.sets["test"], known, below))
         self.interactions = data.items_by_user("train", "validation", "test")
         self.user_taste = neighbours.taste(data.user_embeddings)
         self.item_taste = neighbours.taste(data.item_embeddings)

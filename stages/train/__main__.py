@@ -26,8 +26,8 @@ from towerline.artifacts.train import (
 )
 from towerline.artifacts.vocabulary import read_item_types
 from towerline.features.reading import read_features
-from towerline.feedback.params import DislikesParams
-from towerline.feedback.strengths import Feedback, liked, with_strengths
+from towerline.feedback.params import DislikesParams, shown
+from towerline.feedback.strengths import Feedback, has_dislikes, liked_by_known_users, with_strengths
 from towerline.metrics.validation import ranked_candidates
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
@@ -59,7 +59,7 @@ def check_data(params: TrainParams, train: Interactions, validation: Interaction
         try:
             if has_validation(train, validation):
                 params.check_without_validation(
-                    f"all rows of {VALIDATION} are below dislikes.below", "set dislikes.below lower"
+                    f"no user of {TRAIN} has rows in {VALIDATION} that are no dislikes", "set dislikes.below lower"
                 )
             if len(validation.user_index):
                 params.check_without_validation(
@@ -135,7 +135,7 @@ def described_feedback(feedback: Feedback) -> str:
 def main() -> str:
     params, below = TrainParams.load(), DislikesParams.load().below
     train, validation = read_interactions(TRAIN), read_interactions(VALIDATION)
-    relevant = liked(validation, train, below)
+    relevant = liked_by_known_users(validation, train, below)
     check_data(params, train, validation, relevant)
     candidates = ranked_candidates(relevant, read_item_types())
     tables = read_features(params.user_features, params.item_features)
@@ -143,7 +143,7 @@ def main() -> str:
     from towerline.towers import tf
     from towerline.training.fitting import fit, seed_everything
     from towerline.training.new_ids import feature_rows
-    from towerline.training.search import recipe_of, search, ways_to_count
+    from towerline.training.search import FeedbackTrial, recipe_of, search, ways_to_count
 
     seed_everything(params.seed, params.threads)
     rows = Interactions.joined(train, validation)
@@ -161,7 +161,8 @@ def main() -> str:
                 )
                 fitted = fit(recipe, rows, show, tables=tables)
             else:
-                recipe, trials = recipe_of(params.given(), params, ways[0]), []
+                recipe = recipe_of(params.given(), params, ways[0])
+                trials = [FeedbackTrial(ways[0], None)] if len(ways) > 1 else []
                 fitted = fit(recipe, rows, show, tables=tables)
                 epochs = fitted.epochs
         except (MemoryError, tf.errors.ResourceExhaustedError):
@@ -176,7 +177,10 @@ def main() -> str:
     summary = f"{len(epochs)} epochs, kept epoch {best.epoch}: {described(best)}; {described_prior(recipe.prior)}"
     if trials:
         summary += f"; {described_feedback(recipe.feedback)}"
-    return "; warning: ".join([summary, *tables.warnings])
+    warnings = list(tables.warnings)
+    if below is not None and not has_dislikes(train, below):
+        warnings.append(f"no rating of {TRAIN} is below dislikes.below ({shown(below)})")
+    return "; warning: ".join([summary, *warnings])
 
 
 if __name__ == "__main__":

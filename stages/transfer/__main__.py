@@ -42,8 +42,11 @@ def main() -> str:
         read_embeddings(TWO_TOWER.item_embeddings, known.num_items),
     )
     tables = read_features(recipe.user_features, recipe.item_features)
-    to = targets(known, liked(test, known, recipe.feedback.below), item_type)
-    number, types = len(sources(known, item_type, to)), len(np.unique(item_type[1:]))
+    below = recipe.feedback.below
+    # A fit without the rows of a type needs likes in another one.
+    likes = liked(known, known, below)
+    to = targets(known, liked(test, known, below), item_type)
+    number, types = len(sources(likes, item_type, to)), len(np.unique(item_type[1:]))
     if not number or types > params.max_types:
         formats.write_csv(TRANSFER_TABLE, TransferRow._fields, [])
         return f"nothing is measured: {_reason(types, params.max_types)}"
@@ -56,9 +59,10 @@ def main() -> str:
         def fitted(rows: Interactions) -> Embeddings:
             return fit(recipe, rows, lambda epoch: bar.update(), tables=tables).embeddings()
 
-        rows = transfer_rows(embeddings, fitted, known, item_type, to, recipe.seed)
+        rows = transfer_rows(embeddings, fitted, known, sources(likes, item_type, to), item_type, to, recipe.seed)
     formats.write_csv(TRANSFER_TABLE, TransferRow._fields, rows)
-    return "\n".join([f"{number} fits, each without the rows of a type", *_lines(rows), CAUTION])
+    fits = "1 fit" if number == 1 else f"{number} fits, each"
+    return "\n".join([f"{fits} without the rows of a type", *_lines(rows), CAUTION])
 
 
 def _reason(types: int, max_types: int) -> str:

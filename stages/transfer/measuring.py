@@ -63,14 +63,15 @@ def targets(known: Interactions, test: Interactions, item_type: NDArray[np.str_]
     return found
 
 
-def sources(known: Interactions, item_type: NDArray[np.str_], to: Sequence[Target]) -> list[str]:
-    """The types that can be left out: there are known rows of other types, and test items of one of these.
+def sources(likes: Interactions, item_type: NDArray[np.str_], to: Sequence[Target]) -> list[str]:
+    """The types that can be left out: there are likes of other types, and test items of one of these.
 
     Args:
-      known, item_type: as for targets().
+      likes: the known rows that are no dislikes.
+      item_type: as for targets().
       to: the targets.
     """
-    kinds = [str(kind) for kind in np.unique(item_type[known.item_index])]
+    kinds = [str(kind) for kind in np.unique(item_type[likes.item_index])]
     return [kind for kind in kinds if len(kinds) > 1 and any(target.kind != kind for target in to)]
 
 
@@ -78,6 +79,7 @@ def transfer_rows(
     with_all: Scorer,
     fitted: Callable[[Interactions], Scorer],
     known: Interactions,
+    left_out: Sequence[str],
     item_type: NDArray[np.str_],
     to: Sequence[Target],
     seed: int,
@@ -90,12 +92,13 @@ def transfer_rows(
       with_all: the model of all known rows.
       fitted: the same recipe, fitted to other rows.
       known, item_type: as for targets().
+      left_out: the types, from sources().
       to: the targets.
       seed: of the bootstrap.
     """
     values = {target.kind: target.measured(with_all) for target in to}
     rows = []
-    for kind in sources(known, item_type, to):
+    for kind in left_out:
         scorer = fitted(known.where(item_type[known.item_index] != kind))
         for target in to:
             if target.kind != kind:

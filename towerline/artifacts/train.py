@@ -104,14 +104,14 @@ class FeedbackRow(NamedTuple):
       dislikes: counted, left_out or negatives.
       weight_exponent: power of the rows' weights.
       k: cutoff of the NDCG.
-      ndcg: on the validation set, whose dislikes are not relevant.
+      ndcg: on the validation set, whose dislikes are not relevant; None without a validation set.
       chosen: true for the one that the model is fitted with.
     """
 
     dislikes: str
     weight_exponent: float
     k: int
-    ndcg: float
+    ndcg: float | None
     chosen: bool
 
 

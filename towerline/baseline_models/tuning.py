@@ -22,7 +22,7 @@ from towerline.baseline_models.candidates import (
 from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.selection import Candidate, left_out_rows, memory_note, select, within_memory
 from towerline.feedback.params import Below
-from towerline.feedback.strengths import Feedback, choices, liked, with_strengths
+from towerline.feedback.strengths import Feedback, choices, liked, liked_by_known_users, with_strengths
 from towerline.metrics.validation import HeldOut, ranked_candidates
 from towerline.ranking.popularity import half_lives
 from towerline.ranking.scorers import Chance, Scorer
@@ -67,7 +67,7 @@ def tuned(
     """
     rows = Interactions.joined(train, validation)
     lives, max_bytes = half_lives(train), params.memory_limit * 1e9
-    relevant = liked(validation, train, below)
+    relevant = liked_by_known_users(validation, train, below)
     seen, wanted = map(UserItems.of_interactions, (train, relevant))
     held_out = HeldOut(seen, wanted, candidates=ranked_candidates(relevant, item_type))
     score = held_out.ndcg if len(held_out.users) else None

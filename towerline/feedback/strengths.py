@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
-from towerline.feedback.params import USER_MEAN, Below, without_ratings
+from towerline.feedback.params import USER_MEAN, Below, none_liked, without_ratings
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.settings import Settings, between
 
@@ -67,11 +67,20 @@ def liked(held_out: Interactions, known: Interactions, below: Below) -> Interact
     return held_out if below is None else held_out.where(~disliked(held_out, known, below))
 
 
+def liked_by_known_users(held_out: Interactions, known: Interactions, below: Below) -> Interactions:
+    """The held-out rows that are no dislikes, of users with known rows that are none; arguments as of disliked()."""
+    likes = liked(held_out, known, below)
+    return likes.where(np.isin(likes.user_index, liked(known, known, below).user_index))
+
+
 def with_strengths(rows: Interactions, feedback: Feedback) -> Interactions:
     """The rows with their strengths: how much each of them counts in the fit.
 
     The strength of a row is its weight to the power of weight_exponent, scaled so that the mean over the rows that are
     no dislikes is 1. That of a dislike that is not counted is 0. Where all rows have the strength 1, it is None.
+
+    Raises:
+      StageError: no row would count.
     """
     weighted = rows.weight is not None and feedback.weight_exponent > 0
     dislikes = feedback.below is not None and feedback.dislikes != "counted"
@@ -80,10 +89,19 @@ def with_strengths(rows: Interactions, feedback: Feedback) -> Interactions:
     strength = np.ones(len(rows.user_index))
     if rows.weight is not None and weighted:
         strength = rows.weight.astype(np.float64) ** feedback.weight_exponent
+    counts = np.ones(len(strength), np.bool_)
     if dislikes:
-        strength[disliked(rows, rows, feedback.below)] = 0
-    mean = strength[strength > 0].mean() if strength.any() else 1.0
-    return rows._replace(strength=(strength / mean).astype(np.float32))
+        counts = ~disliked(rows, rows, feedback.below)
+    if not counts.any():
+        raise StageError(none_liked(feedback.below, f"none of {len(counts):,} known rows"))
+    # The smallest numbers would be 0 in float32, as dislikes are.
+    scaled = np.maximum(strength / strength[counts].mean(), np.finfo(np.float32).tiny)
+    return rows._replace(strength=np.where(counts, scaled, 0).astype(np.float32))
+
+
+def has_dislikes(rows: Interactions, below: Below) -> bool:
+    """True if some of the rows are dislikes."""
+    return bool(disliked(rows, rows, below).any())
 
 
 def choices(rows: Interactions, below: Below, negatives: bool) -> list[Feedback]:
@@ -98,7 +116,7 @@ def choices(rows: Interactions, below: Below, negatives: bool) -> list[Feedback]
       negatives: true if dislikes may be negatives.
     """
     treatments: list[Treatment] = ["counted"]
-    if disliked(rows, rows, below).any():
+    if has_dislikes(rows, below):
         treatments = ["negatives", "left_out", "counted"] if negatives else ["left_out", "counted"]
     weights_differ = rows.weight is not None and len(np.unique(rows.weight)) > 1
     exponents = EXPONENTS if weights_differ else EXPONENTS[:1]

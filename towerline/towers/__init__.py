@@ -31,4 +31,7 @@ with _silenced_standard_error():
     import tensorflow as tf
     import tensorflow_recommenders as tfrs
 
+# A search with several ways of counting rows compiles the same step for each of them, and TensorFlow warns of it.
+tf.get_logger().setLevel("ERROR")
+
 __all__ = ["tf", "tfrs"]

@@ -1,6 +1,7 @@
 """The query and the candidate tower: an index in, an embedding out."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Tower(tf.keras.Model):
             name="extra", shape=[num_ids, PRIOR_DIMENSIONS], initializer="zeros", trainable=False
         )
 
-    def start_from(self, vectors: NDArray[np.float32], index: NDArray[np.int64]) -> None:
+    def start_from(self, vectors: NDArray[np.float32], index: NDArray[np.signedinteger[Any]]) -> None:
         """Assigns the [num_ids, dimension] vectors to the ids at `index`, and zero vectors to all others.
 
         The others are the ids without training rows, whose gradients are always zero.

@@ -128,7 +128,11 @@ def seed_everything(seed: int, threads: int) -> None:
 
 
 class Training:
-    """The state of one training: the model, its batches and its temperature."""
+    """The state of one training: the model, its batches and its temperature.
+
+    Attributes:
+      users, items: the ids with rows that count, ascending.
+    """
 
     def __init__(
         self,
@@ -149,6 +153,8 @@ class Training:
         self.settings = settings
         self.history = History(rows)
         self.seen = self.history.seen
+        counted = rows.counted()
+        self.users, self.items = np.unique(counted.user_index), np.unique(counted.item_index)
         self.standard = Standard.of(rows.rating if settings.rating_weight else None)
         self.biases = biases
         self.regressions = Regressions(rows, biases) if biases is not None else None
@@ -173,9 +179,8 @@ class Training:
     def _model(self, rows: Interactions, start: Vectors) -> TwoTower:
         settings = self.settings
         towers = Towers(rows.num_users, rows.num_items, settings.embedding_dimension)
-        counted = rows.counted()
-        towers.query.start_from(start.users, np.unique(counted.user_index))
-        towers.candidate.start_from(start.items, np.unique(counted.item_index))
+        towers.query.start_from(start.users, self.users)
+        towers.candidate.start_from(start.items, self.items)
         weights = {"retrieval": settings.retrieval_weight, "rating": settings.rating_weight}
         weights = {task: weight for task, weight in weights.items() if weight > 0}
         rating_terms = None
@@ -286,8 +291,16 @@ class Training:
                 f"epoch {number}: expected finite embeddings, found NaN or infinity; lower train.learning_rate "
                 f"({self.settings.learning_rate:g})"
             )
+        self._forget_uncounted()
         self._fit_rating_head()
         return Epoch(number, losses.get("retrieval"), losses.get("rating"), None, None, float(self.temperature))
+
+    def _forget_uncounted(self) -> None:
+        """Sets the vectors of ids none of whose rows count to 0 again: the ratings of dislikes have moved them."""
+        if self.history.strengths is not None:
+            towers = self.model.towers
+            for tower, index in ((towers.query, self.users), (towers.candidate, self.items)):
+                tower.start_from(tower.embedding.numpy(), index)
 
     def finish(self, prior: Prior, half_life: float | None, rows: Interactions) -> Towers:
         """Adds the users' histories to the rows of the query tower, and the terms of the prior to both towers.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from towerline.artifacts.split import Interactions
 from towerline.features.reading import NO_FEATURES, FeatureTables
 from towerline.feedback.params import Below
-from towerline.feedback.strengths import PLAIN, Feedback, choices, liked, with_strengths
+from towerline.feedback.strengths import PLAIN, Feedback, choices, liked_by_known_users, with_strengths
 from towerline.metrics.ratings import BIAS_REGULARIZATIONS, bias_trials
 from towerline.metrics.validation import HeldOut
 from towerline.ranking.popularity import log_popularity
@@ -39,10 +39,10 @@ SMALL_SHARE = 0.01
 
 
 class FeedbackTrial(NamedTuple):
-    """A way of counting the rows, and the mean NDCG@20 of the model that was trained with it."""
+    """A way of counting the rows, and the mean NDCG@20 of the model that was trained with it; None if not measured."""
 
     feedback: Feedback
-    ndcg: float
+    ndcg: float | None
 
 
 class Found(NamedTuple):
@@ -137,7 +137,7 @@ class _Search:
         self.settings = settings
         self.feedback = feedback
         self.train = train = with_strengths(train, feedback)
-        relevant = liked(validation, train, feedback.below)
+        relevant = liked_by_known_users(validation, train, feedback.below)
         self.factor = new_item_factor(settings.item_features, tables, train.counted(), relevant, settings.seed)
         trial = bias_trials(train, validation)[1] if settings.rating_weight else None
         self.bias_regularization = None if trial is None else trial.regularization

@@ -66,7 +66,7 @@ def _of_baseline(lists: Lists, users: NDArray[np.int32]) -> list[tuple[str, NDAr
     if data.baseline is None:
         return []
     name, arrays = data.baseline
-    scorer = scorer_of(arrays, lists.seen)
+    scorer = scorer_of(arrays, lists.liked)
     return [(model_label(name), lists.recommended(users, data.cutoff(), scorer))]
 
 

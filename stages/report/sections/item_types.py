@@ -14,8 +14,11 @@ TEXT = (
 )
 CAVEAT = (
     "All fits have the settings that were found on the rows of all types; a search without a type might find better "
-    "ones for the others. With a random split, most users of several types have known rows in the tested type, too; "
-    "split.method cold_type measures users who have none. The intervals are for one comparison each."
+    "ones for the others. The intervals are for one comparison each."
+)
+OF_KNOWN = (
+    "Most users of several types have known rows in the tested type, too; split.method cold_type measures users who "
+    "have none."
 )
 HEADER = ["rows of", "items of", "metric", "users", "with the rows", "without", "difference", "95% interval"]
 
@@ -27,13 +30,14 @@ def section(data: Inputs) -> Section | None:
         return None
     main = [row for row in rows if row.metric == "ndcg"]
     metric = metric_at("ndcg", main[0].k)
+    caveats = [CAVEAT] if data.settings["split"]["method"] == "cold_type" else [CAVEAT, OF_KNOWN]
     details = Details(
         "All figures of the help of types", [Table(HEADER, [_cells(row) for row in rows], text_columns=3)]
     )
     return Section(
         "item-types",
         "Item types",
-        [Note(TEXT.format(metric=metric)), _matrix(main), Note(f"{finding(main, metric)} {CAVEAT}"), details],
+        [Note(TEXT.format(metric=metric)), _matrix(main), Note(" ".join([finding(main, metric), *caveats])), details],
     )
 
 
@@ -47,7 +51,7 @@ def finding(rows: Sequence[Any], metric: str) -> str:
     groups = {
         f"{metric} is higher with": [row for row in rows if row.low > 0],
         f"{metric} is lower with": [row for row in rows if row.high < 0],
-        "No clear effect have": [row for row in rows if row.low <= 0 <= row.high],
+        "No clear effect:": [row for row in rows if row.low <= 0 <= row.high],
     }
     return " ".join(f"{start} {listed([_pair(row) for row in group])}." for start, group in groups.items() if group)
 

@@ -165,23 +165,23 @@ def test_activity_groups_part_the_users_in_order(activity: list[int]) -> None:
 def test_dislikes_are_not_relevant_and_their_recall_is_measured_apart() -> None:
     def part_of(*rows: tuple[int, int, float]) -> Interactions:
         user, item, rating = map(np.array, zip(*rows, strict=True))
-        return Interactions(user.astype(np.int32), item.astype(np.int32), rating.astype(np.float32), 4, 6)
+        return Interactions(user.astype(np.int32), item.astype(np.int32), rating.astype(np.float32), 5, 6)
 
-    known = part_of((1, 1, 8), (2, 1, 8), (3, 1, 8))
-    # User 3 has dislikes alone, user 4 is unknown.
-    test = part_of((1, 2, 9), (1, 3, 2), (1, 4, 2), (2, 2, 9), (3, 3, 1), (4, 2, 2))
-    order = Embeddings(np.ones((5, 1), np.float32), np.array([[0], [9], [3], [8], [7], [6], [5]], np.float32))
+    known = part_of((1, 1, 8), (2, 1, 8), (3, 1, 8), (5, 1, 1))
+    # In the test set, users 3 and 4 have dislikes alone; user 4 is unknown, and of user 5 only a dislike is known.
+    test = part_of((1, 2, 9), (1, 3, 2), (1, 4, 2), (2, 2, 9), (3, 3, 1), (4, 2, 2), (5, 2, 9))
+    order = Embeddings(np.ones((6, 1), np.float32), np.array([[0], [9], [3], [8], [7], [6], [5]], np.float32))
     data = Data.of_sets(known, test, np.array(["", *["film"] * 6]), False, below=5.0)
     evaluation = evaluated(order, data, [2, 5], False)
     assert data.warm.users.tolist() == [1, 2]
-    assert not len(data.cold.users)
+    assert data.cold.users.tolist() == [5]
     assert evaluation.values[OVERALL]["recall", 2].tolist() == [0, 0]
     assert evaluation.values[OVERALL]["recall", 5].tolist() == [1, 1]
     shown = evaluation.values[Slice(EVERYTHING, DISLIKED)]
     assert shown["recall", 2].tolist() == [1, 1], "items 3 and 4 come first for users 1 and 3"
     assert {metric for metric, _ in shown} == {"recall"}
     counts = {row.name: row.number for row in data.counts()}
-    assert (counts["disliked_test_rows"], counts["users_with_dislikes_alone"]) == (3, 2)
+    assert (counts["disliked_test_rows"], counts["users_with_dislikes_alone"]) == (4, 2)
     assert Slice(EVERYTHING, DISLIKED) not in evaluated(order, data_of(known, test), [2], False).values
 
 

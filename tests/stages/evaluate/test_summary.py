@@ -20,6 +20,9 @@ def test_the_main_cutoff_is_the_largest_up_to_20_or_else_the_smallest() -> None:
     assert [main_cutoff(cutoffs) for cutoffs in ([5, 10, 20, 50], [50, 10, 5], [100, 50])] == [20, 10, 50]
 
 
+DISLIKES = [CountRow("test_rows", 99), CountRow("disliked_test_rows", 0)]
+
+
 def tables_of(means: dict[str, float], rmse: dict[str, float]) -> Tables:
     """Tables of the two cutoffs 10 and 100 with these means of all metrics, and the differences from the first."""
     first, *others = means
@@ -40,7 +43,10 @@ def tables_of(means: dict[str, float], rmse: dict[str, float]) -> Tables:
         ],
         [ExposureRow(name, k, mean / 2, *[0.0] * 6) for name, mean in means.items() for k in cutoffs],
         [RatingRow(name, error, 0.0) for name, error in rmse.items()],
-        [CountRow("users_ranked", 9), CountRow("cold_users", 1), CountRow("test_rows", 99)],
+        [
+            CountRow(*row)
+            for row in (("users_ranked", 9), ("cold_users", 1), ("test_rows", 99), ("disliked_test_rows", 0))
+        ],
         TutorialRow(first, "top_100_categorical_accuracy", 99, 0.5),
     )
 

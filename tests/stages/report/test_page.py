@@ -148,7 +148,15 @@ def test_the_rule_of_dislikes_its_treatment_and_the_dislikes_shown_are_said(
     set_params(tmp_path, {"dislikes.below": below})
     monkeypatch.chdir(tmp_path)
     report.main()
-    texts = " ".join(Elements(REPORT.read_text(encoding="utf-8")).texts)
-    section = texts[texts.index("Dislikes and weights") :]
-    for text in (rule, "are negatives in the loss", "chosen", "share of dislikes shown", "means over 9 users"):
-        assert text in " ".join(section.split()) or text.capitalize() in section
+    texts = " ".join(" ".join(Elements(REPORT.read_text(encoding="utf-8")).texts).split())
+    section = texts[texts.rindex("Dislikes and weights") :]
+    for text in (rule, "test rows (", "are negatives in the loss", "share of dislikes shown", "Means over 9 users"):
+        assert text in section
+    assert "power of the weights" not in section, "all powers are the same"
+
+
+def test_weights_alone_say_nothing_of_dislikes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = " ".join(" ".join(Elements(made(tmp_path, monkeypatch)).texts).split())
+    section = texts[texts.rindex("How the training rows count") :]
+    assert "power of the weights" in section
+    assert "dislike" not in section[: section.index("0.1200")]

@@ -56,7 +56,8 @@ def measured(
     item_type: NDArray[np.str_] = TYPES,
     fitted: Callable[[Interactions], Embeddings] = fitted,
 ) -> list[TransferRow]:
-    return transfer_rows(fitted(known), fitted, known, item_type, targets(known, test, item_type), seed=1)
+    to = targets(known, test, item_type)
+    return transfer_rows(fitted(known), fitted, known, sources(known, item_type, to), item_type, to, seed=1)
 
 
 def test_books_help_films_where_tastes_agree_and_not_where_they_are_independent() -> None:

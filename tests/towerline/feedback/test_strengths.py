@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from tests.towerline.training.conftest import params
 from towerline.artifacts.split import Interactions
 from towerline.feedback.params import Below
-from towerline.feedback.strengths import Feedback, Treatment, choices, disliked, liked, with_strengths
+from towerline.feedback.strengths import (
+    Feedback,
+    Treatment,
+    choices,
+    disliked,
+    liked,
+    liked_by_known_users,
+    with_strengths,
+)
 from towerline.pipeline.errors import StageError
 from towerline.towers import tf
 from towerline.training.fitting import fit
@@ -39,7 +47,7 @@ def test_dislikes_are_below_the_threshold_or_the_mean_of_the_known_ratings() -> 
     assert disliked(later, known, "user_mean").tolist() == [True, False, True, False, True]
     assert liked(later, known, "user_mean").item_index.tolist() == [4, 1]
     assert not disliked(rows_of((1, 1)), known, None).any()
-    with pytest.raises(StageError, match=r"^dislikes.below: expected null since the data has no ratings, found 5.0;"):
+    with pytest.raises(StageError, match=r"^dislikes.below: expected null since the data has no ratings, found 5;"):
         disliked(rows_of((1, 1)), known, 5.0)
 
 
@@ -51,6 +59,11 @@ def test_strengths_have_a_mean_of_one_over_the_rows_that_count() -> None:
     halves = with_strengths(rows, feedback(5.0, "negatives", 0.5))
     assert halves.strength.tolist() == [0, 0.5, 1.5]  # type: ignore[union-attr]
     assert halves.counted().item_index.tolist() == [2, 1]
+    # In float32 the smallest is not 0, as dislikes are.
+    tiny = with_strengths(rows._replace(weight=np.array([1, 1e9, 1e-38], np.float32)), feedback(weight_exponent=1.0))
+    assert tiny.strength.min() > 0  # type: ignore[union-attr]
+    with pytest.raises(StageError, match=r"no dislikes at 10, found none of 3 known rows; set it to a lower number"):
+        with_strengths(rows, feedback(10.0, "left_out"))
     whole = with_strengths(rows, feedback(weight_exponent=1.0)).strength
     np.testing.assert_allclose(whole, np.array([100, 1, 9]) * 3 / 110, rtol=1e-6)  # type: ignore[arg-type]
 
@@ -128,3 +141,25 @@ def test_users_are_close_to_what_they_like_and_not_to_what_they_dislike(loss: st
     other = np.zeros(cosines.shape, np.bool_)
     other[rated.user_index[~like] - 1, rated.item_index[~like] - 1] = True
     assert cosines[own].mean() > cosines[other].mean() + 0.5
+
+
+def test_ids_with_dislikes_alone_have_no_vector_though_their_ratings_are_learned() -> None:
+    like, train, _ = planted(np.random.default_rng(4), likes=8, others=8)
+    rating = np.where(like, 9, 2).astype(np.float32)
+    rating[(train.user_index == 1) | (train.item_index == 2)] = 1
+    settings = params(epochs=2, rating_weight=1.0)
+    recipe = recipe_of(settings.given(), settings, feedback(5.0, "negatives"))
+    fitted = fit(recipe, train._replace(rating=rating))
+    users, items = fitted.vectors()
+    assert not users[1].any()
+    assert not items[2].any()
+    assert users[2].any()
+    assert fitted.rating_model is not None
+    assert fitted.rating_model.item_bias[2] < -1
+
+
+def test_validation_counts_likes_of_users_with_known_likes() -> None:
+    known = rows_of((1, 1), (2, 1), rating=[9, 1])
+    later = rows_of((1, 2), (1, 3), (2, 2), (3, 2), rating=[9, 1, 9, 9])
+    assert liked_by_known_users(later, known, 5.0).user_index.tolist() == [1]
+    assert liked_by_known_users(later, known, None).user_index.tolist() == [1, 1, 2]
