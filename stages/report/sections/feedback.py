@@ -34,11 +34,11 @@ def _rule(data: Inputs) -> str:
     below, test = data.settings["dislikes"]["below"], data.sets["test"]
     number = int(disliked(test, data.rows("train", "validation"), below).sum())
     least = "the mean of the user's known ratings" if below == USER_MEAN else shown(below)
+    share = percent(number / max(1, len(test.user_index)))
     text = (
         f"Ratings below {least} are dislikes (dislikes.below): {count(number)} of the {count(len(test.user_index))} "
-        f"test rows ({percent(number / max(1, len(test.user_index)))}). In the validation and the test set they are not "
-        "relevant: all metrics of this page but those of ratings count the other rows alone, and compare with those of "
-        "no other rule."
+        f"test rows ({share}). In the validation and the test set they are not relevant: all metrics of this page but "
+        "those of ratings count the other rows alone, and compare with those of no other rule."
     )
     if not data.settings["evaluate"]["repeat_consumption"]:
         text += " Items that a user is known to dislike are not shown again."

@@ -76,6 +76,7 @@ def test_movietweetings_with_refused_and_repeated_rows(workspace: Path) -> None:
     check_equal(ingest, vocabulary, split)
 
 
+@pytest.mark.slow
 def test_douban_whose_types_share_ids(workspace: Path) -> None:
     source = str(dataset("douban/preferences.csv.gz"))
     set_params(workspace, {"ingest.source": source, "ingest.items": None, "ingest.columns.timestamp": None})
@@ -83,6 +84,7 @@ def test_douban_whose_types_share_ids(workspace: Path) -> None:
     check_equal(ingest, vocabulary, split)
 
 
+@pytest.mark.slow
 def test_weights_activity_and_the_other_splits(workspace: Path) -> None:
     # Times in the order of the shuffled rows, so that a temporal split leaves users in all sets.
     rows = [[*row[:4], str(number * 60), str(number % 7 + 0.1)] for number, row in enumerate(planted_rows())]
