@@ -68,7 +68,7 @@ def advice(row: dict[str, Any], params: IngestParams) -> str:
         "blank weight": "leave rows without a weight out of the file, or set ingest.columns.weight to null",
         "unreadable weight": "give each value a number in ingest.weights, or set ingest.columns.weight to null",
         "weight is not above 0": "leave such rows out of the file, or set ingest.columns.weight to null",
-        NOT_A_WEIGHT: "add the value, or leave such rows out of the file",
+        NOT_A_WEIGHT: f"add {weight!r} to ingest.weights, or leave such rows out of the file",
         "rating out of range": "look at ingest.minimum_allowed_rating and ingest.maximum_allowed_rating",
         NOT_A_SET: "rename the values, or set ingest.columns.split to null",
     }

@@ -62,7 +62,7 @@ def test_numbers_that_are_no_weights_are_refused(ingest: Ingest, text: str, reas
     [
         ("1,5", {}, "decimal commas are not read: write 7.5 for 7,5$"),
         ("view", {}, "give each value a number in ingest.weights, or set ingest.columns.weight to null$"),
-        ("cart", {"ingest.weights": {"view": 1}}, "add the value, or leave such rows out of the file$"),
+        ("cart", {"ingest.weights": {"view": 1}}, "add 'cart' to ingest.weights, or leave such rows out of the file$"),
     ],
 )
 def test_a_refused_weight_proposes_the_setting_to_change(
