@@ -20,5 +20,5 @@ class EngineParams(Section):
         if self.kind == "spark" and self.master is None:
             raise ValueError("master: expected the URL of a Spark master where kind is spark, found null")
         if self.kind == "duckdb" and self.master is not None:
-            raise ValueError(f"master: expected null where kind is duckdb, found {self.master!r}")
+            raise ValueError(f"master: expected null where kind is duckdb, found {self.master[:100]!r}")
         return self

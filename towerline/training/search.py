@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from towerline.artifacts.split import Interactions
 from towerline.features.reading import NO_FEATURES, FeatureTables
 from towerline.feedback.params import Below
-from towerline.feedback.strengths import PLAIN, Feedback, choices, liked_by_known_users, with_strengths
+from towerline.feedback.strengths import PLAIN, Feedback, choices, liked, liked_by_known_users, with_strengths
 from towerline.metrics.ratings import BIAS_REGULARIZATIONS, bias_trials
 from towerline.metrics.validation import HeldOut
 from towerline.ranking.popularity import log_popularity
@@ -137,8 +137,9 @@ class _Search:
         self.settings = settings
         self.feedback = feedback
         self.train = train = with_strengths(train, feedback)
+        likes = liked(validation, train, feedback.below)
+        self.factor = new_item_factor(settings.item_features, tables, train.counted(), likes, settings.seed)
         relevant = liked_by_known_users(validation, train, feedback.below)
-        self.factor = new_item_factor(settings.item_features, tables, train.counted(), relevant, settings.seed)
         trial = bias_trials(train, validation)[1] if settings.rating_weight else None
         self.bias_regularization = None if trial is None else trial.regularization
         negatives = feedback.dislikes == "negatives"
