@@ -27,7 +27,7 @@ def test_each_type_has_a_line_and_each_ranked_type_a_column(tmp_path: Path, monk
     assert isinstance(note, Note)
     assert note.text.startswith(
         "NDCG@20 is higher with the rows of book for film (+0.0100). "
-        f"No clear effect have the rows of film for book ({MINUS}0.0010). "
+        f"No clear effect: the rows of film for book ({MINUS}0.0010). "
     )
 
 
