@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
+from towerline.baseline_models.params import BaselinesParams
 from towerline.metrics.ranking import rank_metrics
 from towerline.ranking.scorers import Embeddings, Scorer
 from towerline.ranking.top_k import rank_items
@@ -95,6 +96,11 @@ class Group(NamedTuple):
         """Mean recall@20 and NDCG@20 over the users."""
         recall, ndcg = self.values(scorer).mean(axis=0)
         return float(recall), float(ndcg)
+
+
+def only(params: BaselinesParams, names: Sequence[str]) -> BaselinesParams:
+    """The settings with the named baselines enabled, and no others."""
+    return params.model_copy(update={name: name in names for name, value in params if isinstance(value, bool)})
 
 
 def measure(embeddings: Embeddings, train: Interactions, held_out: Interactions) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import CUTOFF, Group, print_machine
+from benchmarks.common import CUTOFF, Group, only, print_machine
 from benchmarks.ratings import Split, read, split
 from benchmarks.recommenders import without_features
 from towerline.artifacts.names import EASE, IALS, MOST_POPULAR
@@ -36,9 +36,8 @@ def two_tower(sets: Split, params: TrainParams, ways: list[Feedback]) -> Scorer:
 
 def peers(sets: Split, params: BaselinesParams, below: Below) -> dict[str, Scorer]:
     """The baselines, each with its dislikes counted or left out as the validation set says."""
-    enabled = {name: name in PEERS for name, value in params if isinstance(value, bool)}
     item_type = np.full(sets.train.num_items + 1, "film")
-    return tuned(params.model_copy(update=enabled), sets.train, sets.validation, item_type, below=below).scorers
+    return tuned(only(params, PEERS), sets.train, sets.validation, item_type, below=below).scorers
 
 
 def metrics(sets: Split, scorer: Scorer, below: Below) -> list[float]:

@@ -11,18 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import Group, print_machine
+from benchmarks.common import Group, only, print_machine
 from benchmarks.recommenders import without_features
-from towerline.artifacts.names import (
-    EASE,
-    IALS,
-    ITEM_KNN,
-    MODEL,
-    MOST_POPULAR,
-    MOST_POPULAR_OF_TYPE,
-    RANDOM,
-    RECENT_POPULAR,
-)
+from towerline.artifacts.names import IALS, ITEM_KNN, MODEL, MOST_POPULAR
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, read_interactions
 from towerline.artifacts.vocabulary import read_item_types
 from towerline.baseline_models.params import BaselinesParams
@@ -39,7 +30,6 @@ from towerline.training.search import search
 METRICS = [(name, k) for name in ("recall", "ndcg") for k in (10, 20)]
 WITHOUT = f"{MODEL} without the other types"
 PEERS = (MOST_POPULAR, ITEM_KNN, IALS)
-OTHER_BASELINES = (RANDOM, RECENT_POPULAR, MOST_POPULAR_OF_TYPE, EASE)
 SAMPLES = 1000
 OTHERS_ALONE = "of other types alone"
 
@@ -95,8 +85,7 @@ def peers(params: BaselinesParams, sets: Sets, seeds: int) -> dict[str, list[Sco
     """Name -> the baselines on the rows of all types, one for each seed that changes them."""
     found: dict[str, list[Scorer]] = {}
     for seed in range(seeds):
-        wanted = dict.fromkeys(OTHER_BASELINES, False) | {name: name == IALS or not seed for name in PEERS}
-        settings = params.model_copy(update=wanted | {"seed": seed})
+        settings = only(params, (IALS,) if seed else PEERS).model_copy(update={"seed": seed})
         result = tuned(settings, sets.train, sets.validation, sets.item_type)
         for name, scorer in result.scorers.items():
             found.setdefault(name, []).append(scorer)

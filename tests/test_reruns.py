@@ -96,7 +96,6 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "export.csv": (True, ["export"]),
     "export.index.build": (True, ["export"]),
     "export.index.min_recall": (0.9, ["export"]),
-    "engine.kind": ("spark", ALL),
     "engine.master": ("local[2]", ALL),
     "engine.memory_limit": (2.0, ALL),
     "engine.spill_folder": ("data/spill", ALL),

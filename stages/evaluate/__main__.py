@@ -1,8 +1,8 @@
 """Model, baselines and test set -> metrics with their intervals, differences and plots.
 
 The whole catalogue is ranked for every user with test items, the user's training and validation items left out; equal
-scores are ordered by index. Means are over users. Users without rows in either set are cold users and reported
-separately. Dislikes are not relevant; how many of them are shown is a metric of its own.
+scores are ordered by index. Means are over users. Users without rows in either set, but for dislikes, are cold users
+and reported separately. Dislikes are not relevant; how many of them are shown is a metric of its own.
 
 Reads: models/two_tower/{user,item}_embeddings.npy, rating_head.npz, models/baselines/*.npz, data/split/*.parquet,
   data/vocabulary/items.parquet.

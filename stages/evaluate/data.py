@@ -120,17 +120,26 @@ class Data(NamedTuple):
         """
         tested = np.unique(test.user_index)
         drawn = tested if sample is None else sample.drawn(tested)
-        of_drawn = test.where(np.isin(test.user_index, drawn))
-        is_dislike = disliked(of_drawn, known, below)
-        sets = of_drawn.where(~is_dislike), of_drawn.where(is_dislike), known
+        is_drawn, is_dislike = np.isin(test.user_index, drawn), disliked(test, known, below)
+        sets = test.where(is_drawn & ~is_dislike), test.where(is_drawn & is_dislike), known
         likes, dislikes, seen = map(UserItems.of_interactions, sets)
         is_known = UserItems.of_interactions(liked(known, known, below)).counts() > 0
         warm, cold, of_dislikes = (
             Queries.of_users(np.flatnonzero((relevant.counts() > 0) & chosen).astype(np.int32), relevant, seen, repeats)
             for relevant, chosen in ((likes, is_known), (likes, ~is_known), (dislikes, is_known))
         )
-        numbers = int(disliked(test, known, below).sum()), len(tested), len(drawn)
-        return cls(known, test, warm, cold, of_dislikes, *numbers, item_type, ranked_candidates(test, item_type))
+        return cls(
+            known=known,
+            test=test,
+            warm=warm,
+            cold=cold,
+            disliked=of_dislikes,
+            num_dislikes=int(is_dislike.sum()),
+            tested=len(tested),
+            drawn=len(drawn),
+            item_type=item_type,
+            candidates=ranked_candidates(test, item_type),
+        )
 
     def item_counts(self) -> NDArray[np.int64]:
         """[num_items + 1] int64 number of known rows of each item."""

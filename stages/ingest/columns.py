@@ -34,7 +34,7 @@ class Layout(NamedTuple):
 
     @property
     def of_interactions(self) -> bool:
-        """Whether the files hold interactions."""
+        """True if the files hold interactions."""
         return self.setting == "ingest.source"
 
 
@@ -145,7 +145,7 @@ def _advice(role: str, header: Names, layout: Layout) -> str:
         marks = [mark for mark in "\t;|,:" if mark in names[0] and mark != layout.dialect.delimiter]
         if marks and names[0].replace("\t", "").isprintable():
             found, set_one = ('"\\t"' if mark == "\t" else f"'{mark}'" for mark in (marks[0], layout.dialect.delimiter))
-            all_files = f", for all files, or write the table with {set_one}" if not layout.of_interactions else ""
+            all_files = "" if layout.of_interactions else f", for all files, or write the table with {set_one}"
             return f": set ingest.delimiter to {found}{all_files}"
     if text and layout.header and any(name.strip().isdecimal() for name in names):
         return "; if line 1 is a row, set ingest.header to false and ingest.columns to positions"

@@ -1,7 +1,7 @@
-"""The row at a rank in an order, found by two passes over counts rather than by sorting all rows.
+"""The row at a rank in an order, found by counts of ranges of values rather than by sorting all rows.
 
-A window over all rows has them in the memory of one process at the same time. The counts of some thousand ranges of
-values say in which range the rank lies, and this range alone is sorted.
+A window over all rows has all of them in the memory of one process. The numbers of rows of some thousand ranges say in
+which range the rank lies, and only the rows of this range are sorted.
 """
 
 from typing import Any, NamedTuple
@@ -28,10 +28,8 @@ def drawn_sets(rows: ir.Table, sizes: Sizes) -> ir.StringValue:
 
     Rows beyond the sizes have none.
     """
-    test_end = sizes.train + sizes.test
-    ends = {"train": sizes.train, "test": test_end, "validation": test_end + sizes.validation}
     counts = Counts.of(rows, PREFIX)
-    return ibis.cases(*((before(drawn_at(rows, counts, end)), name) for name, end in ends.items()))
+    return ibis.cases(*((before(drawn_at(rows, counts, end)), name) for name, end in sizes.ends().items()))
 
 
 def drawn_at(rows: ir.Table, counts: "Counts", rank: int) -> Border | None:

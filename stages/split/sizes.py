@@ -17,6 +17,11 @@ class Sizes(NamedTuple):
     validation: int
     test: int
 
+    def ends(self) -> dict[str, int]:
+        """The rank at which each set ends, from 0, in the order in which the sets are taken from the ranks."""
+        test_end = self.train + self.test
+        return {"train": self.train, "test": test_end, "validation": test_end + self.validation}
+
 
 class Shares(NamedTuple):
     """The shares of the rows, items or users that the sets are to have, which sum to at most 1."""
@@ -54,7 +59,4 @@ def set_at(rank: ir.IntegerValue, sizes: Sizes) -> ir.StringValue:
 
     Ranks beyond the sizes have none.
     """
-    test_end = sizes.train + sizes.test
-    return ibis.cases(
-        (rank < sizes.train, "train"), (rank < test_end, "test"), (rank < test_end + sizes.validation, "validation")
-    )
+    return ibis.cases(*((rank < end, name) for name, end in sizes.ends().items()))

@@ -27,7 +27,7 @@ from towerline.artifacts.train import (
 from towerline.artifacts.vocabulary import read_item_types
 from towerline.features.reading import read_features
 from towerline.feedback.params import DislikesParams, shown
-from towerline.feedback.strengths import Feedback, has_dislikes, liked_by_known_users, with_strengths
+from towerline.feedback.strengths import TREATMENTS, Feedback, has_dislikes, liked_by_known_users, with_strengths
 from towerline.metrics.validation import ranked_candidates
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
@@ -59,7 +59,8 @@ def check_data(params: TrainParams, train: Interactions, validation: Interaction
         try:
             if has_validation(train, validation):
                 params.check_without_validation(
-                    f"no user of {TRAIN} has rows in {VALIDATION} that are no dislikes", "set dislikes.below lower"
+                    f"no user of {TRAIN} has rows in {VALIDATION} that are no dislikes",
+                    "set dislikes.below to another value or to null",
                 )
             if len(validation.user_index):
                 params.check_without_validation(
@@ -125,8 +126,7 @@ def described_prior(prior: Prior) -> str:
 
 def described_feedback(feedback: Feedback) -> str:
     """How the rows count, in one short line."""
-    treatment = {"counted": "count as likes", "left_out": "are left out", "negatives": "are negatives"}
-    texts = [f"dislikes {treatment[feedback.dislikes]}"] if feedback.below is not None else []
+    texts = [f"dislikes {TREATMENTS[feedback.dislikes]}"] if feedback.below is not None else []
     if feedback.weight_exponent:
         texts.append(f"rows count by their weight to the power of {feedback.weight_exponent:g}")
     return ", ".join(texts or ["all rows count alike"])

@@ -82,6 +82,7 @@ def tuned(
         to_fit = _candidates(params, train, ways, lives, item_type)
         # The fit to all rows takes the most memory.
         for name, final in _candidates(params, rows, ways, lives, item_type).items():
+            # There is nothing to choose.
             if len(final) == 1:
                 scorers[name] = final[0].fit()
                 continue
@@ -128,7 +129,7 @@ def _candidates(
             of_way[names.RECENT_POPULAR] = popular_candidates(counted, lives)
         if params.item_knn:
             of_way[names.ITEM_KNN] = item_knn_candidates(counted, history)
-        # Its weights have no room for strengths.
+        # EASE has no place for strengths.
         if params.ease and way.weight_exponent == 0:
             of_way[names.EASE] = ease_candidates(counted, history)
         if params.ials:

@@ -1,1 +1,1 @@
-"""What a row says about taste: dislikes, and strengths of rows."""
+"""Dislikes, and strengths of rows: how much each row counts in a fit."""

@@ -15,6 +15,12 @@ from towerline.pipeline.settings import Settings, between
 EXPONENTS = (0.0, 0.5, 1.0)
 
 Treatment = Literal["counted", "left_out", "negatives"]
+# What the dislikes of a fit do, as the end of a sentence.
+TREATMENTS: dict[Treatment, str] = {
+    "counted": "count as likes",
+    "left_out": "are left out",
+    "negatives": "are negatives in the loss",
+}
 
 
 class Feedback(Settings):
@@ -89,14 +95,12 @@ def with_strengths(rows: Interactions, feedback: Feedback) -> Interactions:
     strength = np.ones(len(rows.user_index))
     if rows.weight is not None and weighted:
         strength = rows.weight.astype(np.float64) ** feedback.weight_exponent
-    counts = np.ones(len(strength), np.bool_)
-    if dislikes:
-        counts = ~disliked(rows, rows, feedback.below)
-    if not counts.any():
-        raise StageError(none_liked(feedback.below, f"none of {len(counts):,} known rows"))
+    is_counted = ~disliked(rows, rows, feedback.below if dislikes else None)
+    if not is_counted.any():
+        raise StageError(none_liked(feedback.below, f"none of {len(is_counted):,} known rows"))
     # The smallest numbers would be 0 in float32, as dislikes are.
-    scaled = np.maximum(strength / strength[counts].mean(), np.finfo(np.float32).tiny)
-    return rows._replace(strength=np.where(counts, scaled, 0).astype(np.float32))
+    scaled = np.maximum(strength / strength[is_counted].mean(), np.finfo(np.float32).tiny)
+    return rows._replace(strength=np.where(is_counted, scaled, 0).astype(np.float32))
 
 
 def has_dislikes(rows: Interactions, below: Below) -> bool:

@@ -72,9 +72,14 @@ class UserItems(NamedTuple):
         return sparse.csr_array((ones, self.items, self.starts), shape=(len(self.starts) - 1, num_columns))
 
 
+def pair_order(rows: Interactions) -> NDArray[np.int64]:
+    """[rows] the positions of the rows in the order of the pairs of UserItems.of_interactions(); no pair twice."""
+    return np.lexsort((rows.item_index, rows.user_index))
+
+
 def interaction_matrix(rows: Interactions) -> "sparse.csr_array":
     """[num_users + 1, num_items + 1] float32 strengths of the rows, a 1 where rows have none; no pair twice."""
     matrix = UserItems.of_interactions(rows).matrix(rows.num_items + 1)
     if rows.strength is not None:
-        matrix.data = rows.strength[np.lexsort((rows.item_index, rows.user_index))]
+        matrix.data = rows.strength[pair_order(rows)]
     return matrix

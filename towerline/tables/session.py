@@ -1,4 +1,4 @@
-"""What stages ask of an engine: to read, to keep and to write rows."""
+"""The interface of the engines: a session reads, stores and writes rows."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping

@@ -95,7 +95,7 @@ class UserBatches:
         train = history.rows
         self.history = history.seen
         self.strengths = history.strengths
-        self.rating = rating[np.lexsort((train.item_index, train.user_index))]
+        self.rating = rating[history.order]
         self.active = np.flatnonzero(self.history.counts()).astype(np.int32)
         self.batch_size = batch_size
         counts = decayed_counts(train, None)

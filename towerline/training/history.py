@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from towerline.artifacts.split import Interactions
-from towerline.ranking.user_items import UserItems
+from towerline.ranking.user_items import UserItems, pair_order
 
 # Half-lives to choose from, in items, the longest first; None for no decay.
 HALF_LIVES = (None, 100.0, 50.0, 20.0, 10.0, 5.0, 3.0, 2.0, 1.0)
@@ -32,12 +32,12 @@ class History:
     @cached_property
     def strengths(self) -> NDArray[np.float32] | None:
         """[pairs] float32 strengths of the rows, aligned with seen.items; None where each row counts as one."""
-        return None if self.rows.strength is None else self.rows.strength[self._order]
+        return None if self.rows.strength is None else self.rows.strength[self.order]
 
     @cached_property
-    def _order(self) -> NDArray[np.int64]:
-        """[pairs] the rows in the order of seen.items."""
-        return np.lexsort((self.rows.item_index, self.rows.user_index))
+    def order(self) -> NDArray[np.int64]:
+        """[pairs] the positions of the rows in the order of seen.items."""
+        return pair_order(self.rows)
 
     @cached_property
     def later(self) -> NDArray[np.int64]:
@@ -56,7 +56,7 @@ class History:
         last = np.flatnonzero(is_last)[np.cumsum(is_last) - is_last]
         later = np.empty(len(order), np.int64)
         later[order] = self.seen.starts[user + 1] - 1 - last
-        return later[self._order]
+        return later[self.order]
 
     def half_lives(self) -> list[float | None]:
         """The half-lives to choose from, in items; None alone where the data has no times."""

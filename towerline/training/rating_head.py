@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ratings import RatingModel
+from towerline.ranking.user_items import pair_order
 from towerline.training.spectral import Vectors
 
 # Chosen on the validation sets of MovieLens 100k and MovieTweetings.
@@ -71,7 +72,7 @@ class Regressions:
           rows: with ratings.
           biases: user and item biases.
         """
-        order = np.lexsort((rows.item_index, rows.user_index))
+        order = pair_order(rows)
         self.user, self.item = rows.user_index[order], rows.item_index[order]
         self.starts = np.concatenate([[0], np.cumsum(np.bincount(self.user, minlength=rows.num_users + 1))])
         rating: NDArray[np.float32] = np.asarray(rows.rating, np.float32)[order]

@@ -9,9 +9,7 @@ from stages.report.page_blocks import Block, Note, Section, Table
 from stages.report.wording import count, counted, decimal, metric_at, model_label, percent
 from towerline.artifacts.evaluate import DISLIKED
 from towerline.feedback.params import USER_MEAN, shown
-from towerline.feedback.strengths import disliked
-
-TREATMENTS = {"counted": "count as likes", "left_out": "are left out", "negatives": "are negatives in the loss"}
+from towerline.feedback.strengths import TREATMENTS, disliked
 
 
 def section(data: Inputs) -> Section | None:

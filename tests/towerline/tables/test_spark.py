@@ -55,15 +55,15 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def written(kind: str, master: str | None, stages: list[Any]) -> tuple[list[str], dict[str, bytes]]:
-    """The lines of counts of the stages and the bytes of all tables, by an engine."""
-    set_params(Path(), {"engine.kind": kind, "engine.master": master})
+def written(master: str | None, stages: list[Any]) -> tuple[list[str], dict[str, bytes]]:
+    """The lines of counts of the stages and the bytes of all tables, by Spark or, without a master, by DuckDB."""
+    set_params(Path(), {"engine.master": master})
     lines = [stage.main() for stage in stages]
     return lines, {name: Path(f"data/{name}.parquet").read_bytes() for name in TABLES}
 
 
 def check_equal(*stages: Any) -> None:
-    assert written("spark", MASTER, list(stages)) == written("duckdb", None, list(stages))
+    assert written(MASTER, list(stages)) == written(None, list(stages))
     assert not list(Path("data").glob(".unfinished*"))
 
 
