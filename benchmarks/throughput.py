@@ -23,11 +23,11 @@ def towerline(train: Interactions, dimension: int, batch_size: int, threads: int
     """Training rows a second, over one epoch after a warm-up."""
     changes = {"embedding_dimension": dimension, "batch_size": batch_size, "threads": threads}
     training = Training(TrainParams(**(TOWERLINE | changes)), train, None)
-    batches = list(training.batches.epoch(training.random))
-    training.step(batches[0])
+    batches = list(training.batches.epoch(training.steps.random))
+    training.steps.step(batches[0])
     start = time.perf_counter()
     for batch in batches:
-        training.step(batch)
+        training.steps.step(batch)
     return len(train.user_index) / (time.perf_counter() - start)
 
 

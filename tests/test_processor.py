@@ -118,7 +118,7 @@ def test_tensorflow_computes_nothing_that_follows_the_processor(loss: str) -> No
     train, _ = planted_parts()
     training = fitting.Training(params(loss=loss, rating_weight=0.5), train, rating_biases(train, 5.0))
     context.enable_run_metadata()
-    training.step(next(training.batches.epoch(training.random)))
+    training.steps.step(next(training.batches.epoch(training.steps.random)))
     # As they run: TensorFlow rewrites x / sqrt(y) and 1 / x when it optimises a graph.
     graphs = [function.post_optimization_graph for function in context.export_run_metadata().function_graphs]
     context.disable_run_metadata()

@@ -70,6 +70,8 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "train.early_stopping_patience": (0, TRAIN),
     "train.seed": (43, TRAIN),
     "train.threads": (1, TRAIN),
+    "train.device": ("cpu", TRAIN),
+    "train.strategy": ("multi_worker", TRAIN),
     "train.item_features.genres.kind": ("text", TRAIN),
     "train.item_features.genres.separator": (";", TRAIN),
     "train.item_features.title.kind": ("categorical", TRAIN),

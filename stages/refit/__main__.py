@@ -17,6 +17,7 @@ from towerline.artifacts.train import FINAL, TWO_TOWER
 from towerline.features.reading import read_features
 from towerline.pipeline import formats
 from towerline.pipeline.terminal import progress, run
+from towerline.training.place import place
 from towerline.training.recipe import Recipe
 from towerline.training.warm_start import continued, warm_start
 
@@ -26,6 +27,10 @@ SETS = {"all": (TRAIN, VALIDATION, TEST), "train_and_validation": (TRAIN, VALIDA
 def main() -> str:
     params = RefitParams.load()
     recipe = Recipe(**formats.read_json(TWO_TOWER.model)["recipe"])
+    if place(recipe.strategy).worker:
+        from towerline.training.running import followed
+
+        return followed(recipe, SETS[params.rows])
     rows = Interactions.joined(*map(read_interactions, SETS[params.rows]))
     # Law 1: a stage reads all that it lists, with a warm start and without.
     keys = Keys()
@@ -40,13 +45,16 @@ def main() -> str:
         )
     tables = read_features(recipe.user_features, recipe.item_features)
     # TensorFlow takes seconds to import.
-    from towerline.training.fitting import fit, seed_everything
+    from towerline.training.fitting import Run, fit
+    from towerline.training.running import led
 
-    seed_everything(recipe.seed, recipe.threads)
-    with progress(what="training", unit="epoch", total=len(recipe.temperatures)) as bar:
-        fitted = fit(recipe, rows, lambda epoch: bar.update(), start, tables)
-    fitted.write(FINAL, recipe, len(rows.user_index))
-    return f"{len(fitted.epochs)} epochs on {len(rows.user_index):,} rows{origin}"
+    def lead(where: Run) -> str:
+        with progress(what="training", unit="epoch", total=len(recipe.temperatures)) as bar:
+            fitted = fit(recipe, rows, lambda epoch: bar.update(), start, tables, where)
+        fitted.write(FINAL, recipe, len(rows.user_index))
+        return f"{len(fitted.epochs)} epochs on {len(rows.user_index):,} rows{origin}"
+
+    return led("refit", recipe, [recipe.model_dump(mode="json"), rows, start], lead)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress, run
 from towerline.training.params import TrainParams
+from towerline.training.place import place
 from towerline.training.recipe import Prior, Recipe
 
 if TYPE_CHECKING:
@@ -134,6 +135,10 @@ def described_feedback(feedback: Feedback) -> str:
 
 def main() -> str:
     params, below = TrainParams.load(), DislikesParams.load().below
+    if place(params.strategy).worker:
+        from towerline.training.running import followed
+
+        return followed(params, [TRAIN, VALIDATION])
     train, validation = read_interactions(TRAIN), read_interactions(VALIDATION)
     relevant = liked_by_known_users(validation, train, below)
     check_data(params, train, validation, relevant)
@@ -141,42 +146,45 @@ def main() -> str:
     tables = read_features(params.user_features, params.item_features)
     # TensorFlow takes seconds to import; errors in parameters and data are reported before.
     from towerline.towers import tf
-    from towerline.training.fitting import fit, seed_everything
+    from towerline.training.fitting import Run, fit
     from towerline.training.new_ids import feature_rows
+    from towerline.training.running import led
     from towerline.training.search import FeedbackTrial, recipe_of, search, ways_to_count
 
-    seed_everything(params.seed, params.threads)
     rows = Interactions.joined(train, validation)
     ways = ways_to_count(params, train, below)
-    with progress(what="training", unit="epoch", total=(len(ways) + 1) * params.epochs) as bar:
 
-        def show(epoch: "Epoch") -> None:
-            bar.set_postfix_str(described(epoch), refresh=False)
-            bar.update()
+    def lead(where: Run) -> str:
+        with progress(what="training", unit="epoch", total=(len(ways) + 1) * params.epochs) as bar:
 
-        try:
+            def show(epoch: "Epoch") -> None:
+                bar.set_postfix_str(described(epoch), refresh=False)
+                bar.update()
+
             if has_validation(train, relevant):
                 recipe, epochs, trials = search(
-                    params.given(), params, train, validation, show, candidates, tables, ways
+                    params.given(), params, train, validation, show, candidates, tables, ways, where
                 )
-                fitted = fit(recipe, rows, show, tables=tables)
+                fitted = fit(recipe, rows, show, tables=tables, run=where)
             else:
                 recipe = recipe_of(params.given(), params, ways[0])
                 trials = [FeedbackTrial(ways[0], None)] if len(ways) > 1 else []
-                fitted = fit(recipe, rows, show, tables=tables)
+                fitted = fit(recipe, rows, show, tables=tables, run=where)
                 epochs = fitted.epochs
-        except (MemoryError, tf.errors.ResourceExhaustedError):
-            raise StageError(
-                f"train.embedding_dimension: expected a model that fits into memory, found {params.embedding_dimension}"
-                f" dimensions of {train.num_users:,} users and {train.num_items:,} items; lower it, or train.batch_size"
-            ) from None
-    counted = with_strengths(rows, recipe.feedback).counted()
-    features = feature_rows(recipe, tables, fitted.vectors(), counted, fitted.new_users, fitted.new_items)
-    save(fitted, recipe, len(rows.user_index), epochs, features, trials)
-    best = epochs[len(recipe.temperatures) - 1]
-    summary = f"{len(epochs)} epochs, kept epoch {best.epoch}: {described(best)}; {described_prior(recipe.prior)}"
-    if trials:
-        summary += f"; {described_feedback(recipe.feedback)}"
+        counted = with_strengths(rows, recipe.feedback).counted()
+        features = feature_rows(recipe, tables, fitted.vectors(), counted, fitted.new_users, fitted.new_items)
+        save(fitted, recipe, len(rows.user_index), epochs, features, trials)
+        best = epochs[len(recipe.temperatures) - 1]
+        summary = f"{len(epochs)} epochs, kept epoch {best.epoch}: {described(best)}; {described_prior(recipe.prior)}"
+        return f"{summary}; {described_feedback(recipe.feedback)}" if trials else summary
+
+    try:
+        summary = led("train", params, [params.model_dump(mode="json"), below, train, validation], lead)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise StageError(
+            f"train.embedding_dimension: expected a model that fits into memory, found {params.embedding_dimension} "
+            f"dimensions of {train.num_users:,} users and {train.num_items:,} items; lower it, or train.batch_size"
+        ) from None
     warnings = list(tables.warnings)
     if below is not None and not has_dislikes(train, below):
         warnings.append(f"no rating of {TRAIN} is below dislikes.below ({shown(below)})")

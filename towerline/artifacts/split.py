@@ -1,10 +1,11 @@
 """The training, validation and test sets: interactions as arrays of indices."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -78,21 +79,28 @@ def _joined(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
     return np.concatenate(present) if len(present) == len(columns) else None
 
 
-def read_interactions(path: Path) -> Interactions:
+Chosen = Callable[[NDArray[np.int32], int], NDArray[np.bool_]]
+
+
+def read_interactions(path: Path, chosen: Chosen | None = None) -> Interactions:
     """Reads a set of the split.
+
+    Args:
+      path: the file.
+      chosen: called with the [rows] int32 users of consecutive rows and the number of the first of them; returns [rows]
+        bool, true for the rows to keep, so that the others are never in memory together; None for all rows.
 
     Raises:
       StageError: the file lacks what `split` writes.
     """
     # pyarrow.parquet.read_table() and to_numpy() import pandas, which takes longer than all the reading.
     with pq.ParquetFile(path) as file:
-        table = file.read(columns=list(NUMERIC))
-    sizes = table.schema.metadata or {}
+        sizes = file.schema_arrow.metadata or {}
+        present = [name for name in NUMERIC if name in file.schema_arrow.names]
+        table = file.read(columns=present) if chosen is None else _chosen_rows(file, present, chosen)
     if not {b"num_users", b"num_items"} <= set(sizes):
         raise StageError(f"{path}: expected num_users and num_items in the file's metadata, found none; repro split")
-    columns: dict[str, Any] = {
-        name: np.from_dlpack(table[name].combine_chunks()) for name in NUMERIC if name in table.column_names
-    }
+    columns: dict[str, Any] = {name: np.from_dlpack(table[name].combine_chunks()) for name in present}
     return Interactions(
         columns["user_index"],
         columns["item_index"],
@@ -102,3 +110,14 @@ def read_interactions(path: Path) -> Interactions:
         columns.get("timestamp"),
         columns.get("weight"),
     )
+
+
+def _chosen_rows(file: pq.ParquetFile, columns: list[str], chosen: Chosen) -> pa.Table:
+    """The chosen rows of a file, read batch by batch; arguments as of read_interactions()."""
+    batches, first = [], 0
+    for batch in file.iter_batches(columns=columns):
+        user_index: NDArray[Any] = np.from_dlpack(batch.column("user_index"))
+        keep = chosen(user_index, first)
+        batches.append(batch.filter(pa.array(keep)))
+        first += len(batch)
+    return pa.Table.from_batches(batches, schema=pa.schema([file.schema_arrow.field(name) for name in columns]))

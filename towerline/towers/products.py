@@ -19,7 +19,12 @@ _SHORTEST = 1e-6
 
 
 def matmul(left: tf.Tensor, right: tf.Tensor, transpose_left: bool = False, transpose_right: bool = False) -> tf.Tensor:
-    """NumPy's product of two float32 matrices, either of them transposed first; without a gradient."""
+    """NumPy's product of two float32 matrices, either of them transposed first; without a gradient.
+
+    On a GPU it is that of TensorFlow, since the matrices are there.
+    """
+    if tf.config.get_visible_devices("GPU"):
+        return tf.stop_gradient(tf.matmul(left, right, transpose_a=transpose_left, transpose_b=transpose_right))
 
     def product(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
         result: NDArray[np.float32] = (first.T if transpose_left else first) @ (second.T if transpose_right else second)

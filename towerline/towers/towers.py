@@ -17,6 +17,16 @@ def embeddings(vectors: tf.Tensor, extra: tf.Tensor) -> NDArray[np.float32]:
     return rows
 
 
+def only(vectors: NDArray[np.float32], index: NDArray[np.signedinteger[Any]]) -> NDArray[np.float32]:
+    """The [num_ids, dimension] vectors of the ids at `index`, and zero vectors for all others.
+
+    The others are the ids without training rows, whose gradients are always zero.
+    """
+    known = np.zeros((len(vectors), 1), np.float32)
+    known[index] = 1
+    return vectors * known
+
+
 class Tower(tf.keras.Model):
     """Embedding lookup, L2 normalization, and extra dimensions for the popularity prior.
 
@@ -42,13 +52,8 @@ class Tower(tf.keras.Model):
         )
 
     def start_from(self, vectors: NDArray[np.float32], index: NDArray[np.signedinteger[Any]]) -> None:
-        """Assigns the [num_ids, dimension] vectors to the ids at `index`, and zero vectors to all others.
-
-        The others are the ids without training rows, whose gradients are always zero.
-        """
-        known = np.zeros((len(vectors), 1), np.float32)
-        known[index] = 1
-        self.embedding.assign(vectors * known)
+        """Assigns the [num_ids, dimension] vectors to the ids at `index`, and zero vectors to all others."""
+        self.embedding.assign(only(vectors, index))
 
     def directions(self, index: tf.Tensor) -> tf.Tensor:
         """[batch, dimension] unit vectors, or zero vectors, of [batch] int32 indices."""

@@ -1,7 +1,7 @@
 """Batches of training rows as index arrays, prepared in NumPy so that a training step looks nothing up."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,32 @@ def inclusion_probabilities(counts: NDArray[np.float64], candidates: int) -> NDA
     return probability
 
 
+class Part(NamedTuple):
+    """The part of a training that a worker takes, and what it has to know about the rows of all workers.
+
+    Attributes:
+      worker, workers: number of the worker, from 0, and number of workers.
+      num_rows: number of rows of all workers.
+      active: [users] int32 users with rows, ascending.
+      counts: [num_items + 1] float64 strengths of each item's rows summed.
+    """
+
+    worker: int
+    workers: int
+    num_rows: int
+    active: NDArray[np.int32]
+    counts: NDArray[np.float64]
+
+    @classmethod
+    def whole(cls, rows: Interactions) -> "Part":
+        """All rows of a training as the part of its only worker."""
+        return cls(0, 1, len(rows.user_index), np.unique(rows.user_index), decayed_counts(rows, None))
+
+    def mine(self, numbers: NDArray[Any]) -> NDArray[Any]:
+        """Those of some numbers, of users or of rows, that belong to this worker."""
+        return numbers if self.workers == 1 else numbers[numbers % self.workers == self.worker]
+
+
 class UserBatches:
     """Batches of users with all their items, and one set of sampled candidates per batch.
 
@@ -79,26 +105,34 @@ class UserBatches:
     POPULARITY_IN_LOSS * log popularity - log probability, so that a sum over them estimates the sum over all items. A
     user's own items are not among the candidates. Where dislikes are negatives, all those of a user are in the sum,
     with the weight of any other item, and with certainty instead of a probability.
+
+    Of several workers each has its own users of a batch, and all draw the same candidates from the same random numbers.
     """
 
     def __init__(
-        self, history: History, rating: NDArray[np.float32], batch_size: int, candidates: int, negatives: bool = False
+        self,
+        history: History,
+        rating: NDArray[np.float32],
+        batch_size: int,
+        candidates: int,
+        negatives: bool = False,
+        part: Part | None = None,
     ) -> None:
         """
         Args:
-          history: the rows of the training set, no pair twice.
+          history: the rows of the training set that belong to the worker's users, no pair twice.
           rating: [rows] float32 standardized ratings of its rows.
-          batch_size: users per batch.
+          batch_size: users per batch, of all workers.
           candidates: mean number of sampled candidates per batch.
           negatives: true if the rows of the strength 0 are negatives.
+          part: of the worker; None for the only one.
         """
-        train = history.rows
+        self.part = part = part or Part.whole(history.rows)
         self.history = history.seen
         self.strengths = history.strengths
         self.rating = rating[history.order]
-        self.active = np.flatnonzero(self.history.counts()).astype(np.int32)
         self.batch_size = batch_size
-        counts = decayed_counts(train, None)
+        counts = part.counts
         self.probability = inclusion_probabilities(counts, candidates)
         popularity = log_share(counts)
         with np.errstate(divide="ignore"):
@@ -110,18 +144,18 @@ class UserBatches:
             self.is_negative = (self.strengths == 0) & (counts[self.history.items] > 0)
 
     def __len__(self) -> int:
-        return -(-len(self.active) // self.batch_size)
+        return -(-len(self.part.active) // self.batch_size)
 
     @property
     def num_logits(self) -> int:
-        """Mean number of logits in an epoch."""
-        return int(len(self.active) * self.probability.sum())
+        """Mean number of logits in an epoch, of all workers."""
+        return int(len(self.part.active) * self.probability.sum())
 
     def epoch(self, random: np.random.Generator) -> Iterator[Batch]:
         """All users once, in a random order."""
-        order = random.permutation(self.active)
+        order = random.permutation(self.part.active)
         for start in range(0, len(order), self.batch_size):
-            yield self._batch(order[start : start + self.batch_size], random)
+            yield self._batch(self.part.mine(order[start : start + self.batch_size]), random)
 
     def _batch(self, users: NDArray[np.int32], random: np.random.Generator) -> Batch:
         own = self.history.of_users(users)
@@ -153,29 +187,38 @@ class UserBatches:
 
 
 class PairBatches:
-    """Batches of rows of the training set in a random order, without candidates besides the rows' own items."""
+    """Batches of rows of the training set in a random order, without candidates besides the rows' own items.
 
-    def __init__(self, train: Interactions, rating: NDArray[np.float32], batch_size: int) -> None:
+    Of several workers each has its own rows of a batch, those whose number in the training set is its own modulo the
+    number of workers.
+    """
+
+    def __init__(
+        self, train: Interactions, rating: NDArray[np.float32], batch_size: int, part: Part | None = None
+    ) -> None:
         """
         Args:
-          train, rating: as for UserBatches.
-          batch_size: rows per batch.
+          train: the rows of the training set that belong to the worker.
+          rating: [rows] float32 standardized ratings of its rows.
+          batch_size: rows per batch, of all workers.
+          part: of the worker; None for the only one.
         """
         self.train, self.rating, self.batch_size = train, rating, batch_size
+        self.part = part or Part.whole(train)
 
     def __len__(self) -> int:
-        return -(-len(self.rating) // self.batch_size)
+        return -(-self.part.num_rows // self.batch_size)
 
     @property
     def num_logits(self) -> int:
-        """Number of logits in an epoch."""
-        return len(self.rating) * min(len(self.rating), self.batch_size)
+        """Number of logits in an epoch, of all workers."""
+        return self.part.num_rows * min(self.part.num_rows, self.batch_size)
 
     def epoch(self, random: np.random.Generator) -> Iterator[Batch]:
         """All rows once, in a random order."""
-        order = random.permutation(len(self.rating))
+        order = random.permutation(self.part.num_rows)
         for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
+            rows = self.part.mine(order[start : start + self.batch_size]) // self.part.workers
             users, pair_user = np.unique(self.train.user_index[rows], return_inverse=True)
             items, pair_item = np.unique(self.train.item_index[rows], return_inverse=True)
             yield Batch(

@@ -15,27 +15,32 @@ from towerline.feedback.strengths import with_strengths
 from towerline.metrics.ratings import RatingModel, rating_biases
 from towerline.pipeline.errors import StageError
 from towerline.ranking.embedding import directions
+from towerline.ranking.popularity import decayed_counts
 from towerline.ranking.scorers import Embeddings
 from towerline.ranking.similarity import user_terms
 from towerline.ranking.user_items import interaction_matrix
 from towerline.towers import tf
 from towerline.towers.products import unit
-from towerline.towers.towers import Towers
-from towerline.training.batches import Batch, PairBatches, UserBatches
+from towerline.towers.towers import Towers, only
+from towerline.training.batches import Batch
+from towerline.training.checkpoints import Checkpoints
+from towerline.training.content import Content
 from towerline.training.history import History
 from towerline.training.new_ids import NewIds, new_items, new_users
-from towerline.training.optimizers import optimizer
 from towerline.training.prior import item_terms
 from towerline.training.rating_head import RatingHead, Regressions
 from towerline.training.ratings import Standard
 from towerline.training.recipe import Hyperparameters, Prior, Recipe
+from towerline.training.shards import Shard
 from towerline.training.spectral import Vectors, spectral_start
-from towerline.training.two_tower import RatingTerms, TwoTower
+from towerline.training.steps import ITEM_WEIGHTS, ITEMS, USER_WEIGHTS, USERS, Job, Steps, batch_spec
+from towerline.training.workers import Workers
 
 # The reported loss is that of the same batches at the same temperature in every epoch: the temperature of training may
 # change from epoch to epoch, and the loss with it.
-REPORTED_TEMPERATURE = 0.25
-REPORTED_BATCHES = 4
+REPORTED_TEMPERATURE, REPORTED_BATCHES = 0.25, 4
+# Start of the names of a caller's arrays in a checkpoint.
+OF_CALLER = "+"
 
 
 class Epoch(NamedTuple):
@@ -116,22 +121,38 @@ class Fitted(NamedTuple):
         )
 
 
-def seed_everything(seed: int, threads: int) -> None:
-    """Makes TensorFlow's arithmetic a function of its inputs, the seed and the number of threads.
+def seed_everything(seed: int, threads: int, device: str = "auto") -> None:
+    """Makes TensorFlow's arithmetic a function of its inputs, the seed, the number of threads and the device.
 
-    To be called once in a process, before TensorFlow is used: the number of threads cannot be changed afterwards.
+    To be called once in a process, before TensorFlow is used: neither threads nor device can be changed afterwards.
     """
+    if device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(seed)
 
 
+class Run(NamedTuple):
+    """Where trainings run.
+
+    Attributes:
+      workers: the processes that take part.
+      checkpoints: of the stage; None for none.
+    """
+
+    workers: Workers
+    checkpoints: Checkpoints | None
+
+
 class Training:
-    """The state of one training: the model, its batches and its temperature.
+    """The state of one training, in the first worker: its steps, its rows, and what is fitted between the epochs.
 
     Attributes:
       users, items: the ids with rows that count, ascending.
+      steps: what all workers do.
+      saved, saved_arrays: what save() was given before this training was stopped; None for a new training.
     """
 
     def __init__(
@@ -141,6 +162,8 @@ class Training:
         biases: RatingModel | None,
         start: Vectors | None = None,
         negatives: bool = False,
+        run: Run | None = None,
+        name: str = "fit",
     ) -> None:
         """
         Args:
@@ -149,6 +172,8 @@ class Training:
           biases: user and item biases of the rating task; None without that task.
           start: initial vectors of the towers; None for spectral_start().
           negatives: true if the rows of the strength 0 are negatives in the loss.
+          run: where it runs; None for this process alone, without checkpoints.
+          name: of the training within the run.
         """
         self.settings = settings
         self.history = History(rows)
@@ -159,58 +184,63 @@ class Training:
         self.biases = biases
         self.regressions = Regressions(rows, biases) if biases is not None else None
         self.rating_head: RatingHead | None = None
-        self.batches = self._batches(rows, negatives)
-        self.temperature = tf.Variable(REPORTED_TEMPERATURE, trainable=False, dtype=tf.float32)
-        start = start or spectral_start(interaction_matrix(rows), settings.embedding_dimension, settings.seed)
-        self.model = self._model(rows, start)
+        self.name, (workers, self.checkpoints) = name, run or Run(Workers.of_strategy("single"), None)
+        saved = None if self.checkpoints is None else self.checkpoints.read(name)
+        self.saved: Any = None if saved is None else saved.values["saved"]
+        self.saved_arrays = {} if saved is None else _of_caller(saved)
+        job = self._job(rows, start, negatives, saved)
+        self.batches = job.batches(self.history, 0, 1)
+        workers.shared(job.content())
+        shard = Shard.of(job, workers)
+        own = self.history if workers.number == 1 else History(rows.where(shard.mask(rows.user_index)))
+        self.steps = Steps(job, own, workers)
+        self.model, self.temperature = self.steps.model, self.steps.temperature
         self._fit_rating_head()
-        self.step = self._compiled_step()
-        self.random = np.random.default_rng(settings.seed)
         reported = self.batches.epoch(np.random.default_rng(settings.seed))
         self.reported_batches = list(itertools.islice(reported, REPORTED_BATCHES))
         self.reported_loss = self._compiled_reported_loss()
 
-    def _batches(self, rows: Interactions, negatives: bool) -> UserBatches | PairBatches:
-        settings, rating = self.settings, self.standard.standardized(rows)
-        if settings.loss == "grouped_softmax":
-            return UserBatches(self.history, rating, settings.batch_size, settings.candidates, negatives)
-        return PairBatches(rows, rating, settings.batch_size)
-
-    def _model(self, rows: Interactions, start: Vectors) -> TwoTower:
-        settings = self.settings
-        towers = Towers(rows.num_users, rows.num_items, settings.embedding_dimension)
-        towers.query.start_from(start.users, self.users)
-        towers.candidate.start_from(start.items, self.items)
-        weights = {"retrieval": settings.retrieval_weight, "rating": settings.rating_weight}
-        weights = {task: weight for task, weight in weights.items() if weight > 0}
-        rating_terms = None
+    def _job(self, rows: Interactions, start: Vectors | None, negatives: bool, saved: Content | None) -> Job:
+        settings, biases = self.settings, None
         if self.biases is not None:
             deviation = np.float32(self.standard.deviation)
             biases = self.biases.user_bias / deviation, self.biases.item_bias / deviation
-            rating_terms = RatingTerms(*biases, settings.embedding_dimension)
-        strengths = rows.strength is not None
-        model = TwoTower(towers, rating_terms, weights, settings.loss, self.temperature, strengths)
-        steps = settings.epochs * len(self.batches)
-        model.compile(optimizer=optimizer(settings.optimizer, settings.learning_rate, steps))
-        return model
+        if saved is None:
+            random = dict(np.random.default_rng(settings.seed).bit_generator.state)
+            start = start or spectral_start(interaction_matrix(rows), settings.embedding_dimension, settings.seed)
+            variables = {USERS: only(start.users, self.users), ITEMS: only(start.items, self.items)}
+        else:
+            random = saved.values["random"]
+            variables = {name: array for name, array in saved.arrays.items() if not name.startswith(OF_CALLER)}
+        return Job(
+            settings=settings,
+            num_rows=len(rows.user_index),
+            num_users=rows.num_users,
+            num_items=rows.num_items,
+            standard=self.standard,
+            negatives=negatives,
+            random=random,
+            active=np.unique(rows.user_index),
+            counts=decayed_counts(rows, None),
+            strength=rows.strength,
+            biases=biases,
+            variables=variables,
+        )
 
-    def _compiled_step(self) -> Callable[[Batch], None]:
-        """One optimizer step on a batch.
+    def save(self, values: Any, arrays: dict[str, NDArray[Any]] | None = None) -> None:
+        """Keeps the state after an epoch, where there are checkpoints.
 
-        It is called once per batch from Python: in a tf.while_loop over the batches a step may read embeddings while
-        the step before it still writes them, which no seed makes reproducible.
+        Args:
+          values: what the caller needs to continue, as JSON can express it.
+          arrays: further arrays of the caller.
         """
-
-        # No control flow depends on a tensor; AutoGraph would write files to the system's temporary folder.
-        @tf.function(input_signature=[_batch_spec()], autograph=False)
-        def step(batch: Batch) -> None:
-            self.model.train_step(batch)
-
-        compiled: Callable[[Batch], None] = step
-        return compiled
+        if self.checkpoints is not None:
+            state = self.steps.state()
+            named = {OF_CALLER + name: array for name, array in (arrays or {}).items()}
+            self.checkpoints.write(self.name, Content(state.values | {"saved": values}, state.arrays | named))
 
     def _compiled_reported_loss(self) -> Callable[[Batch], tf.Tensor]:
-        @tf.function(input_signature=[_batch_spec()], autograph=False)
+        @tf.function(input_signature=[batch_spec()], autograph=False)
         def loss(batch: Batch) -> tf.Tensor:
             return self.model.retrieval_loss_at(REPORTED_TEMPERATURE, batch)
 
@@ -219,13 +249,15 @@ class Training:
 
     def retrieval_loss(self) -> float:
         """The mean retrieval loss per pair over reported_batches."""
-        losses = [float(self.reported_loss(batch)) for batch in self.reported_batches]
+        # The matrix products are NumPy's, whose last bits depend on the number of BLAS threads.
+        with threadpool_limits(limits=1, user_api="blas"):
+            losses = [float(self.reported_loss(batch)) for batch in self.reported_batches]
         return float(np.average(losses, weights=[len(batch.pair_user) for batch in self.reported_batches]))
 
     def state(self) -> State:
         """The towers at this point of the training."""
         towers = self.model.towers
-        return State(towers.query.embedding.numpy(), unit(towers.candidate.embedding).numpy())
+        return State(towers.query.embedding.numpy(), unit(tf.convert_to_tensor(towers.candidate.embedding)).numpy())
 
     def user_vectors(
         self, state: State, half_life: float | None, users: NDArray[np.int32] | None = None
@@ -253,9 +285,8 @@ class Training:
             return
         state = self.state()
         self.rating_head = self.regressions.fit(Vectors(self.user_vectors(state, None), state.items))
-        deviation = np.float32(self.standard.deviation)
-        terms.user_weights.assign(self.rating_head.weights.users / deviation)
-        terms.item_weights.assign(self.rating_head.weights.items / deviation)
+        deviation, weights = np.float32(self.standard.deviation), self.rating_head.weights
+        self.steps.assign_in_all({USER_WEIGHTS: weights.users / deviation, ITEM_WEIGHTS: weights.items / deviation})
 
     def rating_model(self) -> RatingModel | None:
         """The biases and the rating head, fitted after the last epoch, in the unit of the raw ratings."""
@@ -276,16 +307,10 @@ class Training:
         Raises:
           StageError: a loss or an embedding is not finite.
         """
-        self.model.reset_metrics()
-        self.temperature.assign(temperature)
-        # The matrix products of a step are NumPy's, whose last bits depend on the number of BLAS threads.
-        with threadpool_limits(limits=1, user_api="blas"):
-            for batch in self.batches.epoch(self.random):
-                self.step(batch)
-            losses = {task: float(mean.result()) for task, mean in self.model.losses_seen.items()}
-            _check_finite(number, losses, self.settings.learning_rate)
-            if "retrieval" in losses:
-                losses["retrieval"] = self.retrieval_loss()
+        losses = self.steps.epoch(temperature)
+        _check_finite(number, losses, self.settings.learning_rate)
+        if "retrieval" in losses:
+            losses["retrieval"] = self.retrieval_loss()
         if not all(np.isfinite(vectors).all() for vectors in self.state()):
             raise StageError(
                 f"epoch {number}: expected finite embeddings, found NaN or infinity; lower train.learning_rate "
@@ -293,23 +318,24 @@ class Training:
             )
         self._forget_uncounted()
         self._fit_rating_head()
-        return Epoch(number, losses.get("retrieval"), losses.get("rating"), None, None, float(self.temperature))
+        return Epoch(number, losses.get("retrieval"), losses.get("rating"), None, None, float(self.temperature.numpy()))
 
     def _forget_uncounted(self) -> None:
         """Sets the vectors of ids none of whose rows count to 0 again: the ratings of dislikes have moved them."""
         if self.history.strengths is not None:
             towers = self.model.towers
-            for tower, index in ((towers.query, self.users), (towers.candidate, self.items)):
-                tower.start_from(tower.embedding.numpy(), index)
+            users, items = towers.query.embedding.numpy(), towers.candidate.embedding.numpy()
+            self.steps.assign_in_all({USERS: only(users, self.users), ITEMS: only(items, self.items)})
 
     def finish(self, prior: Prior, half_life: float | None, rows: Interactions) -> Towers:
-        """Adds the users' histories to the rows of the query tower, and the terms of the prior to both towers.
+        """Ends the training: adds the users' histories to the query tower, and the terms of the prior to both towers.
 
         Args:
           prior: the prior.
           half_life: of the histories, in items; None for no decay.
           rows: the rows of the training, from which the terms are computed.
         """
+        self.steps.end()
         towers = self.model.towers
         towers.query.embedding.assign(self.user_vectors(self.state(), half_life))
         towers.query.extra.assign(user_terms(self.seen.counts()))
@@ -323,6 +349,7 @@ def fit(
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
     start: Vectors | None = None,
     tables: FeatureTables = NO_FEATURES,
+    run: Run | None = None,
 ) -> Fitted:
     """Trains the two towers on all rows by a recipe.
 
@@ -333,16 +360,20 @@ def fit(
       on_epoch: called after each epoch.
       start: initial vectors of the towers, such as from warm_start(); None for spectral_start().
       tables: the columns of the features that the recipe declares.
+      run: where it runs; None for this process alone, without checkpoints.
 
     Raises:
       StageError: a loss is not finite.
     """
     rows = with_strengths(rows, recipe.feedback)
     biases = None if recipe.bias_regularization is None else rating_biases(rows, recipe.bias_regularization)
-    training = Training(recipe, rows, biases, start, recipe.feedback.dislikes == "negatives")
-    epochs = []
-    for number, temperature in enumerate(recipe.temperatures, 1):
+    training = Training(recipe, rows, biases, start, recipe.feedback.dislikes == "negatives", run)
+    epochs = [] if training.saved is None else [Epoch(*values) for values in training.saved]
+    for epoch in epochs:
+        on_epoch(epoch)
+    for number, temperature in enumerate(recipe.temperatures[len(epochs) :], len(epochs) + 1):
         epochs.append(training.epoch(number, temperature))
+        training.save(epochs)
         on_epoch(epochs[-1])
     towers = training.finish(recipe.prior, recipe.history_half_life, rows)
     learned = Vectors(*(directions(tower.all_embeddings()) for tower in (towers.query, towers.candidate)))
@@ -354,11 +385,10 @@ def _encoder_arrays(new_ids: NewIds | None) -> dict[str, NDArray[Any]]:
     return {} if new_ids is None else new_ids.encoder.arrays()
 
 
-def _batch_spec() -> Batch:
-    index = tf.TensorSpec([None], tf.int32)
-    number = tf.TensorSpec([None], tf.float32)
-    masked = tf.TensorSpec([None, 2], tf.int32)
-    return Batch(index, index, index, index, number, number, masked, number, index, number)
+def _of_caller(saved: Content) -> dict[str, NDArray[Any]]:
+    """The further arrays that Training.save() was given."""
+    names = (name for name in saved.arrays if name.startswith(OF_CALLER))
+    return {name.removeprefix(OF_CALLER): saved.arrays[name] for name in names}
 
 
 def _check_finite(epoch: int, losses: dict[str, float], learning_rate: float) -> None:

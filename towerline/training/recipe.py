@@ -25,6 +25,8 @@ class Hyperparameters(Settings):
     epochs: Annotated[int, between(1, 100_000)]
     seed: Seed
     threads: Annotated[int, between(1, 256)]
+    device: Literal["auto", "cpu"]
+    strategy: Literal["single", "multi_worker"]
     user_features: Features
     item_features: Features
 

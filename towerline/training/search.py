@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from towerline.artifacts.split import Interactions
 from towerline.features.reading import NO_FEATURES, FeatureTables
@@ -14,7 +15,7 @@ from towerline.metrics.ratings import BIAS_REGULARIZATIONS, bias_trials
 from towerline.metrics.validation import HeldOut
 from towerline.ranking.popularity import log_popularity
 from towerline.training.calibration import Calibration
-from towerline.training.fitting import Epoch, State, Training
+from towerline.training.fitting import Epoch, Run, State, Training
 from towerline.training.new_ids import new_item_factor
 from towerline.training.prior import (
     FACTORS,
@@ -82,6 +83,7 @@ def search(
     candidates: NDArray[np.int32] | None = None,
     tables: FeatureTables = NO_FEATURES,
     ways: Sequence[Feedback] = (PLAIN,),
+    run: Run | None = None,
 ) -> Found:
     """Trains on the training set, measures on the validation set, and returns the best settings.
 
@@ -99,13 +101,14 @@ def search(
       candidates: the items that are ranked on the validation set, from ranked_candidates(); None for all.
       tables: the columns of the features that the settings declare.
       ways: the ways of counting the rows, from ways_to_count(); all have the same threshold of dislikes.
+      run: where it runs; None for this process alone, without checkpoints.
 
     Raises:
       StageError: a loss is not finite.
     """
     found, values = [], []
-    for feedback in ways:
-        one = _Search(given, settings, train, validation, candidates, tables, feedback)
+    for number, feedback in enumerate(ways):
+        one = _Search(given, settings, train, validation, candidates, tables, feedback, run, f"search-{number}")
         found.append(one.run(on_epoch))
         if len(ways) > 1:
             values.append(one.ndcg())
@@ -122,6 +125,29 @@ def ways_to_count(settings: Hyperparameters, train: Interactions, below: Below) 
     return choices(train, below, negatives=settings.loss == "grouped_softmax")
 
 
+class _Progress(BaseModel):
+    """What a search has found after some epochs, as JSON can express it.
+
+    Attributes:
+      temperature: of the next epoch.
+      epochs: the epochs.
+      temperatures: of the epochs.
+      best: number of the best epoch; 0 before the first.
+      weight, best_weight: of popularity in the last and in the best epoch.
+      history_half_life: that the first epoch has chosen.
+      calibration: temperature and prior of the last one.
+    """
+
+    temperature: float
+    epochs: list[Epoch] = []
+    temperatures: list[float] = []
+    best: int = 0
+    weight: float | None = None
+    best_weight: float | None = None
+    history_half_life: float | None = None
+    calibration: Calibration = FIRST_GUESS
+
+
 class _Search:
     def __init__(
         self,
@@ -132,6 +158,8 @@ class _Search:
         candidates: NDArray[np.int32] | None,
         tables: FeatureTables,
         feedback: Feedback,
+        run: Run | None,
+        name: str,
     ) -> None:
         self.given = given
         self.settings = settings
@@ -143,42 +171,65 @@ class _Search:
         trial = bias_trials(train, validation)[1] if settings.rating_weight else None
         self.bias_regularization = None if trial is None else trial.regularization
         negatives = feedback.dislikes == "negatives"
-        self.training = Training(settings, train, None if trial is None else trial.model, negatives=negatives)
+        biases = None if trial is None else trial.model
+        self.training = Training(settings, train, biases, negatives=negatives, run=run, name=name)
         num_logits = self.training.batches.num_logits
         self.validation = Validation(self.training.seen, validation, relevant, num_logits, candidates)
         self.half_life = given.half_life or best_half_life(train, self.validation.prior_users)
         self.popularity = log_popularity(train, self.half_life)
-        self.calibration = FIRST_GUESS
-        self.weight: float | None = None
-        self.history_half_life: float | None = None
-        self.temperature = FIRST_GUESS.temperature if given.temperature is None else given.temperature
-        self.temperatures: list[float] = []
+        temperature = FIRST_GUESS.temperature if given.temperature is None else given.temperature
+        self.progress = _Progress(temperature=temperature)
+        self.best_state: State | None = None
         self.best: tuple[State, float | None, Prior] | None = None
+        if self.training.saved is not None:
+            self.progress = _Progress(**self.training.saved)
+            self.best_state = self._saved_best_state()
 
     def run(self, on_epoch: Callable[[Epoch], object]) -> Found:
-        epochs: list[Epoch] = []
-        best, best_state, best_weight = 0, None, None
-        for number in range(1, self.settings.epochs + 1):
-            epoch, state = self._epoch(number)
-            epochs.append(epoch)
+        progress = self.progress
+        for epoch in progress.epochs:
             on_epoch(epoch)
-            if not self.given.patience or best == 0 or _score(epoch) > _score(epochs[best - 1]):
-                best, best_state, best_weight = number, state, self.weight
-            elif number - best >= self.given.patience:
-                break
-        assert best_state is not None
-        temperatures = self.temperatures[:best]
-        half_life = self._history_half_life(best_state, self.validation.prior_users, best_weight)
-        prior = self._prior(best_state, half_life, temperatures[-1])
+        while not self._is_over():
+            number = len(progress.epochs) + 1
+            epoch, state = self._epoch(number)
+            if (
+                not self.given.patience
+                or not progress.best
+                or _score(epoch) > _score(progress.epochs[progress.best - 1])
+            ):
+                progress.best, progress.best_weight, self.best_state = number, progress.weight, state
+            progress.epochs.append(epoch)
+            self._save()
+            on_epoch(epoch)
+        self.training.steps.end()
+        assert self.best_state is not None
+        temperatures = progress.temperatures[: progress.best]
+        half_life = self._history_half_life(self.best_state, self.validation.prior_users, progress.best_weight)
+        prior = self._prior(self.best_state, half_life, temperatures[-1])
         recipe = _recipe(
             self.settings, temperatures, prior, half_life, self.factor, self.feedback, self.bias_regularization
         )
-        self.best = best_state, half_life, prior
-        return Found(recipe, epochs, [])
+        self.best = self.best_state, half_life, prior
+        return Found(recipe, progress.epochs, [])
+
+    def _is_over(self) -> bool:
+        number, patience = len(self.progress.epochs), self.given.patience
+        return number == self.settings.epochs or bool(patience and number and number - self.progress.best >= patience)
+
+    def _save(self) -> None:
+        """Keeps what run() continues with; the best state is that of the towers, unless an earlier epoch has it."""
+        assert self.best_state is not None
+        is_last = self.progress.best == len(self.progress.epochs)
+        self.training.save(self.progress.model_dump(), {} if is_last else self.best_state._asdict())
+
+    def _saved_best_state(self) -> State:
+        if self.progress.best == len(self.progress.epochs):
+            return self.training.state()
+        return State(**self.training.saved_arrays)
 
     def _epoch(self, number: int) -> tuple[Epoch, State]:
-        self.temperatures.append(self.temperature)
-        epoch = self.training.epoch(number, self.temperature)
+        self.progress.temperatures.append(self.progress.temperature)
+        epoch = self.training.epoch(number, self.progress.temperature)
         state = self.training.state()
         # Without decay, as in the training.
         vectors = Vectors(self.training.user_vectors(state, None), state.items)
@@ -198,26 +249,26 @@ class _Search:
         """
         users = self.validation.ranked
         if self.given.popularity_prior is not None:
-            weights = [self.given.popularity_prior * self.temperature]
-        elif self.weight is None:
+            weights = [self.given.popularity_prior * self.progress.temperature]
+        elif self.progress.weight is None:
             weights = list(WEIGHTS)
         else:
-            weights = [self.weight * factor for factor in FACTORS]
+            weights = [self.progress.weight * factor for factor in FACTORS]
         priors = [Prior(weight=weight, half_life=self.half_life, long_term_weight=0.0) for weight in weights]
 
         def values() -> NDArray[np.float64]:
-            vectors = self.training.user_vectors(state, self.history_half_life, users.users)
+            vectors = self.training.user_vectors(state, self.progress.history_half_life, users.users)
             means: NDArray[np.float64] = ndcg_of_priors(priors, self.train, users, vectors, state.items).mean(axis=1)
             return means
 
-        first = self.weight is None
+        first = self.progress.weight is None
         of_weights = values()
-        self.weight = weights[int(np.argmax(of_weights))]
+        self.progress.weight = weights[int(np.argmax(of_weights))]
         if first:
-            self.history_half_life = self._history_half_life(state, users, self.weight)
-            if self.history_half_life is not None:
+            self.progress.history_half_life = self._history_half_life(state, users, self.progress.weight)
+            if self.progress.history_half_life is not None:
                 of_weights = values()
-                self.weight = weights[int(np.argmax(of_weights))]
+                self.progress.weight = weights[int(np.argmax(of_weights))]
         return float(of_weights.max())
 
     def _history_half_life(self, state: State, users: HeldOut, weight: float | None) -> float | None:
@@ -235,9 +286,10 @@ class _Search:
     def _calibrate(self, vectors: Vectors) -> None:
         """Sets the temperature of the next epoch, unless it is given."""
         if self.given.temperature is None:
-            self.calibration = self.validation.calibration(*vectors, self.popularity, self.calibration)
-            following = TRAINING_TEMPERATURE_FACTOR * self.calibration.temperature
-            self.temperature = float(np.clip(following, *TEMPERATURE_RANGE))
+            progress = self.progress
+            progress.calibration = self.validation.calibration(*vectors, self.popularity, progress.calibration)
+            following = TRAINING_TEMPERATURE_FACTOR * progress.calibration.temperature
+            self.progress.temperature = float(np.clip(following, *TEMPERATURE_RANGE))
 
     def _prior(self, state: State, half_life: float | None, temperature: float) -> Prior:
         given, users = self.given, self.validation.prior_users

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from towerline.towers import tf, tfrs
 from towerline.towers.products import inner_products, matmul
+from towerline.training.workers import Workers
 
 
 @tf.custom_gradient
@@ -85,13 +86,14 @@ class GroupedSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
     each of them.
     """
 
-    def __init__(self, temperature: Any) -> None:
+    def __init__(self, temperature: Any, workers: Workers | None = None) -> None:
         """
         Args:
           temperature: divides the cosines; a number or a variable.
+          workers: that each have a part of the batch; None where all of it is here.
         """
         super().__init__(name="grouped_softmax")
-        self.temperature = temperature
+        self.temperature, self.workers = temperature, workers
 
     def call(
         self,
@@ -103,7 +105,7 @@ class GroupedSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
         masked: tf.Tensor,
         negatives: Negatives | None = None,
     ) -> tf.Tensor:
-        """The mean loss over the batch's (user, item) pairs.
+        """The mean loss over the (user, item) pairs of the batch; of several workers, the part that is from here.
 
         Args:
           query: [users, d] unit vectors.
@@ -119,36 +121,48 @@ class GroupedSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
             negative = with_negatives(negative, sharp, negatives)
         positive = tf.reduce_sum(sharp * positives, axis=1)
         # A plain division's gradient would be an approximate reciprocal.
-        return tf.math.divide_no_nan(tf.reduce_sum(num_positives * negative - positive), tf.reduce_sum(num_positives))
+        total = summed(self.workers, tf.reduce_sum(num_positives))
+        return tf.math.divide_no_nan(tf.reduce_sum(num_positives * negative - positive), total)
 
 
 class InBatchSoftmax(tf.keras.layers.Layer, tfrs.tasks.Task):
-    """TensorFlow Recommenders' Retrieval (Yi et al. 2019) as a mean without accidental hits, by inner_products()."""
+    """TensorFlow Recommenders' Retrieval (Yi et al. 2019) as a mean without accidental hits, by inner_products().
 
-    def __init__(self, temperature: Any) -> None:
+    Of several workers, each has some rows of the batch, and the items of all of them are candidates.
+    """
+
+    def __init__(self, temperature: Any, workers: Workers | None = None) -> None:
         """
         Args:
           temperature: divides the cosines; a number or a variable.
+          workers: that each have a part of the batch; None where all of it is here.
         """
         super().__init__(name="in_batch_softmax")
-        self.temperature = temperature
-        self.loss = tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction="sum_over_batch_size")
+        self.temperature, self.workers = temperature, workers
 
     def call(
         self, query: tf.Tensor, candidates: tf.Tensor, candidate_ids: tf.Tensor, strength: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """The mean loss over the batch's rows.
+        """The mean loss over the rows of the batch; of several workers, the part that is from here.
 
         Args:
           query: [rows, d] unit vectors of the rows' users.
           candidates: [rows, d] unit vectors of the rows' items, each the positive of its row and a negative of others.
-          candidate_ids: [rows] int32, to find other rows with the same item.
+          candidate_ids: [rows] int32 indices of the items, to find other rows with the same item.
           strength: [rows] float32 by which the mean is weighted; None for the plain mean.
         """
+        place = tf.range(tf.size(candidate_ids))
+        if self.workers is not None:
+            place += tf.reduce_sum(self.workers.gathered(tf.shape(place))[: self.workers.index])
+            candidates, candidate_ids = self.workers.gathered(candidates), self.workers.gathered(candidate_ids)
         scores = inner_products(query, candidates) / self.temperature
-        labels = tf.eye(tf.shape(scores)[0])
+        labels = tf.one_hot(place, tf.size(candidate_ids))
         scores = tfrs.layers.loss.RemoveAccidentalHits()(labels, scores, candidate_ids)
-        if strength is None:
-            return self.loss(y_true=labels, y_pred=scores)
         losses = tf.nn.softmax_cross_entropy_with_logits(labels, scores)
-        return tf.math.divide_no_nan(tf.reduce_sum(strength * losses), tf.reduce_sum(strength))
+        weights = tf.ones_like(losses) if strength is None else strength
+        return tf.math.divide_no_nan(tf.reduce_sum(weights * losses), summed(self.workers, tf.reduce_sum(weights)))
+
+
+def summed(workers: Workers | None, value: tf.Tensor) -> tf.Tensor:
+    """The sum of a number over the workers, in a function that their strategy runs; the number itself without them."""
+    return value if workers is None else workers.summed(value)

@@ -10,7 +10,8 @@ from towerline.towers import tf, tfrs
 from towerline.towers.products import over_root, unit
 from towerline.towers.towers import Towers
 from towerline.training.batches import Batch
-from towerline.training.tasks import GroupedSoftmax, InBatchSoftmax, Negatives
+from towerline.training.tasks import GroupedSoftmax, InBatchSoftmax, Negatives, summed
+from towerline.training.workers import Workers
 
 # Weight of a user's history relative to the user's own row.
 HISTORY_WEIGHT = 2.0
@@ -95,6 +96,7 @@ class TwoTower(tfrs.Model):
         loss: str,
         temperature: Any,
         strengths: bool = False,
+        workers: Workers | None = None,
     ):
         """
         Args:
@@ -104,33 +106,42 @@ class TwoTower(tfrs.Model):
           loss: grouped_softmax or in_batch_softmax.
           temperature: divides the cosines; a number or a variable.
           strengths: true if the batches have strengths.
+          workers: that each have a part of every batch; None where all of it is here.
         """
         super().__init__()
+        self.workers = workers
         self.strengths = strengths
         self.towers = towers
         self.rating_terms = rating_terms
         self.weights_of_tasks = weights
         self.history_weight = HISTORY_WEIGHT if loss == "grouped_softmax" else 0.0
-        tasks: dict[str, Callable[[Any], Any]] = {
+        tasks: dict[str, Callable[[Any, Workers | None], Any]] = {
             "grouped_softmax": GroupedSoftmax,
             "in_batch_softmax": InBatchSoftmax,
         }
-        self.retrieval = tasks[loss](temperature)
-        self.rating = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())
+        self.retrieval = tasks[loss](temperature, workers)
+        # Keras takes the mean over the pairs first, and with several workers it refuses to take means over batches.
+        self.rating = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError(reduction="sum"))
         self.losses_seen = {task: tf.keras.metrics.Mean(f"{task}_loss") for task in weights}
 
-    def task_losses(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """The mean loss over the batch of each task that is trained."""
+    def task_losses(self, batch: Batch, share: Any = 1.0) -> dict[str, tf.Tensor]:
+        """The mean loss over the batch of each task that is trained; of several workers, the part that is from here.
+
+        Args:
+          batch: the batch, or what is here of it.
+          share: of its pairs that are here.
+        """
         vectors = self._vectors(batch)
         losses: dict[str, tf.Tensor] = {}
         if "retrieval" in self.weights_of_tasks:
             losses["retrieval"] = self._retrieval_loss(self.retrieval, vectors, batch)
         if self.rating_terms is not None:
-            losses["rating"] = self._rating_loss(self.rating_terms, vectors, batch)
+            # The mean of no pair is NaN.
+            losses["rating"] = tf.math.multiply_no_nan(self._rating_loss(self.rating_terms, vectors, batch), share)
         return losses
 
     def retrieval_loss_at(self, temperature: float, batch: Batch) -> tf.Tensor:
-        """The mean retrieval loss over the batch at a temperature other than that of training."""
+        """The mean retrieval loss over a batch that is all here, at another temperature than that of training."""
         return self._retrieval_loss(type(self.retrieval)(temperature), self._vectors(batch), batch)
 
     def _vectors(self, batch: Batch) -> BatchVectors:
@@ -159,7 +170,7 @@ class TwoTower(tfrs.Model):
             return task(
                 tf.gather(unit(vectors.users), batch.pair_user),
                 tf.gather(vectors.items, batch.pair_item),
-                candidate_ids=batch.pair_item,
+                candidate_ids=tf.gather(batch.items, batch.pair_item),
                 strength=batch.strength if self.strengths else None,
             )
         negatives = None
@@ -185,7 +196,9 @@ class TwoTower(tfrs.Model):
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
         """The weighted sum of the tasks' losses over a batch."""
-        losses = self.task_losses(inputs)
+        pairs = tf.cast(tf.size(inputs.pair_user), tf.float32)
+        share = tf.math.divide_no_nan(pairs, summed(self.workers, pairs))
+        losses = self.task_losses(inputs, share)
         for task, loss in losses.items():
-            self.losses_seen[task].update_state(loss, sample_weight=tf.size(inputs.pair_user))
+            self.losses_seen[task].update_state(tf.math.divide_no_nan(loss, share), sample_weight=pairs)
         return tf.add_n([self.weights_of_tasks[task] * loss for task, loss in losses.items()])

@@ -1,0 +1,39 @@
+"""The place of this process among the workers of a training."""
+
+import json
+import os
+from typing import NamedTuple
+
+from towerline.pipeline.errors import StageError
+
+EXAMPLE = '{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker", "index": 0}}'
+
+
+class Place(NamedTuple):
+    """The number of this worker, from 0, and the number of workers."""
+
+    worker: int
+    workers: int
+
+
+def place(strategy: str) -> Place:
+    """The place that the variable TF_CONFIG gives this process, where train.strategy is multi_worker.
+
+    Raises:
+      StageError: TF_CONFIG names no workers.
+    """
+    if strategy == "single":
+        return Place(0, 1)
+    config = os.environ.get("TF_CONFIG")
+    try:
+        content = json.loads(config or "")
+        task, number = content["task"], len(content["cluster"]["worker"])
+        index = int(task["index"]) if task["type"] == "worker" else -1
+    except (ValueError, KeyError, TypeError):
+        index, number = -1, 0
+    if 0 <= index < number:
+        return Place(index, number)
+    raise StageError(
+        f"train.strategy: expected TF_CONFIG to name the workers of multi_worker, as in {EXAMPLE}, found "
+        f"{'no such variable' if config is None else repr(config)}; set it, or set train.strategy to single"
+    )

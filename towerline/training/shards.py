@@ -1,0 +1,73 @@
+"""The rows of a worker."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towerline.artifacts.split import Interactions, read_interactions
+from towerline.pipeline import formats
+from towerline.pipeline.errors import StageError
+from towerline.training.steps import Job
+from towerline.training.workers import Workers
+
+
+class Shard(NamedTuple):
+    """Which rows belong to a worker.
+
+    Attributes:
+      worker, workers: number of the worker, from 0, and number of workers.
+      by_user: true if a worker has all rows of its users; false if the rows are dealt out one by one.
+    """
+
+    worker: int
+    workers: int
+    by_user: bool
+
+    @classmethod
+    def of(cls, job: Job, workers: Workers) -> "Shard":
+        """The rows of this worker in a training."""
+        return cls(workers.index, workers.number, job.settings.loss == "grouped_softmax")
+
+    def mask(self, user_index: NDArray[np.int32], first: int = 0) -> NDArray[np.bool_]:
+        """[rows] true for the rows that belong to the worker.
+
+        Args:
+          user_index: [rows] int32.
+          first: number of the first row among all rows of the training.
+        """
+        numbers = user_index if self.by_user else np.arange(first, first + len(user_index))
+        mask: NDArray[np.bool_] = numbers % self.workers == self.worker
+        return mask
+
+
+def read_shard(paths: Sequence[Path], job: Job, workers: Workers) -> Interactions:
+    """The rows of this worker, with their strengths.
+
+    Args:
+      paths: sets of the split; the training is on the first of them, or on several from the first on.
+      job: the training.
+      workers: all workers.
+
+    Raises:
+      StageError: these sets do not have the rows of the training.
+    """
+    sizes = np.cumsum([formats.num_rows(path) for path in paths])
+    if job.num_rows not in sizes:
+        raise StageError(
+            f"{paths[0]}: expected the rows of the first worker, which has {job.num_rows:,}, found {sizes[0]:,}; give "
+            "all workers the same folder data/split"
+        )
+    shard, first, parts, masks = Shard.of(job, workers), 0, [], []
+    for path in paths[: int(np.searchsorted(sizes, job.num_rows)) + 1]:
+
+        def chosen(user_index: NDArray[np.int32], row: int, first: int = first) -> NDArray[np.bool_]:
+            masks.append(shard.mask(user_index, first + row))
+            return masks[-1]
+
+        parts.append(read_interactions(path, chosen))
+        first += formats.num_rows(path)
+    rows = Interactions.joined(*parts)
+    return rows if job.strength is None else rows._replace(strength=job.strength[np.concatenate(masks)])
