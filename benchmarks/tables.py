@@ -1,21 +1,28 @@
 """Seconds of CPU on one core and peak memory of the table stages and of scripts of the same steps in DuckDB and pandas.
 
 The rows are made up (benchmarks/generated.py), or those of a Parquet file with user_id, item_id and item_type. All
-sides have to write the same training set.
+sides have to write the same training set. They run in turn, so that other work on the machine slows all of them. Each
+runs over a few rows as well, which costs no more than the start of Python and its libraries.
 
-python -m benchmarks.tables [--rows 10_000_000] [--source rows.parquet] [--memory-limit 1.0] [--sides towerline duckdb]
+python -m benchmarks.tables [--rows 10_000_000] [--source rows.parquet] [--memory-limit 1.0] [--repeats 3]
+  [--sides towerline duckdb]
 """
 
 import argparse
+import multiprocessing
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
+import numpy as np
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
@@ -24,19 +31,35 @@ from benchmarks.generated import write_rows
 
 ROOT = Path(__file__).parent.parent
 STAGES = ("ingest", "vocabulary", "split")
+# So few rows that the start is all that they cost.
+FEW_ROWS = 1_500
 
 
 class Cost(NamedTuple):
-    """The seconds of CPU and the peak memory in GB of a command."""
+    """What a command costs, with all processes that it starts.
+
+    Attributes:
+      seconds: of CPU.
+      wall: seconds from its start to its end.
+      gigabytes: the peak memory of its largest process.
+    """
 
     seconds: float
+    wall: float
     gigabytes: float
+
+    @classmethod
+    def of_all(cls, parts: Sequence["Cost"]) -> "Cost":
+        """The cost of commands that run one after the other."""
+        seconds, wall, gigabytes = zip(*parts, strict=True)
+        return cls(sum(seconds), sum(wall), max(gigabytes))
 
 
 def cost(command: Sequence[str], folder: Path) -> Cost:
     """Runs a command on one core in a folder."""
     core = min(os.sched_getaffinity(0))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    begun = time.perf_counter()
     process = subprocess.Popen(
         ["taskset", "--cpu-list", str(core), *command], cwd=folder, env=environment, stdout=subprocess.DEVNULL
     )
@@ -44,7 +67,8 @@ def cost(command: Sequence[str], folder: Path) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9)
+    wall = time.perf_counter() - begun
+    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * 1024 / 1e9)
 
 
 def towerline(source: Path, folder: Path, memory_limit: float) -> dict[str, Cost]:
@@ -66,11 +90,51 @@ def script(name: str, source: Path, folder: Path, *arguments: str) -> dict[str, 
     return {name: cost([sys.executable, "-m", module, str(source), str(folder), *arguments], folder)}
 
 
-def training_set(folder: Path) -> pa.Table:
-    """The pairs of indices that a side has written."""
+def costs_of(side: str, source: Path, folder: Path, memory_limit: float) -> dict[str, Cost]:
+    """The cost of a side, after that of each of its stages where it has several."""
+    if side == "towerline":
+        stages = towerline(source, folder, memory_limit)
+        return {**stages, side: Cost.of_all(list(stages.values()))}
+    return script(side, source, folder, *([f"{memory_limit}GB"] if side == "duckdb" else []))
+
+
+def training_set(folder: Path) -> str:
+    """A digest of the pairs of indices that a side has written."""
     path = folder / "data/split/train.parquet"
-    table = pq.read_table(path if path.exists() else folder / "train.parquet", columns=["user_index", "item_index"])
-    return table.replace_schema_metadata(None)
+    digest = sha256()
+    with pq.ParquetFile(path if path.exists() else folder / "train.parquet") as file:
+        for batch in file.iter_batches(columns=["user_index", "item_index"]):
+            digest.update(np.stack([column.to_numpy() for column in batch.columns], axis=1).tobytes())
+    return digest.hexdigest()
+
+
+def made_up(path: Path, rows: int) -> Path:
+    """Writes made-up rows in a process of their own: the peak of this one would count as that of the commands."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(write_rows, path, rows).result()
+
+
+def spread(values: Sequence[float], decimals: int) -> str:
+    """The median, and the least and the largest value where there are several."""
+    median, *ends = (f"{value:.{decimals}f}" for value in (statistics.median(values), min(values), max(values)))
+    return f"{median} ({ends[0]} to {ends[1]})" if len(values) > 1 else median
+
+
+def print_costs(rows: int, runs: dict[str, list[Cost]], starts: dict[str, list[Cost]]) -> None:
+    """Prints a line for each stage and side, and the ratio of Towerline's seconds to those of each script."""
+    print(f"| {rows:,} rows | seconds of CPU | a million rows | without the start | seconds of wall time | peak GB |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, costs in runs.items():
+        seconds, wall = [part.seconds for part in costs], [part.wall for part in costs]
+        start = statistics.median(part.seconds for part in starts[name])
+        million = statistics.median(seconds) / rows * 1e6, (statistics.median(seconds) - start) / rows * 1e6
+        peak = max(part.gigabytes for part in costs)
+        print(
+            f"| {name} | {spread(seconds, 1)} | {million[0]:.2f} | {million[1]:.2f} | {spread(wall, 1)} | {peak:.2f} |"
+        )
+    for name in [name for name in ("duckdb", "pandas") if {"towerline", name} <= runs.keys()]:
+        pairs = zip(runs["towerline"], runs[name], strict=True)
+        print(f"towerline / {name}: {spread([ours.seconds / theirs.seconds for ours, theirs in pairs], 2)}")
 
 
 def main() -> None:
@@ -78,30 +142,23 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000, help="to make up")
     parser.add_argument("--source", type=Path, help="a Parquet file in place of made-up rows")
     parser.add_argument("--memory-limit", type=float, default=1.0, help="GB, of Towerline and of the DuckDB script")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds, in each of which all sides run")
     parser.add_argument("--sides", nargs="+", default=["towerline", "duckdb", "pandas"])
     arguments = parser.parse_args()
     print_machine(("duckdb", "ibis-framework", "pandas", "pyarrow"), 1)
     with tempfile.TemporaryDirectory() as place:
-        source = arguments.source or write_rows(Path(place, "rows.parquet"), arguments.rows)
-        rows = pq.read_metadata(source).num_rows
-        print(f"| {rows:,} rows | seconds of CPU | a million rows | peak GB |\n| --- | --- | --- | --- |")
-        written: list[pa.Table] = []
-        for side in arguments.sides:
-            folder = Path(place, side)
-            folder.mkdir()
-            match side:
-                case "towerline":
-                    costs = towerline(source.absolute(), folder, arguments.memory_limit)
-                case "duckdb":
-                    costs = script(side, source.absolute(), folder, f"{arguments.memory_limit}GB")
-                case _:
-                    costs = script(side, source.absolute(), folder)
-            total = Cost(sum(part.seconds for part in costs.values()), max(part.gigabytes for part in costs.values()))
-            for name, part in {**(costs if len(costs) > 1 else {}), side: total}.items():
-                per_million = part.seconds / rows * 1e6
-                print(f"| {name} | {part.seconds:.1f} | {per_million:.2f} | {part.gigabytes:.2f} |", flush=True)
-            written.append(training_set(folder))
-            assert written[-1].equals(written[0]), f"{side}: another training set"
+        few = made_up(Path(place, "few.parquet"), FEW_ROWS)
+        source = (arguments.source or made_up(Path(place, "rows.parquet"), arguments.rows)).absolute()
+        found: dict[Path, dict[str, list[Cost]]] = {few: {}, source: {}}
+        digests: dict[Path, str] = {}
+        for side in arguments.sides * arguments.repeats:
+            for path, costs in found.items():
+                with tempfile.TemporaryDirectory(dir=place) as folder:
+                    for name, part in costs_of(side, path, Path(folder), arguments.memory_limit).items():
+                        costs.setdefault(name, []).append(part)
+                    digest = training_set(Path(folder))
+                assert digests.setdefault(path, digest) == digest, f"{side}: another training set"
+        print_costs(pq.read_metadata(source).num_rows, found[source], found[few])
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ from towerline.pipeline.terminal import run
 from towerline.tables import engine
 from towerline.tables.session import Session
 
+# Of the disk: staged rows, those without repetitions, and the outputs; and what DuckDB spills of them, up to half.
+BYTES_PER_ROW = 100
+
 
 class Rows(NamedTuple):
     """The rows of the raw files of interactions.
@@ -64,7 +67,8 @@ def refused_rows(*tables: ir.Table) -> ir.Table:
 
 def main() -> str:
     params = IngestParams.load()
-    with engine.session("ingest", sources.guessed_rows(Path(params.source), "ingest.source")) as session:
+    num_rows = sources.guessed_rows(Path(params.source), "ingest.source")
+    with engine.session("ingest", num_rows, BYTES_PER_ROW) as session:
         rows = read_rows(params, session)
         users, items = read_feature_tables(params, rows.accepted, session)
         session.write(REJECTED, refused_rows(rows.refused, items.refused, users.refused))

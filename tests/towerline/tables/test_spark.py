@@ -84,11 +84,16 @@ def test_douban_whose_types_share_ids(workspace: Path) -> None:
     check_equal(ingest, vocabulary, split)
 
 
-@pytest.mark.slow
-def test_weights_activity_and_the_other_splits(workspace: Path) -> None:
+@pytest.fixture
+def weighted(workspace: Path) -> None:
+    """Settings and rows with weights and sets, some of them repeated; a user needs five."""
     # Times in the order of the shuffled rows, so that a temporal split leaves users in all sets.
-    rows = [[*row[:4], str(number * 60), str(number % 7 + 0.1)] for number, row in enumerate(planted_rows())]
-    header = ["user_id", "item_id", "item_type", "rating", "timestamp", "weight"]
+    sets = ("train", "train", "train", "validation", "test")
+    rows = [
+        [*row[:4], str(number * 60), str(number % 7 + 0.1), sets[number % 5]]
+        for number, row in enumerate(planted_rows())
+    ]
+    header = ["user_id", "item_id", "item_type", "rating", "timestamp", "weight", "split"]
     write_rows(workspace / "data/raw/rows.csv", [*rows, *rows[::3]], header)
     set_params(
         workspace,
@@ -96,15 +101,31 @@ def test_weights_activity_and_the_other_splits(workspace: Path) -> None:
             "ingest.source": "data/raw/rows.csv",
             "ingest.items": None,
             "ingest.columns.weight": "weight",
+            "ingest.columns.split": "split",
             "ingest.minimum_user_interactions": 5,
             "train.item_features": {},
             "split.method": "leave_last_out",
         },
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weighted")
+def test_weights_and_activity() -> None:
     check_equal(ingest, vocabulary, split)
-    set_params(workspace, {"split.method": "temporal", "split.validation": 0.0})
-    check_equal(split)
-    set_params(workspace, {"split.method": "cold_type", "split.cold_type": "book", "split.validation": 0.1})
-    check_equal(split)
-    set_params(workspace, {"split.method": "random", "split.cold_type": None, "split.validation": 0.0})
-    check_equal(split)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weighted")
+def test_the_other_splits(workspace: Path) -> None:
+    for stage in (ingest, vocabulary, split):
+        stage.main()
+    for changes in (
+        {"split.method": "temporal", "split.validation": 0.0},
+        {"split.method": "cold_type", "split.cold_type": "book", "split.validation": 0.1},
+        {"split.method": "cold_users", "split.cold_type": None, "split.validation": 0.0},
+        {"split.method": "random"},
+        {"split.method": "column"},
+    ):
+        set_params(workspace, changes)
+        check_equal(split)
