@@ -25,6 +25,7 @@ from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.exports import layout, manifest
 from towerline.exports.layout import EXPORT_REPORT, EXPORTS
 from towerline.exports.manifest import Sizes
+from towerline.exports.precision import Table, Tables, as_float32, inner_products
 from towerline.exports.writing import Content, write_content
 from towerline.features.encoder import Encoder
 from towerline.index.approximate import build, load, recall
@@ -32,7 +33,6 @@ from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import run
 from towerline.ranking.blocks import in_blocks
-from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import top_k
 from towerline.ranking.user_items import UserItems
 from towerline.tables import engine, expressions
@@ -55,6 +55,21 @@ def read_vocabulary(path: Path, columns: list[str]) -> pa.Table:
     return vocabulary.select(columns)
 
 
+def rounded_embeddings(path: Path, num_ids: int, dtype: str) -> Table:
+    """The embeddings of a vocabulary in the type of the export.
+
+    Raises:
+      StageError: as of read_embeddings(), or float16 does not reach as far as the values.
+    """
+    embeddings = read_embeddings(path, num_ids)
+    most = np.finfo(dtype).max
+    if embeddings.max() > most or embeddings.min() < -most:
+        raise StageError(
+            f"{path}: expected values from -{most:g} to {most:g}, found others; set export.dtype to float32"
+        )
+    return embeddings.astype(dtype, copy=False)
+
+
 def seen_items(num_users: int) -> UserItems:
     """The rows of the items that each user interacted with, in any split and outside of the split."""
     with engine.session("export", formats.num_rows(INTERACTIONS)) as session:
@@ -65,12 +80,12 @@ def seen_items(num_users: int) -> UserItems:
     return UserItems.of_pairs(user, item, num_rows=num_users)
 
 
-def write_index(path: Path, embeddings: Embeddings, min_recall: float) -> float:
+def write_index(path: Path, embeddings: Tables, min_recall: float) -> float:
     """Writes the approximate index of the items and returns its recall@100 against exact search.
 
     Args:
       path: the file.
-      embeddings: [num_users, d] and [num_items, d].
+      embeddings: of the users and of the items.
       min_recall: the lowest recall that is accepted.
 
     Raises:
@@ -80,11 +95,12 @@ def write_index(path: Path, embeddings: Embeddings, min_recall: float) -> float:
     build(items).save(path)
     num_users = len(embeddings.users)
     users = np.unique(np.linspace(0, num_users - 1, min(num_users, RECALL_USERS)).astype(np.int32))
+    queries = as_float32(embeddings.users[users])
     k = min(RECALL_CUTOFF, len(items))
     exact = in_blocks(
-        lambda start, stop: top_k(embeddings.scores(users[start:stop], slice(None)), k), len(users), len(items)
+        lambda start, stop: top_k(inner_products(queries[start:stop], items), k), len(queries), len(items)
     )
-    share = recall(load(path, *items.shape).search(embeddings.users[users], k), np.concatenate(exact))
+    share = recall(load(path, *items.shape).search(queries, k), np.concatenate(exact))
     if share < min_recall:
         raise StageError(
             f"export.index.min_recall: expected an index that finds at least {min_recall:g} of the exact first {k} "
@@ -97,11 +113,11 @@ def main() -> str:
     params = ExportParams.load()
     users = read_vocabulary(USER_VOCABULARY, ["user_id"])
     items = read_vocabulary(ITEM_VOCABULARY, ["item_type", "item_id", "title"])
-    embeddings = Embeddings(
-        read_embeddings(FINAL.user_embeddings, len(users)),
-        read_embeddings(FINAL.item_embeddings, len(items)),
+    embeddings = Tables(
+        rounded_embeddings(FINAL.user_embeddings, len(users), params.dtype),
+        rounded_embeddings(FINAL.item_embeddings, len(items), params.dtype),
     )
-    exported = Embeddings(known(embeddings.users), known(embeddings.items))
+    exported = Tables(known(embeddings.users), known(embeddings.items))
     rating_head = formats.read_arrays(FINAL.rating_head)
     ratings = {name: known(array) if array.ndim else array for name, array in rating_head.items()}
     model = formats.read_json(FINAL.model)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.export.encoding import SavedEncoder
+from towerline.exports.precision import Tables, as_float32
 from towerline.features.encoder import Encoder
 from towerline.pipeline.errors import StageError
-from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import MARGIN, score_error
 from towerline.towers import tf
 
@@ -65,7 +65,7 @@ class Retrieval(tf.Module):
 
     def __init__(
         self,
-        embeddings: Embeddings,
+        embeddings: Tables,
         vocabularies: Vocabularies,
         user_encoder: Encoder | None = None,
         item_encoder: Encoder | None = None,
@@ -82,7 +82,8 @@ class Retrieval(tf.Module):
             _item_key(tf.constant(list(vocabularies.item_type)), tf.constant(list(vocabularies.item_id))), "item_index"
         )
         self.queries = tf.Variable(embeddings.users, trainable=False, name="queries")
-        self.candidates = tf.Variable(embeddings.items, trainable=False, name="candidates")
+        # Each request multiplies with all of them, in float32.
+        self.candidates = tf.Variable(as_float32(embeddings.items), trainable=False, name="candidates")
         self.longest = float(np.linalg.norm(embeddings.items.astype(np.float64), axis=1).max())
         types, number = np.unique(vocabularies.item_type.astype(str), return_inverse=True)
         self.type_index = _index_table(tf.constant(list(types)), "type_index")
@@ -112,7 +113,7 @@ class Retrieval(tf.Module):
         excluded_item_id: tf.Tensor = _NOTHING,
     ) -> dict[str, tf.Tensor]:
         user = self.user_index.lookup(user_id)
-        query = tf.gather(self.queries, user)
+        query = self._query(user)
         scores = self._shown_scores(query, item_type, excluded_item_type, excluded_item_id)
         # Column 0, the unknown item, is never recommended.
         columns = tf.shape(scores)[1]
@@ -127,6 +128,10 @@ class Retrieval(tf.Module):
             "item_id": tf.gather(self.item_id, item),
             "known_user": user > 0,
         }
+
+    def _query(self, user: tf.Tensor) -> tf.Tensor:
+        """[n, d] float32 embeddings of users, which float16 halves in the file and in memory."""
+        return tf.cast(tf.gather(self.queries, user), tf.float32)
 
     def _shown_scores(
         self, query: tf.Tensor, item_type: tf.Tensor, excluded_item_type: tf.Tensor, excluded_item_id: tf.Tensor
@@ -174,7 +179,7 @@ class Retrieval(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")], autograph=False)
     def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         user = self.user_index.lookup(user_id)
-        return {"embedding": tf.gather(self.queries, user), "known": user > 0}
+        return {"embedding": self._query(user), "known": user > 0}
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, "item_type"), tf.TensorSpec([None], tf.string, "item_id")],

@@ -7,9 +7,9 @@ import pyarrow as pa
 
 from towerline.exports import layout, manifest
 from towerline.exports.manifest import Sizes
+from towerline.exports.precision import Tables
 from towerline.exports.writing import Content, write_content
 from towerline.pipeline import formats
-from towerline.ranking.scorers import Embeddings
 from towerline.serving import extending
 from towerline.serving.errors import ServingError, folder_path
 from towerline.serving.exported import Exported, read
@@ -68,7 +68,7 @@ def write_export(folder: Path, exported: Exported) -> str:
     content = Content(
         pa.table({"user_id": exported.user_ids}),
         pa.table({"item_type": exported.item_types, "item_id": exported.item_ids, "title": exported.titles}),
-        Embeddings(exported.user_embeddings, exported.item_embeddings),
+        Tables(exported.user_embeddings, exported.item_embeddings),
         exported.seen,
         {} if exported.ratings is None else exported.ratings._asdict(),
         *encoders,
