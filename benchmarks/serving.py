@@ -21,7 +21,7 @@ from benchmarks.common import print_machine
 from towerline.exports import layout, manifest
 from towerline.exports.manifest import Sizes
 from towerline.exports.precision import Tables
-from towerline.exports.writing import Content, write_content
+from towerline.exports.writing import Content, write_content, write_seen
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.ranking.user_items import UserItems
 
@@ -45,8 +45,8 @@ def made_up(folder: Path, num_users: int, num_items: int, dimension: int) -> Non
     users = pa.table({"user_id": [f"{row:08d}" for row in range(num_users)]})
     item_ids = pa.array([f"{row:08d}" for row in range(num_items)])
     items = pa.table({"item_type": pa.repeat("item", num_items), "item_id": item_ids, "title": item_ids})
-    content = Content(users, items, embeddings, UserItems(starts, seen.ravel()), {}, {}, {})
-    write_content(folder, content, csv=False)
+    write_content(folder, Content(users, items, embeddings, {}, {}, {}), csv=False)
+    write_seen(folder, UserItems(starts, seen.ravel()))
     manifest.write(folder, Sizes(num_users, num_items, dimension + PRIOR_DIMENSIONS, num_users), 0.2)
 
 

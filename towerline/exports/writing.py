@@ -23,7 +23,6 @@ class Content(NamedTuple):
       users: [users] rows with the column user_id, in byte order.
       items: [items] rows with the columns item_type, item_id and title, in byte order of (type, id).
       embeddings: of the users and of the items.
-      seen: the rows of the items that each user interacted with.
       ratings: name -> array of the rating model; empty without the rating task.
       user_encoder, item_encoder: name -> array of the encoders of features; empty without declared features.
     """
@@ -31,14 +30,13 @@ class Content(NamedTuple):
     users: pa.Table
     items: pa.Table
     embeddings: Tables
-    seen: UserItems
     ratings: Arrays
     user_encoder: Arrays
     item_encoder: Arrays
 
 
 def write_content(folder: Path, content: Content, csv: bool) -> None:
-    """Writes the content of an export.
+    """Writes the content of an export, but for the seen items.
 
     Args:
       folder: an empty folder.
@@ -47,11 +45,15 @@ def write_content(folder: Path, content: Content, csv: bool) -> None:
     """
     _write_embeddings(folder, layout.USERS, content.users, content.embeddings.users, csv)
     _write_embeddings(folder, layout.ITEMS, content.items, content.embeddings.items, csv)
-    formats.write_array(folder / layout.SEEN_STARTS, content.seen.starts)
-    formats.write_array(folder / layout.SEEN_ITEMS, content.seen.items)
     formats.write_arrays(folder / layout.RATINGS, content.ratings)
     formats.write_arrays(folder / layout.USER_ENCODER, content.user_encoder)
     formats.write_arrays(folder / layout.ITEM_ENCODER, content.item_encoder)
+
+
+def write_seen(folder: Path, seen: UserItems) -> None:
+    """Writes the rows of the items that each user interacted with."""
+    formats.write_array(folder / layout.SEEN_STARTS, seen.starts)
+    formats.write_array(folder / layout.SEEN_ITEMS, seen.items)
 
 
 def embedding_table(ids: pa.Table, embeddings: Table) -> pa.Table:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from towerline.exports import layout, manifest
 from towerline.exports.manifest import Sizes
 from towerline.exports.precision import Tables
-from towerline.exports.writing import Content, write_content
+from towerline.exports.writing import Content, write_content, write_seen
 from towerline.pipeline import formats
 from towerline.serving import extending
 from towerline.serving.errors import ServingError, folder_path
@@ -69,11 +69,11 @@ def write_export(folder: Path, exported: Exported) -> str:
         pa.table({"user_id": exported.user_ids}),
         pa.table({"item_type": exported.item_types, "item_id": exported.item_ids, "title": exported.titles}),
         Tables(exported.user_embeddings, exported.item_embeddings),
-        exported.seen,
         {} if exported.ratings is None else exported.ratings._asdict(),
         *encoders,
     )
     write_content(folder, content, exported.csv)
+    write_seen(folder, exported.seen)
     if exported.item_index is not None:
         exported.item_index.save(folder / layout.INDEX)
     sizes = Sizes(len(exported.user_ids), len(exported.item_ids), exported.item_embeddings.shape[1], exported.rows)

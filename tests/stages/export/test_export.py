@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -163,13 +164,14 @@ def test_the_model_finds_the_best_of_many_near_ties_exactly() -> None:
     users = np.concatenate([np.zeros((1, 64)), draw.normal(size=(20, 64))]).astype(np.float32)
     users[users @ base < 0] *= -1
 
-    ids = [np.array([f"{row:04d}" for row in range(1, count)], object) for count in (21, 751)]
-    model = Retrieval(Tables(users, items), Vocabularies(ids[0], np.full(750, "film", object), ids[1]))
+    ids = [[f"{row:04d}" for row in range(1, count)] for count in (21, 751)]
+    vocabularies = Vocabularies(*(pa.chunked_array([column]) for column in (ids[0], ["film"] * 750, ids[1])))
+    model = Retrieval(Tables(users, items), vocabularies)
     exact = (users[1:].astype(np.float64) @ items[1:].astype(np.float64).T).astype(np.float32)
-    best = model.recommend(tf.constant(ids[0].tolist()))
+    best = model.recommend(tf.constant(ids[0]))
     for row in range(20):
         expected = np.lexsort((np.arange(750), -exact[row]))[:10]
-        assert [item_id.decode() for item_id in best["item_id"].numpy()[row]] == ids[1][expected].tolist()
+        assert [item_id.decode() for item_id in best["item_id"].numpy()[row]] == [ids[1][item] for item in expected]
         assert best["score"].numpy()[row].tolist() == exact[row, expected].tolist()
 
 
@@ -178,9 +180,11 @@ def test_a_disk_without_room_for_the_model_is_one_line(tmp_path: Path) -> None:
 import resource
 from pathlib import Path
 import numpy as np
+import pyarrow as pa
 from stages.export.servable import Retrieval, Vocabularies
+from towerline.exports.precision import Tables
 from towerline.pipeline.terminal import run
-ids = np.array(["a", "b"], object)
+ids = pa.chunked_array([["a", "b"]])
 vectors = np.zeros((3, 4), np.float32)
 model = Retrieval(Tables(vectors, vectors), Vocabularies(ids, ids, ids))
 # No file may get a byte, not even a temporary one.
@@ -308,7 +312,7 @@ def test_a_full_disk_ends_the_saved_model_in_one_line(tmp_path: Path, monkeypatc
     """Nor does AutoGraph leave files in the system's folder, where they would stay after `kill -9`."""
     from stages.export.servable import Retrieval, Vocabularies
 
-    ids = np.array([f"{number}" for number in range(9_999)], object)
+    ids = pa.chunked_array([[f"{number}" for number in range(9_999)]])
     vectors = np.zeros((len(ids) + 1, 64), np.float32)
     retrieval = Retrieval(Tables(vectors, vectors), Vocabularies(ids, ids, ids))
     (tmp_path / "system").mkdir()

@@ -18,7 +18,7 @@ from tests.conftest import ROOT, run
 from towerline.exports import layout, manifest
 from towerline.exports.manifest import Sizes
 from towerline.exports.precision import Tables
-from towerline.exports.writing import Content, write_content
+from towerline.exports.writing import Content, write_content, write_seen
 from towerline.ranking.user_items import UserItems
 
 K = 7
@@ -101,7 +101,8 @@ def make_export(folder: Path, seed: int, size: int = 0) -> Path:
         }
     )
     folder.mkdir(parents=True)
-    write_content(folder, Content(users, items, embeddings, seen, {}, {}, {}), csv=False)
+    write_content(folder, Content(users, items, embeddings, {}, {}, {}), csv=False)
+    write_seen(folder, seen)
     model = folder / layout.MODEL / "saved_model.pb"
     model.parent.mkdir(parents=True)
     model.write_bytes(f"{seed:06d}".encode() + bytes(size))
