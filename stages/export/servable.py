@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.export.encoding import SavedEncoder
-from towerline.exports.precision import Table, Tables, as_float32
+from towerline.exports.precision import Table, Tables
 from towerline.features.encoder import Encoder
 from towerline.pipeline.errors import StageError
 from towerline.ranking.top_k import MARGIN, score_error
@@ -84,7 +84,7 @@ class Retrieval(tf.Module):
         self.item_index = _index_table(_item_key(*keys), "item_index")
         self.queries = tf.Variable(embeddings.users, trainable=False, name="queries")
         # Each request multiplies with all of them, in float32.
-        self.candidates = tf.Variable(as_float32(embeddings.items), trainable=False, name="candidates")
+        self.candidates = tf.Variable(tf.cast(embeddings.items, tf.float32), trainable=False, name="candidates")
         self.longest = _longest(embeddings.items)
         # In the order of their first items, which is the byte order.
         types = vocabularies.item_type.combine_chunks().dictionary_encode()
