@@ -15,11 +15,13 @@ from towerline.features.encoder import Encoder
 from towerline.features.encodings import Values
 from towerline.index.approximate import build
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
+from towerline.ranking.user_items import UserItems
 from towerline.serving import releases
 from towerline.serving.bulk import write_recommendations
 from towerline.serving.comparison import compare
 from towerline.serving.extension import write_export, write_extended
 from towerline.serving.ids import Item
+from towerline.serving.ranking import Candidates, best_items
 from towerline.serving.rows import Row
 
 NEW_ITEMS: list[Row] = [{"item_type": "film", "item_id": "0007 b", "title": "New", "kind": "a"}]
@@ -94,6 +96,27 @@ def test_every_answer_is_that_of_the_rounded_numbers(
         overview = compare(before, recommender).overview
         assert (overview.overlap or 0) > 0.99
         assert abs(overview.drift or 0) < 1e-6
+
+
+def test_the_recall_of_planted_items_hardly_changes() -> None:
+    """Users and items lie around 50 centres, so closely that a user's items are not all found."""
+    draw = np.random.default_rng(3)
+    centres = draw.normal(size=(50, 32))
+    group_of = [draw.integers(0, 50, count) for count in (500, 1000)]
+    users, items = (
+        (centres[groups] + 1.5 * draw.normal(size=(len(groups), 32))).astype(np.float32) for groups in group_of
+    )
+    users, items = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (users, items))
+    relevant = group_of[0][:, None] == group_of[1]
+
+    def recall(dtype: str) -> float:
+        candidates = Candidates(items.astype(dtype), np.arange(1000, dtype=np.int32))
+        queries = precision.as_float32(users.astype(dtype))
+        rows = best_items(queries, candidates, UserItems.none(500), 20).rows
+        return float((np.take_along_axis(relevant, rows, axis=1).sum(axis=1) / relevant.sum(axis=1)).mean())
+
+    assert 0.2 < recall("float32") < 0.9
+    assert abs(recall("float16") - recall("float32")) < 0.002
 
 
 def test_the_table_is_never_converted_as_a_whole(halves: Path, monkeypatch: pytest.MonkeyPatch) -> None:
