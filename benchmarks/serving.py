@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from benchmarks.common import print_machine
 from towerline.exports import layout, manifest
 from towerline.exports.manifest import Sizes
-from towerline.exports.writing import Content, write_content
+from towerline.exports.precision import Tables
+from towerline.exports.writing import Content, write_content, write_seen
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
-from towerline.ranking.scorers import Embeddings
 from towerline.ranking.user_items import UserItems
 
 SEEN_A_USER = 50
@@ -39,14 +39,14 @@ def made_up(folder: Path, num_users: int, num_items: int, dimension: int) -> Non
         return np.column_stack([vectors, last])
 
     prior = 0.1 * np.log(draw.zipf(1.5, num_items).clip(max=100_000)).astype(np.float32)
-    embeddings = Embeddings(unit(num_users, np.ones(num_users, np.float32)), unit(num_items, prior))
+    embeddings = Tables(unit(num_users, np.ones(num_users, np.float32)), unit(num_items, prior))
     seen = np.sort(draw.integers(num_items, size=(num_users, SEEN_A_USER), dtype=np.int32), axis=1)
     starts = np.arange(num_users + 1, dtype=np.int64) * SEEN_A_USER
     users = pa.table({"user_id": [f"{row:08d}" for row in range(num_users)]})
     item_ids = pa.array([f"{row:08d}" for row in range(num_items)])
     items = pa.table({"item_type": pa.repeat("item", num_items), "item_id": item_ids, "title": item_ids})
-    content = Content(users, items, embeddings, UserItems(starts, seen.ravel()), {}, {}, {})
-    write_content(folder, content, csv=False)
+    write_content(folder, Content(users, items, embeddings, {}, {}, {}), csv=False)
+    write_seen(folder, UserItems(starts, seen.ravel()))
     manifest.write(folder, Sizes(num_users, num_items, dimension + PRIOR_DIMENSIONS, num_users), 0.2)
 
 

@@ -96,6 +96,7 @@ CHANGES: dict[str, tuple[Any, list[str]]] = {
     "evaluate.seed": (43, EVALUATE),
     "transfer.max_types": (0, ["transfer", "report"]),
     "export.csv": (True, ["export"]),
+    "export.dtype": ("float16", ["export"]),
     "export.index.build": (True, ["export"]),
     "export.index.min_recall": (0.9, ["export"]),
     "engine.master": ("local[2]", ALL),

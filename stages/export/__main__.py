@@ -1,7 +1,8 @@
 """Writes the embeddings with their ids, seen items, rating model, encoders, the approximate index and a SavedModel.
 
 An export counts rows from 0: row r of every array belongs to the id in row r of the Parquet file of its kind, and the
-unknown id, index 0 of the vocabularies, has no row. known() and seen_items() convert; all other functions take rows.
+unknown id, index 0 of the vocabularies, has no row. known() and write_seen_items() convert; all other functions take
+rows.
 
 Reads: models/final/{user,item}_embeddings.npy, {user,item}_encoder.npz, rating_head.npz, model.json,
   data/vocabulary/*.parquet, data/interactions.parquet.
@@ -18,13 +19,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stages.export.params import ExportParams
+from stages.export.seen import write_seen_items
 from stages.export.servable import Retrieval, Vocabularies
-from towerline.artifacts.ingest import INTERACTIONS
 from towerline.artifacts.train import FINAL, read_embeddings
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.exports import layout, manifest
 from towerline.exports.layout import EXPORT_REPORT, EXPORTS
 from towerline.exports.manifest import Sizes
+from towerline.exports.precision import Table, Tables, as_float32, inner_products
 from towerline.exports.writing import Content, write_content
 from towerline.features.encoder import Encoder
 from towerline.index.approximate import build, load, recall
@@ -32,10 +34,7 @@ from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import run
 from towerline.ranking.blocks import in_blocks
-from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import top_k
-from towerline.ranking.user_items import UserItems
-from towerline.tables import engine, expressions
 
 # Number of evenly spaced users for whom the index's recall is measured, and its cutoff.
 RECALL_USERS, RECALL_CUTOFF = 2000, 100
@@ -55,22 +54,27 @@ def read_vocabulary(path: Path, columns: list[str]) -> pa.Table:
     return vocabulary.select(columns)
 
 
-def seen_items(num_users: int) -> UserItems:
-    """The rows of the items that each user interacted with, in any split and outside of the split."""
-    with engine.session("export", formats.num_rows(INTERACTIONS)) as session:
-        paths = (INTERACTIONS, USER_VOCABULARY, ITEM_VOCABULARY)
-        interactions, users, items = (session.read(path) for path in paths)
-        pairs = expressions.with_indices(interactions, users, items).select("user_index", "item_index").to_pyarrow()
-    user, item = (pairs[name].to_numpy() - np.int32(1) for name in ("user_index", "item_index"))
-    return UserItems.of_pairs(user, item, num_rows=num_users)
+def rounded_embeddings(path: Path, num_ids: int, dtype: str) -> Table:
+    """The embeddings of a vocabulary in the type of the export.
+
+    Raises:
+      StageError: as of read_embeddings(), or float16 does not reach as far as the values.
+    """
+    embeddings = read_embeddings(path, num_ids)
+    most = np.finfo(dtype).max
+    if embeddings.max() > most or embeddings.min() < -most:
+        raise StageError(
+            f"{path}: expected values from -{most:g} to {most:g}, found others; set export.dtype to float32"
+        )
+    return embeddings.astype(dtype, copy=False)
 
 
-def write_index(path: Path, embeddings: Embeddings, min_recall: float) -> float:
+def write_index(path: Path, embeddings: Tables, min_recall: float) -> float:
     """Writes the approximate index of the items and returns its recall@100 against exact search.
 
     Args:
       path: the file.
-      embeddings: [num_users, d] and [num_items, d].
+      embeddings: of the users and of the items.
       min_recall: the lowest recall that is accepted.
 
     Raises:
@@ -80,11 +84,12 @@ def write_index(path: Path, embeddings: Embeddings, min_recall: float) -> float:
     build(items).save(path)
     num_users = len(embeddings.users)
     users = np.unique(np.linspace(0, num_users - 1, min(num_users, RECALL_USERS)).astype(np.int32))
+    queries = as_float32(embeddings.users[users])
     k = min(RECALL_CUTOFF, len(items))
     exact = in_blocks(
-        lambda start, stop: top_k(embeddings.scores(users[start:stop], slice(None)), k), len(users), len(items)
+        lambda start, stop: top_k(inner_products(queries[start:stop], items), k), len(queries), len(items)
     )
-    share = recall(load(path, *items.shape).search(embeddings.users[users], k), np.concatenate(exact))
+    share = recall(load(path, *items.shape).search(queries, k), np.concatenate(exact))
     if share < min_recall:
         raise StageError(
             f"export.index.min_recall: expected an index that finds at least {min_recall:g} of the exact first {k} "
@@ -97,31 +102,44 @@ def main() -> str:
     params = ExportParams.load()
     users = read_vocabulary(USER_VOCABULARY, ["user_id"])
     items = read_vocabulary(ITEM_VOCABULARY, ["item_type", "item_id", "title"])
-    embeddings = Embeddings(
-        read_embeddings(FINAL.user_embeddings, len(users)),
-        read_embeddings(FINAL.item_embeddings, len(items)),
-    )
-    exported = Embeddings(known(embeddings.users), known(embeddings.items))
-    rating_head = formats.read_arrays(FINAL.rating_head)
-    ratings = {name: known(array) if array.ndim else array for name, array in rating_head.items()}
-    model = formats.read_json(FINAL.model)
-    sizes = Sizes(len(users), len(items), embeddings.items.shape[1], model["rows"])
-    seen = seen_items(len(users))
-    ids = [column.to_numpy() for column in (users["user_id"], items["item_type"], items["item_id"])]
-    encoders = formats.read_arrays(FINAL.user_encoder), formats.read_arrays(FINAL.item_encoder)
-    report: dict[str, float] = {}
     with formats.replacing(EXPORTS) as folder:
-        write_content(folder, Content(users, items, exported, seen, ratings, *encoders), params.csv)
-        if params.index.build:
-            share = write_index(folder / layout.INDEX, exported, params.index.min_recall)
-            report[f"index_recall@{RECALL_CUTOFF}"] = share
-        Retrieval(embeddings, Vocabularies(*ids), *map(Encoder.of_arrays, encoders)).save(folder / layout.MODEL)
-        manifest.write(folder, sizes, model["recipe"]["temperatures"][-1])
+        # First, since the engine's memory is free again when the embeddings are read.
+        write_seen_items(folder, len(users))
+        sizes, report = write_model(folder, users, items, params)
     formats.write_json(EXPORT_REPORT, report, formats.PUBLIC_DECIMALS)
     summary = (
         f"{sizes.users:,} users and {sizes.items:,} items of {sizes.dimension} dimensions, from {sizes.rows:,} rows"
     )
     return ", ".join([summary, *(f"{name} {value:.4f}" for name, value in report.items())])
+
+
+def write_model(folder: Path, users: pa.Table, items: pa.Table, params: ExportParams) -> tuple[Sizes, dict[str, float]]:
+    """Writes all but the seen items, which are in the folder already, and returns the sizes and what was measured.
+
+    Args:
+      folder: of the export.
+      users, items: the vocabularies.
+      params: the settings.
+    """
+    embeddings = Tables(
+        rounded_embeddings(FINAL.user_embeddings, len(users), params.dtype),
+        rounded_embeddings(FINAL.item_embeddings, len(items), params.dtype),
+    )
+    exported = Tables(known(embeddings.users), known(embeddings.items))
+    rating_head = formats.read_arrays(FINAL.rating_head)
+    ratings = {name: known(array) if array.ndim else array for name, array in rating_head.items()}
+    encoders = formats.read_arrays(FINAL.user_encoder), formats.read_arrays(FINAL.item_encoder)
+    model = formats.read_json(FINAL.model)
+    sizes = Sizes(len(users), len(items), embeddings.items.shape[1], model["rows"])
+    report: dict[str, float] = {}
+    write_content(folder, Content(users, items, exported, ratings, *encoders), params.csv)
+    if params.index.build:
+        share = write_index(folder / layout.INDEX, exported, params.index.min_recall)
+        report[f"index_recall@{RECALL_CUTOFF}"] = share
+    vocabularies = Vocabularies(users["user_id"], items["item_type"], items["item_id"])
+    Retrieval(embeddings, vocabularies, *map(Encoder.of_arrays, encoders)).save(folder / layout.MODEL)
+    manifest.write(folder, sizes, model["recipe"]["temperatures"][-1])
+    return sizes, report
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The section `export` of params.yaml."""
 
+from typing import Literal
+
 from towerline.pipeline.settings import Section, Settings, Share
 
 
@@ -14,4 +16,5 @@ class ExportParams(Section):
     section = "export"
 
     csv: bool
+    dtype: Literal["float32", "float16"]
     index: IndexParams

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
 from stages.export.encoding import SavedEncoder
+from towerline.exports.precision import Table, Tables
 from towerline.features.encoder import Encoder
 from towerline.pipeline.errors import StageError
-from towerline.ranking.scorers import Embeddings
 from towerline.ranking.top_k import MARGIN, score_error
 from towerline.towers import tf
 
 _FINGERPRINT = "fingerprint.pb"
+# Embeddings that are held as float64 at a time.
+_BLOCK_ROWS = 1 << 14
 
 # The score of missing items if fewer than k are left: JSON has no infinity.
 NO_SCORE = np.finfo(np.float32).min
@@ -34,9 +36,9 @@ _NOTHING = tf.constant([[]], tf.string, shape=[1, 0])
 class Vocabularies(NamedTuple):
     """Ids in the order of their indices, from index 1."""
 
-    user_id: NDArray[np.object_]
-    item_type: NDArray[np.object_]
-    item_id: NDArray[np.object_]
+    user_id: pa.ChunkedArray
+    item_type: pa.ChunkedArray
+    item_id: pa.ChunkedArray
 
 
 # Without AutoGraph, which needs to write temporary files: a branch that depends on a tensor has to be a tf.cond.
@@ -65,7 +67,7 @@ class Retrieval(tf.Module):
 
     def __init__(
         self,
-        embeddings: Embeddings,
+        embeddings: Tables,
         vocabularies: Vocabularies,
         user_encoder: Encoder | None = None,
         item_encoder: Encoder | None = None,
@@ -77,19 +79,21 @@ class Retrieval(tf.Module):
           user_encoder, item_encoder: of features; None without declared features.
         """
         super().__init__()
-        self.user_index = _index_table(tf.constant(list(vocabularies.user_id)), "user_index")
-        self.item_index = _index_table(
-            _item_key(tf.constant(list(vocabularies.item_type)), tf.constant(list(vocabularies.item_id))), "item_index"
-        )
+        self.user_index = _index_table(tf.constant(vocabularies.user_id.to_pylist()), "user_index")
+        keys = (tf.constant(column.to_pylist()) for column in (vocabularies.item_type, vocabularies.item_id))
+        self.item_index = _index_table(_item_key(*keys), "item_index")
         self.queries = tf.Variable(embeddings.users, trainable=False, name="queries")
-        self.candidates = tf.Variable(embeddings.items, trainable=False, name="candidates")
-        self.longest = float(np.linalg.norm(embeddings.items.astype(np.float64), axis=1).max())
-        types, number = np.unique(vocabularies.item_type.astype(str), return_inverse=True)
-        self.type_index = _index_table(tf.constant(list(types)), "type_index")
+        # Each request multiplies with all of them, in float32.
+        self.candidates = tf.Variable(tf.cast(embeddings.items, tf.float32), trainable=False, name="candidates")
+        self.longest = _longest(embeddings.items)
+        # In the order of their first items, which is the byte order.
+        types = vocabularies.item_type.combine_chunks().dictionary_encode()
+        number = types.indices.to_numpy()
+        self.type_index = _index_table(tf.constant(types.dictionary.to_pylist()), "type_index")
         # Column 0, the unknown item, is of no type, and none of a type that is not there.
         self.type_of = tf.constant(np.concatenate([[-1], number + 1]), tf.int32)
-        self.item_type = tf.constant(["", *vocabularies.item_type])
-        self.item_id = tf.constant(["", *vocabularies.item_id])
+        self.item_type = tf.constant(["", *vocabularies.item_type.to_pylist()])
+        self.item_id = tf.constant(["", *vocabularies.item_id.to_pylist()])
         self.user_encoder = SavedEncoder(user_encoder) if user_encoder else None
         self.item_encoder = SavedEncoder(item_encoder) if item_encoder else None
 
@@ -112,7 +116,7 @@ class Retrieval(tf.Module):
         excluded_item_id: tf.Tensor = _NOTHING,
     ) -> dict[str, tf.Tensor]:
         user = self.user_index.lookup(user_id)
-        query = tf.gather(self.queries, user)
+        query = self._query(user)
         scores = self._shown_scores(query, item_type, excluded_item_type, excluded_item_id)
         # Column 0, the unknown item, is never recommended.
         columns = tf.shape(scores)[1]
@@ -127,6 +131,10 @@ class Retrieval(tf.Module):
             "item_id": tf.gather(self.item_id, item),
             "known_user": user > 0,
         }
+
+    def _query(self, user: tf.Tensor) -> tf.Tensor:
+        """[n, d] float32 embeddings of users, which float16 halves in the file and in memory."""
+        return tf.cast(tf.gather(self.queries, user), tf.float32)
 
     def _shown_scores(
         self, query: tf.Tensor, item_type: tf.Tensor, excluded_item_type: tf.Tensor, excluded_item_id: tf.Tensor
@@ -174,7 +182,7 @@ class Retrieval(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")], autograph=False)
     def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         user = self.user_index.lookup(user_id)
-        return {"embedding": tf.gather(self.queries, user), "known": user > 0}
+        return {"embedding": self._query(user), "known": user > 0}
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, "item_type"), tf.TensorSpec([None], tf.string, "item_id")],
@@ -227,6 +235,12 @@ def _autograph_files_next_to(path: Path) -> Iterator[None]:
         finally:
             tempfile.tempdir = before
             logger.setLevel(level)
+
+
+def _longest(table: Table) -> float:
+    """Length of the longest row."""
+    blocks = (table[start : start + _BLOCK_ROWS] for start in range(0, len(table), _BLOCK_ROWS))
+    return max(float(np.linalg.norm(block.astype(np.float64), axis=1).max()) for block in blocks)
 
 
 def _item_key(item_type: tf.Tensor, item_id: tf.Tensor) -> tf.Tensor:

@@ -58,7 +58,10 @@ class Keys:
 
 
 def _vectors(folder: Path, name: str, content: manifest.Manifest, ids: pa.Table) -> NDArray[np.float32]:
-    """[ids + 1, d] float32: the unit vectors that a file of an export has for the ids, after one for the unknown id."""
+    """[ids + 1, d] float32: the unit vectors that a file of an export has for the ids, after one for the unknown id.
+
+    Those of a float16 export are 1 long within a thousandth.
+    """
     manifest.check_file(folder, name, content)
     table = pq.read_table(folder / name, columns=[*ids.column_names, "embedding"])
     embeddings = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)

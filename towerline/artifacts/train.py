@@ -116,12 +116,12 @@ class FeedbackRow(NamedTuple):
 
 
 def read_embeddings(path: Path, num_ids: int) -> NDArray[np.float32]:
-    """The [num_ids + 1, d + PRIOR_DIMENSIONS] embeddings of a vocabulary.
+    """The [num_ids + 1, d + PRIOR_DIMENSIONS] embeddings of a vocabulary, read-only and mapped from their file.
 
     Raises:
       StageError: the number of rows differs from the vocabulary, or values are not finite.
     """
-    embeddings: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    embeddings: NDArray[np.float32] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     if len(embeddings) != num_ids + 1:
         raise StageError(f"{path}: expected {num_ids + 1} rows for {num_ids} ids, found {len(embeddings)}; repro train")
     broken = int((~np.isfinite(embeddings).all(axis=1)).sum())

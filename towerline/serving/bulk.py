@@ -90,7 +90,7 @@ def write_recommendations(
         for start in range(0, len(exported.user_ids), block):
             users = np.arange(start, min(start + block, len(exported.user_ids)), dtype=np.int32)
             seen = exported.seen_by(users) if exclude_seen else UserItems.none(len(users))
-            best = recommender.catalogue.best(exported.user_embeddings[start : start + block], candidates, seen, k)
+            best = recommender.catalogue.best(exported.queries(users), candidates, seen, k)
             # A block is written while the next one is ranked.
             rows += writing.result() if writing else 0
             writing = pool.submit(written, users, best)

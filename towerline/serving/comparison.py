@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from towerline.exports.precision import Table
 from towerline.ranking.blocks import one_blas_thread
 from towerline.ranking.embedding import directions
 from towerline.serving.errors import check_positive
@@ -144,7 +145,7 @@ def _lists(
         sides = []
         for side, rows in ((old, users.old), (new, users.new)):
             asked = rows[start : start + BLOCK_USERS].astype(np.int32)
-            best = side.catalogue.best(side.exported.user_embeddings[asked], None, side.exported.seen_by(asked), k)
+            best = side.catalogue.best(side.exported.queries(asked), None, side.exported.seen_by(asked), k)
             sides.append(best.rows)
         yield sides[0], sides[1]
 
@@ -178,7 +179,7 @@ def _overview(
     )
 
 
-def _drift(before: NDArray[np.float32], after: NDArray[np.float32]) -> float | None:
+def _drift(before: Table, after: Table) -> float | None:
     """The mean of 1 - cosine after the best rotation, over the rows that are not zero on either side."""
     trained = (before != 0).any(axis=1) & (after != 0).any(axis=1)
     if not trained.any():

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from towerline.exports import layout, manifest
 from towerline.exports.manifest import Manifest
+from towerline.exports.precision import Table, as_float32
 from towerline.features.encoder import Encoder
 from towerline.metrics.ratings import RatingModel
 from towerline.pipeline import formats
@@ -42,10 +43,10 @@ class Exported(NamedTuple):
       user_ids: [users] text in byte order.
       item_types, item_ids: [items] text, in byte order of (type, id).
       titles: [items] text, null for an item without a title.
-      user_embeddings: [users, d] float32: a unit vector, and the terms of the popularity prior, the last
+      user_embeddings: [users, d] float32 or float16: a unit vector, and the terms of the popularity prior, the last
         PRIOR_DIMENSIONS dimensions. The vector of an id without training rows is the one that is expected from its
         features, 0 to about 1 long; zeros without declared features.
-      item_embeddings: [items, d] float32, likewise.
+      item_embeddings: [items, d] of the same type, likewise.
       seen: the rows of the items that each user interacted with, in any split of the data.
       ratings: the rating model; None if the rating task was not trained.
       user_encoder, item_encoder: the embeddings expected from features; None without declared features.
@@ -60,8 +61,8 @@ class Exported(NamedTuple):
     item_types: pa.StringArray
     item_ids: pa.StringArray
     titles: pa.StringArray
-    user_embeddings: NDArray[np.float32]
-    item_embeddings: NDArray[np.float32]
+    user_embeddings: Table
+    item_embeddings: Table
     seen: UserItems
     ratings: RatingModel | None
     user_encoder: Encoder | None
@@ -71,6 +72,10 @@ class Exported(NamedTuple):
     def item(self, row: int) -> tuple[str, str, str | None]:
         """Type, id and title of the item in a row."""
         return tuple(column[row].as_py() for column in (self.item_types, self.item_ids, self.titles))
+
+    def queries(self, users: NDArray[np.int32]) -> NDArray[np.float32]:
+        """[users, d] float32 embeddings of the given users."""
+        return as_float32(self.user_embeddings[users])
 
     def seen_by(self, users: NDArray[np.int32]) -> UserItems:
         """The rows of the items that the given users interacted with, row r those of users[r].
@@ -275,9 +280,10 @@ def _check_shapes(content: Manifest, exported: Exported) -> None:
     Raises:
       StageError: the files do not belong together.
     """
+    embeddings = np.float16 if exported.user_embeddings.dtype == np.float16 else np.float32
     for array, dtype, axes in (
-        (exported.user_embeddings, np.float32, 2),
-        (exported.item_embeddings, np.float32, 2),
+        (exported.user_embeddings, embeddings, 2),
+        (exported.item_embeddings, embeddings, 2),
         (exported.seen.starts, np.int64, 1),
         (exported.seen.items, np.int32, 1),
     ):

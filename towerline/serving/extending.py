@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from towerline.exports.manifest import VERSION_DIGITS
+from towerline.exports.precision import Table
 from towerline.features.tokens import is_missing
 from towerline.metrics.ratings import RatingModel
 from towerline.ranking.user_items import UserItems
@@ -39,6 +40,7 @@ def with_items(exported: Exported, rows: Sequence[Row]) -> Exported:
     titles = [None if is_missing(title) else title for title in texts(rows, "title")]
     embeddings = encoded_items(exported, rows)
     before = known.before(keys)
+    # The new embeddings are rounded where those of the export are.
     items = np.insert(exported.item_embeddings, before, embeddings, axis=0)
     return exported._replace(
         version=_version(exported, [keys, titles], embeddings),
@@ -137,7 +139,7 @@ def _ratings(model: RatingModel | None, kind: str, before: NDArray[np.int64]) ->
     return model._replace(**arrays)
 
 
-def _index(items: NDArray[np.float32]) -> Any:
+def _index(items: Table) -> Any:
     from towerline.index.approximate import build
 
     return build(items)

@@ -7,9 +7,9 @@ import pyarrow as pa
 
 from towerline.exports import layout, manifest
 from towerline.exports.manifest import Sizes
-from towerline.exports.writing import Content, write_content
+from towerline.exports.precision import Tables
+from towerline.exports.writing import Content, write_content, write_seen
 from towerline.pipeline import formats
-from towerline.ranking.scorers import Embeddings
 from towerline.serving import extending
 from towerline.serving.errors import ServingError, folder_path
 from towerline.serving.exported import Exported, read
@@ -68,12 +68,12 @@ def write_export(folder: Path, exported: Exported) -> str:
     content = Content(
         pa.table({"user_id": exported.user_ids}),
         pa.table({"item_type": exported.item_types, "item_id": exported.item_ids, "title": exported.titles}),
-        Embeddings(exported.user_embeddings, exported.item_embeddings),
-        exported.seen,
+        Tables(exported.user_embeddings, exported.item_embeddings),
         {} if exported.ratings is None else exported.ratings._asdict(),
         *encoders,
     )
     write_content(folder, content, exported.csv)
+    write_seen(folder, exported.seen)
     if exported.item_index is not None:
         exported.item_index.save(folder / layout.INDEX)
     sizes = Sizes(len(exported.user_ids), len(exported.item_ids), exported.item_embeddings.shape[1], exported.rows)

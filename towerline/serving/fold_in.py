@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from towerline.exports.precision import Table, as_float32, inner_products, weighted_sums
 from towerline.ranking.blocks import in_blocks
 from towerline.ranking.embedding import PRIOR_DIMENSIONS, directions, with_prior
 from towerline.ranking.similarity import user_terms
@@ -16,7 +17,7 @@ STEP = 0.5
 ARRAYS_HELD = 3
 
 
-def folded_in(history: UserItems, items: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+def folded_in(history: UserItems, items: Table, temperature: float) -> NDArray[np.float32]:
     """One step up the likelihood of the history, from its mean, with the items' vectors held fixed.
 
     P(j) ~ exp(score(u, j) / temperature) over the items j that are not in the history is what training maximised
@@ -27,7 +28,7 @@ def folded_in(history: UserItems, items: NDArray[np.float32], temperature: float
 
     Args:
       history: row r holds the rows of the items that user r interacted with.
-      items: [items, d + PRIOR_DIMENSIONS] float32 as exported: unit vectors or zeros, and the terms of the prior.
+      items: [items, d + PRIOR_DIMENSIONS] as exported: unit vectors or zeros, and the terms of the prior.
       temperature: temperature of the training loss, above 0.
 
     Returns:
@@ -39,12 +40,17 @@ def folded_in(history: UserItems, items: NDArray[np.float32], temperature: float
 
     def of_block(start: int, stop: int) -> NDArray[np.float32]:
         own = history.of_users(np.arange(start, stop, dtype=np.int32))
-        total = directions(own.matrix(len(items)) @ items)
+        # The vectors of these users' items alone are converted.
+        present, column = np.unique(own.items, return_inverse=True)
+        of_present = UserItems(own.starts, column.astype(np.int32)).matrix(len(present))
+        total = of_present @ as_float32(vectors[present])
         mean = total / np.maximum(own.counts(), 1)[:, None].astype(np.float32)
-        logits = with_prior(_unit(mean), of_user[start:stop]) @ items.T / np.float32(temperature)
+        logits = inner_products(with_prior(_unit(mean), of_user[start:stop]), items) / np.float32(temperature)
         logits[own.rows(), own.items] = -np.inf
         likely = np.exp(logits - np.maximum(logits.max(axis=1, keepdims=True), np.finfo(np.float32).min))
-        expected = likely @ vectors / np.maximum(likely.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        expected = weighted_sums(likely, vectors) / np.maximum(
+            likely.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny
+        )
         known = (mean != 0).any(axis=1, keepdims=True)
         return _unit(np.where(known, mean - np.float32(STEP) * expected, np.float32(0)))
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from towerline.exports.precision import Table, as_float32
 from towerline.ranking.embedding import directions
 from towerline.ranking.user_items import UserItems
 from towerline.serving.errors import check_positive
@@ -10,7 +11,7 @@ from towerline.serving.ranking import Best, Candidates, best_items
 
 
 def nearest(
-    embeddings: NDArray[np.float32],
+    embeddings: Table,
     length: float,
     rows: NDArray[np.int32],
     k: int,
@@ -19,7 +20,7 @@ def nearest(
     """The k nearest other rows by cosine; only those with a cosine above 0.
 
     Args:
-      embeddings: [any, d] float32.
+      embeddings: [any, d] float32 or float16.
       length: length of the longest embedding or more.
       rows: [queries] int32, -1 for an unknown id, whose answer is empty.
       k: at least 1.
@@ -31,7 +32,7 @@ def nearest(
     # All rows are equally near to an untrained row, which is zeros.
     trained = known[taste.vectors[rows[known]].any(axis=1)]
     own = UserItems(np.arange(len(trained) + 1), rows[trained])
-    queries = taste.vectors[rows[trained]]
+    queries = as_float32(taste.vectors[rows[trained]])
     if weights is not None:
         queries = queries * weights[rows[trained], None]
     found = best_items(queries, taste, own, min(int(k), len(embeddings)))

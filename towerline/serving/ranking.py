@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.exports import layout
+from towerline.exports.precision import Table, blocks, inner_products
 from towerline.ranking.blocks import BLOCK_SCORES, in_blocks
 from towerline.ranking.top_k import MARGIN, score_error, top_k
 from towerline.ranking.user_items import UserItems
@@ -32,13 +33,13 @@ class Candidates(NamedTuple):
     """Vectors to search.
 
     Attributes:
-      vectors: [candidates, d] float32.
+      vectors: [candidates, d] float32 or float16.
       rows: [candidates] int32 ascending, the rows of these in the export.
       longest: the length of the longest vector or more, as from longest(); None where it has to be computed.
       weights: [candidates] float32 from 0 to 1 by which the scores are multiplied; None for 1.
     """
 
-    vectors: NDArray[np.float32]
+    vectors: Table
     rows: NDArray[np.int32]
     longest: float | None = None
     weights: NDArray[np.float32] | None = None
@@ -100,7 +101,7 @@ def _float32_best(
     """
 
     def of_block(start: int, stop: int) -> NDArray[np.int32]:
-        scores = queries[start:stop] @ candidates.vectors.T
+        scores = inner_products(queries[start:stop], candidates.vectors)
         if candidates.weights is not None:
             scores *= candidates.weights
         of_block = excluded.of_users(np.arange(start, stop, dtype=np.int32))
@@ -110,10 +111,11 @@ def _float32_best(
     return np.concatenate(in_blocks(of_block, len(queries), len(candidates.rows)))
 
 
-def longest(vectors: NDArray[np.float32]) -> float:
-    """Length of the longest of [any, d] float32 vectors, or slightly more; 0 for none."""
+def longest(vectors: Table) -> float:
+    """Length of the longest of [any, d] vectors, or slightly more; 0 for none."""
     # A thousandth exceeds the error of this sum of squares.
-    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max(initial=0))) * 1.001
+    squares = (np.einsum("ij,ij->i", block, block).max() for _, block in blocks(vectors))
+    return float(np.sqrt(max(squares, default=0))) * 1.001
 
 
 def _score_errors(queries: NDArray[np.float32], candidates: Candidates) -> NDArray[np.float64]:
@@ -198,28 +200,26 @@ def rescored(
         rows = np.where(best.scores > -np.inf, candidates.rows[best.rows], np.int32(-1))
         return Best(rows, best.scores), scores.min(axis=1)
 
-    blocks = in_blocks(of_block, len(queries), ARRAYS_HELD * positions.shape[1] * queries.shape[1])
+    answers = in_blocks(of_block, len(queries), ARRAYS_HELD * positions.shape[1] * queries.shape[1])
     shown = Best.nothing(len(queries), k)
-    if not blocks:
+    if not answers:
         return shown, np.zeros(0, np.float32)
-    shown.rows[:, : positions.shape[1]] = np.concatenate([best.rows for best, _ in blocks])
-    shown.scores[:, : positions.shape[1]] = np.concatenate([best.scores for best, _ in blocks])
-    return shown, np.concatenate([least for _, least in blocks])
+    shown.rows[:, : positions.shape[1]] = np.concatenate([best.rows for best, _ in answers])
+    shown.scores[:, : positions.shape[1]] = np.concatenate([best.scores for best, _ in answers])
+    return shown, np.concatenate([least for _, least in answers])
 
 
-def pair_scores(
-    queries: NDArray[np.float32], vectors: NDArray[np.float32], rows: NDArray[np.int32]
-) -> NDArray[np.float32]:
+def pair_scores(queries: Table, vectors: Table, rows: NDArray[np.int32]) -> NDArray[np.float32]:
     """[queries, any] float32 inner products, summed in float64, of each query with the vectors in its row of `rows`."""
 
     def of_block(start: int, stop: int) -> NDArray[np.float32]:
-        return _inner_products(queries[start:stop], vectors[rows[start:stop]]).astype(np.float32)
+        return _exact_products(queries[start:stop], vectors[rows[start:stop]]).astype(np.float32)
 
-    blocks = in_blocks(of_block, len(queries), ARRAYS_HELD * max(1, rows.shape[1]) * queries.shape[1])
-    return np.concatenate([np.zeros((0, rows.shape[1]), np.float32), *blocks])
+    scores = in_blocks(of_block, len(queries), ARRAYS_HELD * max(1, rows.shape[1]) * queries.shape[1])
+    return np.concatenate([np.zeros((0, rows.shape[1]), np.float32), *scores])
 
 
-def _inner_products(queries: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+def _exact_products(queries: Table, vectors: Table) -> NDArray[np.float64]:
     """[queries, any] float64 of [queries, d] and [queries, any, d]."""
     products: NDArray[np.float64] = np.einsum("qd,qcd->qc", queries.astype(np.float64), vectors.astype(np.float64))
     return products
@@ -234,7 +234,7 @@ def _scores_at(
     """
     step = max(1, BLOCK_SCORES // (ARRAYS_HELD * len(queries) * queries.shape[1]))
     pieces = [position[:, start : start + step] for start in range(0, position.shape[1], step)]
-    scores = np.concatenate([_inner_products(queries, candidates.vectors[piece]) for piece in pieces], axis=1)
+    scores = np.concatenate([_exact_products(queries, candidates.vectors[piece]) for piece in pieces], axis=1)
     if candidates.weights is not None:
         scores *= candidates.weights[position]
     return scores.astype(np.float32)

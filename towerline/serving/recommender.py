@@ -138,7 +138,7 @@ class Recommender:
         """
         rows = self._user_rows(user_ids, unknown, get_args(Unknown))
         seen = self.exported.seen_by(rows[rows >= 0]) if exclude_seen else None
-        queries = self.exported.user_embeddings[rows[rows >= 0]]
+        queries = self.exported.queries(rows[rows >= 0])
         return self._recommended(queries, seen, rows >= 0, k, item_type, allow, deny, unknown)
 
     def recommend_for_history(

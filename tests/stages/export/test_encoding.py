@@ -181,14 +181,15 @@ SAVE = """
 import sys
 from pathlib import Path
 import numpy as np
+import pyarrow as pa
 from stages.export.servable import Retrieval, Vocabularies
+from towerline.exports.precision import Tables
 from towerline.features.encoder import Encoder
 from towerline.pipeline import formats
-from towerline.ranking.scorers import Embeddings
 
-ids, vectors = np.array(["a", "b"], object), np.zeros((3, 8), np.float32)
+ids, vectors = pa.chunked_array([["a", "b"]]), np.zeros((3, 8), np.float32)
 encoder = Encoder.of_arrays(formats.read_arrays(Path("encoder.npz")))
-Retrieval(Embeddings(vectors, vectors), Vocabularies(ids, ids, ids), None, encoder).save(Path(sys.argv[1]))
+Retrieval(Tables(vectors, vectors), Vocabularies(ids, ids, ids), None, encoder).save(Path(sys.argv[1]))
 """
 # Runs with TensorFlow alone.
 ASK = """

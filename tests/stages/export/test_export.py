@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -15,10 +16,10 @@ import pytest
 import towerline
 from tests.conftest import ROOT, STRANGE, run, set_params
 from towerline.artifacts.train import TOWER_WEIGHTS, TWO_TOWER
+from towerline.exports.precision import Tables, as_float32
 from towerline.index.approximate import load
 from towerline.pipeline.errors import StageError
 from towerline.ranking.embedding import PRIOR_DIMENSIONS, directions
-from towerline.ranking.scorers import Embeddings
 
 # Runs in a fresh process with TensorFlow alone: none of our modules, no recommenders package, no Keras.
 ASK = """
@@ -163,13 +164,14 @@ def test_the_model_finds_the_best_of_many_near_ties_exactly() -> None:
     users = np.concatenate([np.zeros((1, 64)), draw.normal(size=(20, 64))]).astype(np.float32)
     users[users @ base < 0] *= -1
 
-    ids = [np.array([f"{row:04d}" for row in range(1, count)], object) for count in (21, 751)]
-    model = Retrieval(Embeddings(users, items), Vocabularies(ids[0], np.full(750, "film", object), ids[1]))
+    ids = [[f"{row:04d}" for row in range(1, count)] for count in (21, 751)]
+    vocabularies = Vocabularies(*(pa.chunked_array([column]) for column in (ids[0], ["film"] * 750, ids[1])))
+    model = Retrieval(Tables(users, items), vocabularies)
     exact = (users[1:].astype(np.float64) @ items[1:].astype(np.float64).T).astype(np.float32)
-    best = model.recommend(tf.constant(ids[0].tolist()))
+    best = model.recommend(tf.constant(ids[0]))
     for row in range(20):
         expected = np.lexsort((np.arange(750), -exact[row]))[:10]
-        assert [item_id.decode() for item_id in best["item_id"].numpy()[row]] == ids[1][expected].tolist()
+        assert [item_id.decode() for item_id in best["item_id"].numpy()[row]] == [ids[1][item] for item in expected]
         assert best["score"].numpy()[row].tolist() == exact[row, expected].tolist()
 
 
@@ -178,12 +180,13 @@ def test_a_disk_without_room_for_the_model_is_one_line(tmp_path: Path) -> None:
 import resource
 from pathlib import Path
 import numpy as np
+import pyarrow as pa
 from stages.export.servable import Retrieval, Vocabularies
+from towerline.exports.precision import Tables
 from towerline.pipeline.terminal import run
-from towerline.ranking.scorers import Embeddings
-ids = np.array(["a", "b"], object)
+ids = pa.chunked_array([["a", "b"]])
 vectors = np.zeros((3, 4), np.float32)
-model = Retrieval(Embeddings(vectors, vectors), Vocabularies(ids, ids, ids))
+model = Retrieval(Tables(vectors, vectors), Vocabularies(ids, ids, ids))
 # No file may get a byte, not even a temporary one.
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 run("export", lambda: model.save(Path("model")))
@@ -253,17 +256,50 @@ def test_csv_and_index_on_request(small_project: Path, tmp_path: Path) -> None:
         assert approximate.recommend_batch(users, 7, **filters) == exact.recommend_batch(users, 7, **filters)
 
 
+def test_float16_on_request(small_project: Path, tmp_path: Path) -> None:
+    for name in ("data", "models", "params.yaml"):
+        run(tmp_path, "cp", "-rL", str(small_project / name), name)
+    set_params(tmp_path, {"export.csv": True, "export.dtype": "float16"})
+    run(tmp_path, sys.executable, "-m", "stages.export", PYTHONPATH=str(ROOT))
+    run(tmp_path, sys.executable, "-c", ASK)
+    for kind in ("user", "item"):
+        exact = np.load(small_project / f"exports/{kind}_embeddings.npy")
+        rounded = np.load(tmp_path / f"exports/{kind}_embeddings.npy")
+        assert rounded.tobytes() == exact.astype(np.float16).tobytes()
+        assert vectors(tmp_path / f"exports/{kind}_embeddings.parquet").tobytes() == rounded.tobytes()
+        assert (np.load(tmp_path / f"asked_{kind}s.npy")[:60] == rounded).all()
+        quoted = pyarrow.csv.ParseOptions(newlines_in_values=True)
+        table = pyarrow.csv.read_csv(tmp_path / f"exports/{kind}_embeddings.csv", parse_options=quoted)
+        columns = [table[f"dimension_{d}"].to_numpy() for d in range(rounded.shape[1])]
+        assert (np.stack(columns, axis=1).astype(np.float32) == rounded).all()
+    recommender = towerline.open(tmp_path / "exports")
+    answers = recommender.recommend_batch(recommender.exported.user_ids.to_pylist(), 7, exclude_seen=False)
+    of_model = json.loads((tmp_path / "asked.json").read_text())["answers"]["all"]
+    for user, answer in enumerate(answers):
+        rows = zip(*(column[user] for column in of_model), strict=True)
+        assert list(rows) == [(item.item_type, item.item_id, item.score) for item in answer]
+
+
+def test_values_beyond_float16_are_refused(tmp_path: Path) -> None:
+    from stages.export.__main__ import rounded_embeddings
+
+    np.save(tmp_path / "embeddings.npy", np.full((3, 2), 70_000, np.float32))
+    assert rounded_embeddings(tmp_path / "embeddings.npy", 2, "float32").dtype == np.float32
+    with pytest.raises(StageError, match=r"values from -65504 to 65504, found others; set export.dtype to float32"):
+        rounded_embeddings(tmp_path / "embeddings.npy", 2, "float16")
+
+
 def test_an_index_that_misses_too_much_stops_the_export(tmp_path: Path) -> None:
     from stages.export.__main__ import write_index
 
     draw = np.random.default_rng(3)
-    embeddings = Embeddings(*(draw.normal(size=(5000, 32)).astype(np.float32) for _ in range(2)))
+    embeddings = Tables(*(draw.normal(size=(5000, 32)).astype(np.float32) for _ in range(2)))
     share = write_index(tmp_path / "index", embeddings, 0.0)
     assert 0.3 < share < 0.999, "random vectors have no near ones: this test needs an index that misses some"
     users = np.linspace(0, 4999, 2000).astype(np.int32)
     scores = embeddings.users[users] @ embeddings.items.T
     exact = np.argsort(-scores, axis=1)[:, :100]
-    nearest = load(tmp_path / "index", 5000, 32).search(embeddings.users[users], 100)
+    nearest = load(tmp_path / "index", 5000, 32).search(as_float32(embeddings.users[users]), 100)
     hits = [len(set(row) & set(exact_row)) for row, exact_row in zip(nearest.tolist(), exact.tolist(), strict=True)]
     assert share == pytest.approx(np.mean(hits) / 100, abs=1e-4)
     with pytest.raises(
@@ -276,9 +312,9 @@ def test_a_full_disk_ends_the_saved_model_in_one_line(tmp_path: Path, monkeypatc
     """Nor does AutoGraph leave files in the system's folder, where they would stay after `kill -9`."""
     from stages.export.servable import Retrieval, Vocabularies
 
-    ids = np.array([f"{number}" for number in range(9_999)], object)
+    ids = pa.chunked_array([[f"{number}" for number in range(9_999)]])
     vectors = np.zeros((len(ids) + 1, 64), np.float32)
-    retrieval = Retrieval(Embeddings(vectors, vectors), Vocabularies(ids, ids, ids))
+    retrieval = Retrieval(Tables(vectors, vectors), Vocabularies(ids, ids, ids))
     (tmp_path / "system").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "system"))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

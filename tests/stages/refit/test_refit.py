@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import towerline
 from stages.refit import __main__ as stage
 from stages.refit.earlier import Keys
 from tests.conftest import run, set_params
@@ -17,6 +18,7 @@ from towerline.artifacts.train import FINAL, TWO_TOWER
 from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline.errors import StageError
 from towerline.ranking.embedding import directions
+from towerline.serving.extension import write_export
 from towerline.training import fitting
 
 DIMENSION = 8
@@ -41,6 +43,16 @@ def test_vectors_follow_their_ids_through_a_changed_vocabulary(project: Path) ->
     np.testing.assert_array_equal(vectors.users, np.concatenate([nothing, nothing, directions(old_users)]))
     np.testing.assert_array_equal(vectors.items, np.concatenate([nothing, directions(old_items)[2:], nothing]))
     assert set(np.linalg.norm(vectors.items, axis=1).round(5)) == {0, 1}
+
+
+def test_the_vectors_of_a_float16_export_are_its_rounded_numbers(project: Path) -> None:
+    exported = towerline.open(EXPORTS).exported
+    tables = {name: getattr(exported, name).astype(np.float16) for name in ("user_embeddings", "item_embeddings")}
+    write_export(Path("halves"), exported._replace(**tables))
+    vectors = Keys().vectors(Path("halves"), DIMENSION)
+    for found, name in zip(vectors, tables, strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found[1:], directions(tables[name]))
 
 
 def test_a_folder_that_cannot_be_continued_is_refused(project: Path, tmp_path: Path) -> None:

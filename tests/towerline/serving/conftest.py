@@ -17,8 +17,8 @@ import towerline
 from tests.conftest import ROOT, run
 from towerline.exports import layout, manifest
 from towerline.exports.manifest import Sizes
-from towerline.exports.writing import Content, write_content
-from towerline.ranking.scorers import Embeddings
+from towerline.exports.precision import Tables
+from towerline.exports.writing import Content, write_content, write_seen
 from towerline.ranking.user_items import UserItems
 
 K = 7
@@ -89,7 +89,7 @@ def make_export(folder: Path, seed: int, size: int = 0) -> Path:
         drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
         return np.column_stack([drawn, last]).astype(np.float32)
 
-    embeddings = Embeddings(vectors(USERS, np.ones(USERS)), vectors(ITEMS, draw.random(ITEMS)))
+    embeddings = Tables(vectors(USERS, np.ones(USERS)), vectors(ITEMS, draw.random(ITEMS)))
     pairs = draw.permutation(USERS * ITEMS)[: 10 * USERS]
     seen = UserItems.of_pairs((pairs // ITEMS).astype(np.int32), (pairs % ITEMS).astype(np.int32), num_rows=USERS)
     users = pa.table({"user_id": [f"u{row:03d}" for row in range(USERS)]})
@@ -101,7 +101,8 @@ def make_export(folder: Path, seed: int, size: int = 0) -> Path:
         }
     )
     folder.mkdir(parents=True)
-    write_content(folder, Content(users, items, embeddings, seen, {}, {}, {}), csv=False)
+    write_content(folder, Content(users, items, embeddings, {}, {}, {}), csv=False)
+    write_seen(folder, seen)
     model = folder / layout.MODEL / "saved_model.pb"
     model.parent.mkdir(parents=True)
     model.write_bytes(f"{seed:06d}".encode() + bytes(size))

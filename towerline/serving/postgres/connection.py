@@ -24,6 +24,10 @@ _ADVICE: dict[type[psycopg.Error], str] = {
     errors.QueryCanceled: "find out who cancelled it, or raise the role's statement_timeout, and run it again",
     errors.DuplicateTable: "drop the table of that name, or choose another name",
     errors.DependentObjectsStillExist: "let them read the view instead of a version's table, and run it again",
+    errors.InvalidTableDefinition: (
+        "the views show an export of another export.dtype, and a view cannot change its types: choose another schema, "
+        "or other names"
+    ),
     errors.ReadOnlySqlTransaction: "publish to the primary server, as a role that may write",
     errors.UndefinedColumn: "a table of that name is not Towerline's: choose another schema",
     errors.ProgramLimitExceeded: "an id of more than some 2,600 bytes cannot be a key: shorten it in the raw data",

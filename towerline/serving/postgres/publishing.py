@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 from psycopg import Connection, errors, sql
 from psycopg.rows import TupleRow
@@ -279,16 +279,15 @@ def _replace_views(connection: Connection[TupleRow], names: Names, versions: Ver
     with suppress(errors.UndefinedTable), connection.transaction():
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(views))
     # A view's column cannot change its type, which therefore has no dimension.
-    shown: tuple[tuple[str, sql.SQL], ...] = (
-        (names.users, sql.SQL("user_id, embedding::vector AS embedding, seen, model_version, taste::vector AS taste")),
-        (
-            names.items,
-            sql.SQL("item_row, item_type, item_id, title, embedding::vector AS embedding, model_version"),
-        ),
+    shown: tuple[tuple[str, LiteralString], ...] = (
+        (names.users, "user_id, embedding::{type} AS embedding, seen, model_version, taste::{type} AS taste"),
+        (names.items, "item_row, item_type, item_id, title, embedding::{type} AS embedding, model_version"),
     )
     for view, columns in shown:
+        table = names.table(view, str(versions.live))
+        selected = sql.SQL(columns).format(type=_type_of_vectors(connection, table))
         statement = sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}")
-        connection.execute(statement.format(names.within(view), columns, names.table(view, str(versions.live))))
+        connection.execute(statement.format(names.within(view), selected, table))
     connection.execute(
         sql.SQL(
             "UPDATE {} SET state = CASE version WHEN %(live)s THEN 'live' ELSE 'previous' END, "
@@ -297,6 +296,17 @@ def _replace_views(connection: Connection[TupleRow], names: Names, versions: Ver
         ).format(names.within(MODELS)),
         {"live": versions.live, "users": names.users, "items": names.items},
     )
+
+
+def _type_of_vectors(connection: Connection[TupleRow], table: sql.Identifier) -> sql.Identifier:
+    """The type of the embeddings in the table of a version."""
+    row = connection.execute(
+        "SELECT typname FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_type t ON t.oid = atttypid "
+        "WHERE attrelid = %s::regclass AND attname = 'embedding'",
+        [table.as_string(connection)],
+    ).fetchone()
+    assert row is not None
+    return sql.Identifier(row[0])
 
 
 def _drop(connection: Connection[TupleRow], names: Names, version: str) -> None:

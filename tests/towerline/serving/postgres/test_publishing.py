@@ -7,12 +7,14 @@ from pgvector.psycopg import register_vector
 from psycopg import sql
 
 from tests.postgres import Server
-from tests.towerline.serving.postgres.conftest import made, shown
+from tests.towerline.serving.postgres.conftest import live, made, shown
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.ranking.user_items import UserItems
+from towerline.serving.errors import ServingError
+from towerline.serving.exported import Exported
 from towerline.serving.postgres import copying
 from towerline.serving.postgres.names import Names
-from towerline.serving.postgres.publishing import publish
+from towerline.serving.postgres.publishing import publish, rollback
 
 ODD_IDS = [
     "it's",
@@ -63,6 +65,50 @@ def test_ids_titles_vectors_and_what_is_seen_come_back_as_they_were(server: Serv
         assert vector.to_numpy().tobytes() == exported.item_embeddings[row].tobytes()
         assert version == exported.version
     assert sorted(row[0] for row in items) == list(range(count))
+
+
+def halves(**sizes: int) -> Exported:
+    """An export of float16."""
+    exported = made(**sizes)
+    return exported._replace(
+        user_embeddings=exported.user_embeddings.astype(np.float16),
+        item_embeddings=exported.item_embeddings.astype(np.float16),
+    )
+
+
+def test_float16_vectors_are_halfvec_to_the_last_bit_in_tables_of_half_the_size(server: Server) -> None:
+    exported, names = halves(users=40, items=900, dimension=130), Names("halves")
+    publish(server.dsn(), exported, names)
+    with server.connect() as connection:
+        register_vector(connection)
+        items = connection.execute("SELECT item_row, embedding FROM halves.items", binary=True).fetchall()
+        users = connection.execute("SELECT embedding, seen, taste FROM halves.users", binary=True).fetchall()
+        # So few rows are read one after the other where that is allowed.
+        connection.execute("SET enable_seqscan = off")
+        plan = connection.execute(
+            "EXPLAIN SELECT item_id FROM halves.items "
+            "ORDER BY embedding <#> (SELECT embedding FROM halves.users LIMIT 1) LIMIT 3"
+        ).fetchall()
+    assert "_embedding_idx" in "".join(line for (line,) in plan)
+    for row, vector in items:
+        assert vector.to_numpy().tobytes() == exported.item_embeddings[row].tobytes()
+    for vector, seen, taste in users:
+        direction = vector.to_numpy()[:-PRIOR_DIMENSIONS].astype(np.float32)
+        np.testing.assert_allclose(taste.to_numpy(), direction * len(seen) / (len(seen) + 5), rtol=1e-3, atol=1e-7)
+    publish(server.dsn(), made(users=40, items=900, dimension=130), Names("wholes"))
+    size = "SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relnamespace = '{}'::regnamespace"
+    of_halves, of_wholes = (server.run(size.format(schema))[0][0] for schema in ("halves", "wholes"))
+    assert 10 * of_halves < 7 * of_wholes
+    assert "is live with 40 users" in publish(server.dsn(), halves(users=40, seed=2, dimension=130), names)
+    assert rollback(server.dsn(), names) == f"{exported.version} is live again; 000000000002 is kept"
+
+
+def test_a_version_of_another_type_is_refused_and_changes_nothing(server: Server) -> None:
+    exported, names = made(), Names("types")
+    publish(server.dsn(), exported, names)
+    with pytest.raises(ServingError, match=r"cannot change data type of view column .*; the views show .*export.dtype"):
+        publish(server.dsn(), halves(seed=2), names)
+    assert live(server, "types", exported)
 
 
 def test_more_rows_than_a_block_arrive_once_each_in_their_places(
