@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 from stages.evaluate import models
 from towerline.artifacts.split import Interactions
 from towerline.ranking import blocks, top_k
-from towerline.ranking.scorers import Embeddings, by_popularity
+from towerline.ranking.scorers import Columns, Embeddings, by_popularity
 from towerline.ranking.user_items import UserItems
 
 
@@ -81,6 +81,25 @@ def test_the_bound_from_group_maxima_is_exact_on_a_catalogue_it_is_made_for() ->
     order = np.argsort(-scores, axis=1, kind="stable")[:, :100]
     expected = np.where(np.take_along_axis(scores, order, axis=1) > -np.inf, order, -1)
     assert (top_k.top_k(scores, 100) == expected).all()
+
+
+def test_a_large_catalogue_is_scored_in_parts_for_many_users_at_once() -> None:
+    queries, candidates, excluded = random_case(0, users=200, items=900)
+    embeddings, users = Embeddings(queries, candidates), np.arange(200, dtype=np.int32)
+    whole = top_k.rank_items(embeddings, users, excluded, 20)
+    asked: list[tuple[int, int]] = []
+
+    class Noting(Embeddings):
+        def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
+            scores = super().scores(users, columns)
+            asked.append(scores.shape)
+            return scores
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_SCORES", 100 * top_k.FEWEST_USERS)
+        assert (top_k.rank_items(Noting(*embeddings), users, excluded, 20) == whole).all()
+    # With whole rows, a block of as many scores would have 14 users.
+    assert sorted(set(asked)) == [(72, 1), (72, 100), (128, 1), (128, 100)]
 
 
 def test_popularity_ranks_by_rows_and_equal_counts_by_index() -> None:
