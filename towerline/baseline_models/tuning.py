@@ -25,7 +25,7 @@ from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.selection import Candidate, left_out_rows, memory_note, select, within_memory
 from towerline.feedback.params import Below
 from towerline.feedback.strengths import Feedback, choices, liked, liked_by_known_users
-from towerline.metrics.validation import HeldOut, ranked_candidates
+from towerline.metrics.validation import HeldOut, affordable_users, ranked_candidates
 from towerline.ranking.popularity import half_lives
 from towerline.ranking.scorers import Chance, Scorer
 from towerline.ranking.user_items import UserItems
@@ -71,7 +71,8 @@ def tuned(
     lives, max_bytes = half_lives(train), params.memory_limit * 1e9
     relevant = liked_by_known_users(validation, train, below)
     seen, wanted = map(UserItems.of_interactions, (train, relevant))
-    held_out = HeldOut(seen, wanted, candidates=ranked_candidates(relevant, item_type))
+    ranked = ranked_candidates(relevant, item_type)
+    held_out = HeldOut(seen, wanted, affordable_users(rows.num_items if ranked is None else len(ranked)), ranked)
     score = held_out.ndcg if len(held_out.users) else None
     # implicit warns about a conversion that it does itself.
     warnings.filterwarnings("ignore", category=ParameterWarning)
