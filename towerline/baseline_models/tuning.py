@@ -85,11 +85,11 @@ def tuned(
         to_fit = _candidates(params, train, ways, lives, item_type)
         # The fit to all rows takes the most memory.
         for name, final in _candidates(params, rows, ways, lives, item_type).items():
+            allowed, left_out = _divided(name, final, params)
             # There is nothing to choose.
-            if len(final) == 1:
+            if len(final) == 1 and not left_out:
                 scorers[name] = final[0].fit()
                 continue
-            allowed, left_out = _divided(name, final, params)
             tried = [candidate for candidate in to_fit[name] if candidate.settings in allowed]
             selection = select(name, tried, score, max_bytes)
             if selection.settings is not None:

@@ -149,6 +149,20 @@ def test_a_baseline_over_the_memory_limit_has_rows_and_no_fit(memory_limit: floa
     assert len(baselines.notes) == (not fitted)
 
 
+def test_popularity_of_types_is_left_out_where_the_types_take_too_much_memory() -> None:
+    users = np.arange(1, USERS + 1, dtype=np.int32)
+    train, validation = (Interactions(users, (users + k) % ITEMS + 1, None, USERS, ITEMS) for k in (0, 1))
+    kinds = np.array(["", *(str(item % 9) for item in range(ITEMS))])
+    found = tuned(
+        params_of("most_popular", "most_popular_of_type", trials=1, memory_limit=5e-6), train, validation, kinds
+    )
+    assert list(found.scorers) == ["most_popular"]
+    assert [(row.baseline, row.left_out_gb) for row in found.trials] == [
+        ("most_popular_of_type", 16 * 9 * (USERS + ITEMS) / 1e9)
+    ]
+    assert found.notes == ["most_popular_of_type (1.44e-05 GB)"]
+
+
 def test_settings_are_chosen_on_no_more_users_than_their_scores_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation_metrics, "MAX_SCORES", 10 * ITEMS)
     monkeypatch.setattr(validation_metrics, "MIN_USERS", 1)
