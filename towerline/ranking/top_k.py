@@ -15,6 +15,9 @@ from towerline.ranking.user_items import UserItems
 
 # Number of items in a group whose largest score is used to find a lower bound of the k-th largest score.
 GROUP_ITEMS = 64
+# Where more scores than this times k reach a row's bound, most of them are equal to it, and only the first k of these are
+# sorted. Where a user has fewer than k similar items, all other items have the score 0.
+MANY_TIES = 8
 # Number of additional candidates whose scores are computed again in float64: usually enough to prove, by score_error(),
 # that no item of the first k is missing.
 MARGIN = 16
@@ -60,7 +63,11 @@ def top_k(
         maxima = scores[:, : group * num_groups].reshape(rows, group, num_groups).max(axis=1)
         kth = np.partition(maxima, num_groups - k, axis=1)[:, num_groups - k, None]
         bound = np.maximum(bound, kth)
-    row, column = np.divmod(np.flatnonzero(scores >= bound), columns)
+    reached = scores >= bound
+    if np.count_nonzero(reached) > MANY_TIES * k * rows:
+        tied = scores == bound
+        reached &= ~tied | (np.cumsum(tied, axis=1, dtype=np.int32) <= k)
+    row, column = np.divmod(np.flatnonzero(reached), columns)
     order = np.lexsort((column, -scores[row, column], row))
     row, column = row[order], column[order]
     rank = np.arange(len(row)) - np.searchsorted(row, row)

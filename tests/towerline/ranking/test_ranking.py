@@ -83,6 +83,22 @@ def test_the_bound_from_group_maxima_is_exact_on_a_catalogue_it_is_made_for() ->
     assert (top_k.top_k(scores, 100) == expected).all()
 
 
+def test_of_many_equal_scores_the_first_are_ranked_and_no_others_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    scores = np.where(draw.random((20, 5000)) < 0.01, draw.integers(-2, 4, (20, 5000)), 0).astype(np.float32)
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :100]
+    sorted_numbers: list[int] = []
+
+    def noting(keys: tuple[NDArray[np.int64], ...]) -> NDArray[np.int64]:
+        sorted_numbers.append(len(keys[0]))
+        return np.asarray(lexsort(keys))
+
+    lexsort = np.lexsort
+    monkeypatch.setattr(np, "lexsort", noting)
+    assert (top_k.top_k(scores, 100) == expected).all()
+    assert sorted_numbers[0] <= 20 * 200
+
+
 def test_a_large_catalogue_is_scored_in_parts_for_many_users_at_once() -> None:
     queries, candidates, excluded = random_case(0, users=200, items=900)
     embeddings, users = Embeddings(queries, candidates), np.arange(200, dtype=np.int32)
