@@ -15,8 +15,8 @@ from towerline.ranking.user_items import UserItems
 
 # Number of items in a group whose largest score is used to find a lower bound of the k-th largest score.
 GROUP_ITEMS = 64
-# Where more scores than this times k reach a row's bound, most of them are equal to it, and only the first k of these are
-# sorted. Where a user has fewer than k similar items, all other items have the score 0.
+# Where more scores than this times k reach the bound of a row, most of them are equal to it, and only the first k of
+# these are sorted. Where a user has fewer than k similar items, all other items have the score 0.
 MANY_TIES = 8
 # Number of additional candidates whose scores are computed again in float64: usually enough to prove, by score_error(),
 # that no item of the first k is missing.
