@@ -13,7 +13,7 @@ from scipy import sparse
 
 from towerline.artifacts.split import Interactions
 from towerline.baseline_models.ease import ItemClasses, ease, ease_bytes
-from towerline.baseline_models.implicit_models import IALS_BYTES, ITEM_KNN_BYTES, ials, item_knn
+from towerline.baseline_models.implicit_models import ials, ials_bytes, item_knn, item_knn_bytes
 from towerline.baseline_models.selection import Candidate
 from towerline.baseline_models.type_popularity import most_popular_of_type
 from towerline.feedback.strengths import Feedback, with_strengths
@@ -33,11 +33,12 @@ class Counted:
 
     Attributes:
       num_users, num_items: sizes of the vocabularies, the unknown id at index 0 not counted.
+      num_rows: number of rows, those that do not count among them.
     """
 
     def __init__(self, rows: Interactions, way: Feedback) -> None:
         self._rows, self._way = rows, way
-        self.num_users, self.num_items = rows.num_users, rows.num_items
+        self.num_users, self.num_items, self.num_rows = rows.num_users, rows.num_items, len(rows.user_index)
 
     def rows(self) -> Interactions:
         """The rows that count, with their strengths."""
@@ -97,8 +98,8 @@ def item_knn_candidates(counted: Counted, matrix: Matrix, history: UserItems) ->
         return ItemWeights(item_knn(matrix(counted), neighbours), history)
 
     return [
-        Candidate({"neighbours": number}, ITEM_KNN_BYTES * counted.num_items * (number + 1), partial(fit, number))
-        for number in NEIGHBOURS
+        Candidate({"neighbours": k}, item_knn_bytes(k, counted.num_items, counted.num_rows), partial(fit, k))
+        for k in NEIGHBOURS
     ]
 
 
@@ -124,7 +125,7 @@ def ials_candidates(counted: Counted, matrix: Matrix, seed: int) -> list[Candida
     return [
         Candidate(
             {"dimension": dimension, "alpha": alpha, "regularization": regularization},
-            IALS_BYTES * dimension * (counted.num_users + counted.num_items),
+            ials_bytes(dimension, counted.num_users + counted.num_items, counted.num_rows),
             partial(fit, dimension, alpha, regularization),
         )
         for dimension, alpha, regularization in IALS_SETTINGS

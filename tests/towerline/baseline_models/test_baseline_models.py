@@ -1,5 +1,6 @@
 """Baselines against slow programs; their settings are chosen on the validation set within a memory limit (law 6)."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,14 @@ from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
 from towerline.baseline_models import ease as ease_module
+from towerline.baseline_models.candidates import Counted, ials_candidates, item_knn_candidates, shared_matrix
 from towerline.baseline_models.ease import ItemClasses, ease
 from towerline.baseline_models.implicit_models import item_knn
 from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.selection import Candidate, Selection, left_out_rows, memory_note, select, within_memory
 from towerline.baseline_models.tuning import tuned
 from towerline.baseline_models.type_popularity import most_popular_of_type
+from towerline.feedback.strengths import PLAIN
 from towerline.metrics import validation as validation_metrics
 from towerline.ranking.scorers import Embeddings, Scorer
 from towerline.ranking.top_k import rank_items
@@ -147,6 +150,28 @@ def test_a_baseline_over_the_memory_limit_has_rows_and_no_fit(memory_limit: floa
     assert list(baselines.scorers) == fitted
     assert [(row.trial, row.left_out_gb is None) for row in baselines.trials] == [(1, bool(fitted)), (2, bool(fitted))]
     assert len(baselines.notes) == (not fitted)
+
+
+@pytest.mark.parametrize(("users", "items"), [(400, 8_000), (8_000, 400)])
+def test_a_fit_takes_the_memory_that_it_says(users: int, items: int) -> None:
+    """Of a large catalogue, the embeddings or neighbours take the most; of a small one with many rows, the rows do."""
+    draw = np.random.default_rng(0)
+    history = UserItems.of_pairs(
+        draw.integers(1, users + 1, 60_000).astype(np.int32),
+        draw.integers(1, items + 1, 60_000).astype(np.int32),
+        num_rows=users + 1,
+    )
+    rows = Interactions(history.rows().astype(np.int32), history.items, None, users, items)
+    counted = Counted(rows, PLAIN)
+    for candidate in (
+        item_knn_candidates(counted, shared_matrix(), history)[0],
+        ials_candidates(counted, shared_matrix(), 1)[0],
+    ):
+        tracemalloc.start()
+        candidate.fit()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert 0.5 < peak / candidate.num_bytes < 1.5, candidate.settings
 
 
 def test_popularity_of_types_is_left_out_where_the_types_take_too_much_memory() -> None:
