@@ -15,9 +15,9 @@ from towerline.ranking.user_items import UserItems
 
 # Number of items in a group whose largest score is used to find a lower bound of the k-th largest score.
 GROUP_ITEMS = 64
-# Where more scores than this times k reach the bound of a row, most of them are equal to it, and only the first k of
-# these are sorted. Where a user has fewer than k similar items, all other items have the score 0.
-MANY_TIES = 8
+# Where k and this many scores of a row reach the bound, most of them are equal to it, and only the first k of these are
+# sorted. Where a user has fewer than k similar items, all other items have the score 0.
+MANY = 1_000
 # Number of additional candidates whose scores are computed again in float64: usually enough to prove, by score_error(),
 # that no item of the first k is missing.
 MARGIN = 16
@@ -64,9 +64,10 @@ def top_k(
         kth = np.partition(maxima, num_groups - k, axis=1)[:, num_groups - k, None]
         bound = np.maximum(bound, kth)
     reached = scores >= bound
-    if np.count_nonzero(reached) > MANY_TIES * k * rows:
-        tied = scores == bound
-        reached &= ~tied | (np.cumsum(tied, axis=1, dtype=np.int32) <= k)
+    if np.count_nonzero(reached) > rows * (k + MANY):
+        for crowded in np.flatnonzero(np.count_nonzero(reached, axis=1) > k + MANY):
+            tied = np.flatnonzero(scores[crowded] == bound[crowded])
+            reached[crowded, tied[k:]] = False
     row, column = np.divmod(np.flatnonzero(reached), columns)
     order = np.lexsort((column, -scores[row, column], row))
     row, column = row[order], column[order]
