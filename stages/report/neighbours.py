@@ -37,14 +37,15 @@ def trained(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
 def nearest(vectors: NDArray[np.float32], ids: NDArray[np.int32], count: int) -> Neighbours:
     """The nearest trained ids of each of some ids, without itself.
 
+    Untrained ids have inner products of 0, and are no neighbours.
+
     Args:
       vectors: [num_ids + 1, d], unit vectors from taste() or shrunk ones.
       ids: [ids] int32.
       count: number of neighbours of each id.
     """
-    candidates = np.flatnonzero(trained(vectors)).astype(np.int32)
     itself = UserItems.of_pairs(np.arange(len(ids), dtype=np.int32), ids, num_rows=len(ids))
-    neighbours = rank_items(Embeddings(vectors, vectors), ids, itself, count, candidates)
+    neighbours = rank_items(Embeddings(vectors, vectors), ids, itself, count)
     similarity = np.einsum("id,ind->in", vectors[ids], vectors[neighbours])
     near = (neighbours > 0) & (similarity > 0)
     return Neighbours(np.where(near, neighbours, 0), np.where(near, similarity, 0).astype(np.float32))

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from stages.report import charts
 from stages.report.embedded import embedded_json
 from stages.report.inputs import Inputs
+from stages.report.lists import Lists
 from stages.report.page_blocks import Section
 from stages.report.sections import (
     data,
@@ -46,20 +47,22 @@ SEARCH_FORM_BYTES = 4_000
 
 def render(inputs: Inputs) -> str:
     """The whole page as HTML; the search has the room that the other sections leave."""
-    made = sections(inputs)
+    lists = Lists(inputs)
+    made = sections(inputs, lists)
     room = MAXIMUM_BYTES - SEARCH_FORM_BYTES - len(_html(made).encode())
-    finder = search.section(inputs, room)
+    finder = search.section(lists, room)
     if finder is None:
         return _html(made)
     place = [section.anchor for section in made].index("examples")
     return _html([*made[:place], finder, *made[place:]])
 
 
-def sections(inputs: Inputs) -> list[Section]:
+def sections(inputs: Inputs, lists: Lists) -> list[Section]:
     """The sections of the page without the search; those with nothing to show are left out."""
     before = (summary, data, split, training, feedback, features, quality, groups, item_types, exposure, ratings)
-    made = [module.section(inputs) for module in (*before, item_map, examples, tuning, settings)]
-    return [section for section in (*made, terms.section()) if section is not None]
+    made = [module.section(inputs) for module in (*before, item_map)]
+    after = [module.section(inputs) for module in (tuning, settings)]
+    return [section for section in (*made, examples.section(lists), *after, terms.section()) if section is not None]
 
 
 def _html(sections: Sequence[Section]) -> str:

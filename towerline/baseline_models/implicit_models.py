@@ -12,6 +12,19 @@ IALS_ITERATIONS = 8
 # Measured peaks of implicit's item-kNN, for each item and neighbour, and of its iALS, for each number of an embedding.
 ITEM_KNN_BYTES = 44
 IALS_BYTES = 8
+# The same for each row, where the rows and their copies take more than that.
+ITEM_KNN_ROW_BYTES = 52
+IALS_ROW_BYTES = 28
+
+
+def item_knn_bytes(neighbours: int, num_items: int, num_rows: int) -> int:
+    """Bytes that item_knn() and its matrix take."""
+    return max(ITEM_KNN_BYTES * num_items * (neighbours + 1), ITEM_KNN_ROW_BYTES * num_rows)
+
+
+def ials_bytes(dimension: int, num_ids: int, num_rows: int) -> int:
+    """Bytes that ials() and its matrix take; num_ids is the number of users and items."""
+    return max(IALS_BYTES * dimension * num_ids, IALS_ROW_BYTES * num_rows)
 
 
 def item_knn(matrix: "sparse.csr_array", neighbours: int) -> "sparse.csr_array":

@@ -13,17 +13,19 @@ from towerline.artifacts import names
 from towerline.artifacts.baselines import OF_FEEDBACK, Settings, TrialRow
 from towerline.artifacts.split import Interactions
 from towerline.baseline_models.candidates import (
+    Counted,
     ease_candidates,
     ials_candidates,
     item_knn_candidates,
     popular_candidates,
     popular_of_type_candidates,
+    shared_matrix,
 )
 from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.selection import Candidate, left_out_rows, memory_note, select, within_memory
 from towerline.feedback.params import Below
-from towerline.feedback.strengths import Feedback, choices, liked, liked_by_known_users, with_strengths
-from towerline.metrics.validation import HeldOut, ranked_candidates
+from towerline.feedback.strengths import Feedback, choices, liked, liked_by_known_users
+from towerline.metrics.validation import HeldOut, affordable_users, ranked_candidates
 from towerline.ranking.popularity import half_lives
 from towerline.ranking.scorers import Chance, Scorer
 from towerline.ranking.user_items import UserItems
@@ -69,7 +71,8 @@ def tuned(
     lives, max_bytes = half_lives(train), params.memory_limit * 1e9
     relevant = liked_by_known_users(validation, train, below)
     seen, wanted = map(UserItems.of_interactions, (train, relevant))
-    held_out = HeldOut(seen, wanted, candidates=ranked_candidates(relevant, item_type))
+    ranked = ranked_candidates(relevant, item_type)
+    held_out = HeldOut(seen, wanted, affordable_users(rows.num_items if ranked is None else len(ranked)), ranked)
     score = held_out.ndcg if len(held_out.users) else None
     # implicit warns about a conversion that it does itself.
     warnings.filterwarnings("ignore", category=ParameterWarning)
@@ -82,11 +85,11 @@ def tuned(
         to_fit = _candidates(params, train, ways, lives, item_type)
         # The fit to all rows takes the most memory.
         for name, final in _candidates(params, rows, ways, lives, item_type).items():
+            allowed, left_out = _divided(name, final, params)
             # There is nothing to choose.
-            if len(final) == 1:
+            if len(final) == 1 and not left_out:
                 scorers[name] = final[0].fit()
                 continue
-            allowed, left_out = _divided(name, final, params)
             tried = [candidate for candidate in to_fit[name] if candidate.settings in allowed]
             selection = select(name, tried, score, max_bytes)
             if selection.settings is not None:
@@ -116,9 +119,10 @@ def _candidates(
     """
     # Items are ranked by what a user likes, however the weights between items came about.
     history = UserItems.of_interactions(liked(rows, rows, ways[0].below))
+    matrix = shared_matrix()
     candidates: dict[str, list[list[Candidate]]] = {}
     for way in ways:
-        counted = with_strengths(rows, way).counted()
+        counted = Counted(rows, way)
         of_way = {}
         if params.most_popular:
             popular = popular_candidates(counted, [None])
@@ -128,12 +132,12 @@ def _candidates(
         if params.recent_popular and len(lives) > 1:
             of_way[names.RECENT_POPULAR] = popular_candidates(counted, lives)
         if params.item_knn:
-            of_way[names.ITEM_KNN] = item_knn_candidates(counted, history)
+            of_way[names.ITEM_KNN] = item_knn_candidates(counted, matrix, history)
         # EASE has no place for strengths.
         if params.ease and way.weight_exponent == 0:
             of_way[names.EASE] = ease_candidates(counted, history)
         if params.ials:
-            of_way[names.IALS] = ials_candidates(counted, params.seed)
+            of_way[names.IALS] = ials_candidates(counted, matrix, params.seed)
         settings = _settings(way, ways)
         for name, found in of_way.items():
             if found:

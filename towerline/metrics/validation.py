@@ -12,6 +12,15 @@ from towerline.ranking.user_items import UserItems
 
 # More users would cost time and hardly make the mean more precise; of fewer users all are ranked.
 MAX_USERS = 10_000
+# Scores that the NDCG of one setting takes, which are seconds. For up to 200,000 items they are enough for MAX_USERS.
+MAX_SCORES = 2_000_000_000
+# With fewer users, the mean would be too noisy to choose by.
+MIN_USERS = 1_000
+
+
+def affordable_users(num_items: int) -> int:
+    """The number of users whose scores for all items are MAX_SCORES, from MIN_USERS to MAX_USERS."""
+    return int(np.clip(MAX_SCORES // num_items, MIN_USERS, MAX_USERS))
 
 
 def ranked_candidates(held_out: Interactions, item_type: NDArray[np.str_]) -> NDArray[np.int32] | None:

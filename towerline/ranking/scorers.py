@@ -11,6 +11,8 @@ from towerline.artifacts.split import Interactions
 from towerline.ranking.popularity import decayed_counts
 from towerline.ranking.user_items import UserItems
 
+# Random numbers that Chance makes at once: its arrays of 64 bits stay in the processor's cache.
+MIXED_AT_ONCE = 1 << 14
 # Items whose scores are asked for: indices in ascending order, or all with slice(None).
 Columns = NDArray[np.int32] | slice
 
@@ -61,8 +63,11 @@ class ItemWeights(NamedTuple):
         return int(self.weights.shape[1])
 
     def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
-        scores = self.history.of_users(users).matrix(self.num_columns) @ self.weights[:, columns]
-        return scores.toarray() if sparse.issparse(scores) else np.asarray(scores)
+        history = self.history.of_users(users).matrix(self.num_columns)
+        if isinstance(self.weights, np.ndarray):
+            return np.asarray(history @ self.weights[:, columns])
+        # The product has fewer entries than the weights, all of which a selection of columns reads.
+        return np.asarray((history @ self.weights)[:, columns].toarray())
 
 
 class Chance(NamedTuple):
@@ -85,8 +90,13 @@ class Chance(NamedTuple):
     def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
         items = np.arange(self.num_columns, dtype=np.uint64)[columns]
         of_user = _mixed(users.astype(np.uint64) + (np.uint64(self.seed) << np.uint64(32)))
-        # The upper 24 bits: as many as float32 tells apart.
-        return (_mixed(of_user[:, None] + items) >> np.uint64(40)).astype(np.float32)
+        scores = np.empty((len(users), len(items)), np.float32)
+        step = max(1, MIXED_AT_ONCE // max(1, len(items)))
+        for start in range(0, len(users), step):
+            mixed = _mixed(of_user[start : start + step, None] + items)
+            # The upper 24 bits: as many as float32 tells apart.
+            scores[start : start + step] = mixed >> np.uint64(40)
+        return scores
 
 
 def by_popularity(rows: Interactions, half_life: float | None = None) -> Embeddings:

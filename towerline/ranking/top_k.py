@@ -1,22 +1,29 @@
-"""Exact top-k over a whole catalogue, in blocks of users.
+"""Exact top-k over a whole catalogue, in blocks of users, and of items where the catalogue is large.
 
 Candidates are ordered by score, equal scores by index.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from towerline.ranking.blocks import in_blocks
+from towerline.ranking import blocks
 from towerline.ranking.scorers import Columns, Scorer
 from towerline.ranking.user_items import UserItems
 
 # Number of items in a group whose largest score is used to find a lower bound of the k-th largest score.
 GROUP_ITEMS = 64
+# Where k and this many scores of a row reach the bound, most of them are equal to it, and only the first k of these are
+# sorted. Where a user has fewer than k similar items, all other items have the score 0.
+MANY = 1_000
 # Number of additional candidates whose scores are computed again in float64: usually enough to prove, by score_error(),
 # that no item of the first k is missing.
 MARGIN = 16
+# Users of a block where there are as many: a catalogue that is too large for that is scored in parts. The embeddings of
+# items are read from memory once for each block, which takes longer than the inner products with a few users.
+FEWEST_USERS = 128
 _LOWEST = np.finfo(np.float32).min
 
 
@@ -31,7 +38,9 @@ def score_error(dimension: int) -> float:
     return rounded / (1 - rounded)
 
 
-def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
+def top_k(
+    scores: NDArray[np.float32], k: int, at_least: NDArray[np.float32] | np.float32 = _LOWEST
+) -> NDArray[np.int32]:
     """Indices of each row's k largest scores, best first, equal scores by index.
 
     The k-th largest of the maxima of groups of columns is a lower bound of the k-th largest score, so that only the few
@@ -40,20 +49,26 @@ def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
     Args:
       scores: [rows, columns] float32 without NaN; -inf is never among the result.
       k: at least 1.
+      at_least: [rows, 1] float32 finite, or one number: lower scores are not among the result either.
 
     Returns:
-      [rows, k] int32; -1 where a row has fewer than k scores above -inf.
+      [rows, k] int32; -1 where a row has fewer than k such scores.
     """
     rows, columns = scores.shape
     group = max(1, min(GROUP_ITEMS, columns // (4 * k)))
     num_groups = columns // group
-    bound = np.full((rows, 1), _LOWEST, np.float32)
+    bound = np.broadcast_to(at_least, (rows, 1))
     if num_groups >= k:
         # Interleaved groups: the maximum runs over contiguous memory.
         maxima = scores[:, : group * num_groups].reshape(rows, group, num_groups).max(axis=1)
         kth = np.partition(maxima, num_groups - k, axis=1)[:, num_groups - k, None]
         bound = np.maximum(bound, kth)
-    row, column = np.divmod(np.flatnonzero(scores >= bound), columns)
+    reached = scores >= bound
+    if np.count_nonzero(reached) > rows * (k + MANY):
+        for crowded in np.flatnonzero(np.count_nonzero(reached, axis=1) > k + MANY):
+            tied = np.flatnonzero(scores[crowded] == bound[crowded])
+            reached[crowded, tied[k:]] = False
+    row, column = np.divmod(np.flatnonzero(reached), columns)
     order = np.lexsort((column, -scores[row, column], row))
     row, column = row[order], column[order]
     rank = np.arange(len(row)) - np.searchsorted(row, row)
@@ -84,18 +99,59 @@ def rank_items(
     Returns:
       [queries, k] int32 item indices; 0 where fewer than k candidates are left.
     """
-    columns: Columns = slice(None) if candidates is None else np.concatenate([np.zeros(1, np.int32), candidates])
-    item_of = np.arange(scorer.num_columns, dtype=np.int32)[columns]
-    column_of = np.zeros(scorer.num_columns, np.int32)
+    everything = np.arange(scorer.num_columns, dtype=np.int32)
+    item_of = everything if candidates is None else np.concatenate([everything[:1], candidates])
+    # Items that are no candidates share column 0 with the unknown item.
+    column_of = np.zeros(len(everything), np.int32)
     column_of[item_of] = np.arange(len(item_of), dtype=np.int32)
+    width = min(len(item_of), max(1, blocks.BLOCK_SCORES // FEWEST_USERS))
 
     def rank_block(start: int, stop: int) -> NDArray[np.int32]:
-        scores = scorer.scores(users[start:stop], columns)
         of_block = excluded.of_users(np.arange(start, stop, dtype=np.int32))
-        # Items that are no candidates share column 0 with the unknown item.
-        scores[of_block.rows(), column_of[of_block.items]] = -np.inf
-        scores[:, 0] = -np.inf
-        return item_of[np.maximum(top_k(scores, k), 0)]
+        rows, left_out = of_block.rows(), column_of[of_block.items]
+        best = _Best.none(stop - start)
+        for first in range(0, len(item_of), width):
+            items = item_of[first : first + width]
+            columns: Columns = slice(first, first + width) if candidates is None else items
+            scores = scorer.scores(users[start:stop], columns)
+            inside = (left_out >= first) & (left_out < first + width)
+            scores[rows[inside], left_out[inside] - first] = -np.inf
+            if first == 0:
+                scores[:, 0] = -np.inf
+            best = best.updated(scores, items, k)
+        return best.items
 
-    blocks = in_blocks(rank_block, len(users), len(item_of), progressed)
-    return np.concatenate([np.zeros((0, k), np.int32), *blocks])
+    ranked = blocks.in_blocks(rank_block, len(users), width, progressed)
+    return np.concatenate([np.zeros((0, k), np.int32), *ranked])
+
+
+class _Best(NamedTuple):
+    """The best items of some users among the columns so far, best first.
+
+    Attributes:
+      items: [users, count] int32; 0 for none.
+      scores: [users, count] float32; -inf for none.
+    """
+
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def none(cls, users: int) -> "_Best":
+        return cls(np.zeros((users, 0), np.int32), np.zeros((users, 0), np.float32))
+
+    def updated(self, scores: NDArray[np.float32], items: NDArray[np.int32], k: int) -> "_Best":
+        """The k best of these and of [columns] int32 items, all of them larger, with their [users, columns] scores."""
+        if not self.items.shape[1]:
+            return _Best(np.broadcast_to(items, scores.shape), scores).first(k)
+        # Of equal scores, those so far have the smaller indices, and stay first.
+        above = np.nextafter(self.scores[:, -1:], np.float32(np.inf))
+        found = _Best(np.broadcast_to(items, scores.shape), scores).first(k, above)
+        return _Best(*(np.concatenate(pair, axis=1) for pair in zip(self, found, strict=True))).first(k)
+
+    def first(self, k: int, at_least: NDArray[np.float32] | np.float32 = _LOWEST) -> "_Best":
+        """The k best, as top_k() finds them."""
+        ranked = top_k(self.scores, k, at_least)
+        place, is_none = np.maximum(ranked, 0), ranked < 0
+        items, scores = (np.take_along_axis(values, place, axis=1) for values in self)
+        return _Best(np.where(is_none, 0, items), np.where(is_none, np.float32(-np.inf), scores))

@@ -17,8 +17,7 @@ NUM_ITEMS = 20
 NEIGHBOURS = 5
 
 
-def section(data: Inputs) -> Section:
-    lists = Lists(data)
+def section(lists: Lists) -> Section:
     users, items = user_cards(lists), item_cards(lists)
     blocks: list[Block] = []
     if users:

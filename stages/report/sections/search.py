@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from stages.report import neighbours, orders
 from stages.report.embedded import embedded_json
-from stages.report.inputs import Inputs
 from stages.report.lists import Lists, items_of
 from stages.report.page_blocks import Note, Search, Section
 from stages.report.wording import count, counted
@@ -28,14 +27,13 @@ class Numbers(dict[int, int]):
         return self[index]
 
 
-def section(data: Inputs, room: int) -> Section | None:
+def section(lists: Lists, room: int) -> Section | None:
     """The search; None where there is no user and no item to find, or no room.
 
     Args:
-      data: all inputs.
+      lists: recommendations and neighbours.
       room: number of bytes that the index of the search may take.
     """
-    lists = Lists(data)
     users = orders.by_count(lists.activity(), lists.activity() > 0)
     items = orders.by_count(lists.popularity, neighbours.trained(lists.item_taste))
     index = index_of(lists, users, items, room)

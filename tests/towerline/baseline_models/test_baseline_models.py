@@ -1,18 +1,25 @@
 """Baselines against slow programs; their settings are chosen on the validation set within a memory limit (law 6)."""
 
+import tracemalloc
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
 from towerline.baseline_models import ease as ease_module
+from towerline.baseline_models.candidates import Counted, ials_candidates, item_knn_candidates, shared_matrix
 from towerline.baseline_models.ease import ItemClasses, ease
 from towerline.baseline_models.implicit_models import item_knn
 from towerline.baseline_models.params import BaselinesParams
 from towerline.baseline_models.selection import Candidate, Selection, left_out_rows, memory_note, select, within_memory
 from towerline.baseline_models.tuning import tuned
 from towerline.baseline_models.type_popularity import most_popular_of_type
+from towerline.feedback.strengths import PLAIN
+from towerline.metrics import validation as validation_metrics
 from towerline.ranking.scorers import Embeddings, Scorer
+from towerline.ranking.top_k import rank_items
 from towerline.ranking.user_items import UserItems
 
 USERS, ITEMS = 40, 60
@@ -127,18 +134,75 @@ def test_what_is_left_out_because_of_its_memory_is_named_and_recorded() -> None:
     ]
 
 
+def params_of(*enabled: str, trials: int, memory_limit: float = 1.0) -> BaselinesParams:
+    kinds = ("random", "most_popular", "recent_popular", "most_popular_of_type", "item_knn", "ease", "ials")
+    settings = {kind: kind in enabled for kind in kinds}
+    return BaselinesParams.model_validate({**settings, "trials": trials, "memory_limit": memory_limit, "seed": 1})
+
+
 @pytest.mark.parametrize(("memory_limit", "fitted"), [(1.0, ["ease"]), (1e-9, [])])
 def test_a_baseline_over_the_memory_limit_has_rows_and_no_fit(memory_limit: float, fitted: list[str]) -> None:
     pairs = np.array([[1, 1], [1, 2], [2, 1], [2, 3], [1, 3], [2, 2]], np.int32)
     train = Interactions(pairs[:4, 0].copy(), pairs[:4, 1].copy(), None, 2, 3)
     validation = Interactions(pairs[4:, 0].copy(), pairs[4:, 1].copy(), None, 2, 3)
-    kinds = ("random", "most_popular", "recent_popular", "most_popular_of_type", "item_knn", "ease", "ials")
-    enabled = {kind: kind == "ease" for kind in kinds}
-    params = BaselinesParams.model_validate({**enabled, "trials": 2, "memory_limit": memory_limit, "seed": 1})
+    params = params_of("ease", trials=2, memory_limit=memory_limit)
     baselines = tuned(params, train, validation, np.array(["", *["film"] * 3]))
     assert list(baselines.scorers) == fitted
     assert [(row.trial, row.left_out_gb is None) for row in baselines.trials] == [(1, bool(fitted)), (2, bool(fitted))]
     assert len(baselines.notes) == (not fitted)
+
+
+@pytest.mark.parametrize(("users", "items"), [(400, 8_000), (8_000, 400)])
+def test_a_fit_takes_the_memory_that_it_says(users: int, items: int) -> None:
+    """Of a large catalogue, the embeddings or neighbours take the most; of a small one with many rows, the rows do."""
+    draw = np.random.default_rng(0)
+    history = UserItems.of_pairs(
+        draw.integers(1, users + 1, 60_000).astype(np.int32),
+        draw.integers(1, items + 1, 60_000).astype(np.int32),
+        num_rows=users + 1,
+    )
+    rows = Interactions(history.rows().astype(np.int32), history.items, None, users, items)
+    counted = Counted(rows, PLAIN)
+    for candidate in (
+        item_knn_candidates(counted, shared_matrix(), history)[0],
+        ials_candidates(counted, shared_matrix(), 1)[0],
+    ):
+        tracemalloc.start()
+        candidate.fit()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert 0.5 < peak / candidate.num_bytes < 1.5, candidate.settings
+
+
+def test_popularity_of_types_is_left_out_where_the_types_take_too_much_memory() -> None:
+    users = np.arange(1, USERS + 1, dtype=np.int32)
+    train, validation = (Interactions(users, (users + k) % ITEMS + 1, None, USERS, ITEMS) for k in (0, 1))
+    kinds = np.array(["", *(str(item % 9) for item in range(ITEMS))])
+    found = tuned(
+        params_of("most_popular", "most_popular_of_type", trials=1, memory_limit=5e-6), train, validation, kinds
+    )
+    assert list(found.scorers) == ["most_popular"]
+    assert [(row.baseline, row.left_out_gb) for row in found.trials] == [
+        ("most_popular_of_type", 16 * 9 * (USERS + ITEMS) / 1e9)
+    ]
+    assert found.notes == ["most_popular_of_type (1.44e-05 GB)"]
+
+
+def test_settings_are_chosen_on_no_more_users_than_their_scores_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation_metrics, "MAX_SCORES", 10 * ITEMS)
+    monkeypatch.setattr(validation_metrics, "MIN_USERS", 1)
+    numbers: list[int] = []
+
+    def noting(scorer: Scorer, users: NDArray[np.int32], *others: Any) -> NDArray[np.int32]:
+        numbers.append(len(users))
+        return rank_items(scorer, users, *others)
+
+    monkeypatch.setattr(validation_metrics, "rank_items", noting)
+    users = np.arange(1, USERS + 1, dtype=np.int32)
+    train, validation = (Interactions(users, (users + k) % ITEMS + 1, None, USERS, ITEMS) for k in (0, 1))
+    params = params_of("item_knn", trials=3)
+    tuned(params, train, validation, np.array(["", *["film"] * ITEMS]))
+    assert numbers == [10, 10, 10]
 
 
 def test_without_a_validation_set_the_first_candidate_is_chosen_without_a_score() -> None:
@@ -160,9 +224,7 @@ def test_baselines_count_rows_by_their_weights_and_leave_out_dislikes_where_that
     held = np.arange(31, 41, dtype=np.int32)
     validation = Interactions(held, np.full(10, 3, np.int32), np.full(10, 9, np.float32), 40, 4)
     validation = validation._replace(weight=np.ones(10, np.float32))
-    kinds = ("random", "most_popular", "recent_popular", "most_popular_of_type", "item_knn", "ease", "ials")
-    enabled = {kind: kind in ("most_popular", "ease") for kind in kinds}
-    params = BaselinesParams.model_validate({**enabled, "trials": 1, "memory_limit": 1.0, "seed": 1})
+    params = params_of("most_popular", "ease", trials=1)
     found = tuned(params, train, validation, np.array(["", *["film"] * 4]), below=5.0)
     popular = [row for row in found.trials if row.baseline == "most_popular"]
     ways = [(row.dislikes, row.weight_exponent) for row in popular]

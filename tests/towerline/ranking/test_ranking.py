@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 from stages.evaluate import models
 from towerline.artifacts.split import Interactions
 from towerline.ranking import blocks, top_k
-from towerline.ranking.scorers import Embeddings, by_popularity
+from towerline.ranking.scorers import Columns, Embeddings, by_popularity
 from towerline.ranking.user_items import UserItems
 
 
@@ -81,6 +81,41 @@ def test_the_bound_from_group_maxima_is_exact_on_a_catalogue_it_is_made_for() ->
     order = np.argsort(-scores, axis=1, kind="stable")[:, :100]
     expected = np.where(np.take_along_axis(scores, order, axis=1) > -np.inf, order, -1)
     assert (top_k.top_k(scores, 100) == expected).all()
+
+
+def test_of_many_equal_scores_the_first_are_ranked_and_no_others_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    scores = np.where(draw.random((20, 5000)) < 0.01, draw.integers(-2, 4, (20, 5000)), 0).astype(np.float32)
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :100]
+    sorted_numbers: list[int] = []
+
+    def noting(keys: tuple[NDArray[np.int64], ...]) -> NDArray[np.int64]:
+        sorted_numbers.append(len(keys[0]))
+        return np.asarray(lexsort(keys))
+
+    lexsort = np.lexsort
+    monkeypatch.setattr(np, "lexsort", noting)
+    assert (top_k.top_k(scores, 100) == expected).all()
+    assert sorted_numbers[0] <= 20 * 200
+
+
+def test_a_large_catalogue_is_scored_in_parts_for_many_users_at_once() -> None:
+    queries, candidates, excluded = random_case(0, users=200, items=900)
+    embeddings, users = Embeddings(queries, candidates), np.arange(200, dtype=np.int32)
+    whole = top_k.rank_items(embeddings, users, excluded, 20)
+    asked: list[tuple[int, int]] = []
+
+    class Noting(Embeddings):
+        def scores(self, users: NDArray[np.int32], columns: Columns) -> NDArray[np.float32]:
+            scores = super().scores(users, columns)
+            asked.append(scores.shape)
+            return scores
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_SCORES", 100 * top_k.FEWEST_USERS)
+        assert (top_k.rank_items(Noting(*embeddings), users, excluded, 20) == whole).all()
+    # With whole rows, a block of as many scores would have 14 users.
+    assert sorted(set(asked)) == [(72, 1), (72, 100), (128, 1), (128, 100)]
 
 
 def test_popularity_ranks_by_rows_and_equal_counts_by_index() -> None:
