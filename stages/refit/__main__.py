@@ -16,7 +16,8 @@ from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions, rea
 from towerline.artifacts.train import FINAL, TWO_TOWER
 from towerline.features.reading import read_features
 from towerline.pipeline import formats
-from towerline.pipeline.terminal import progress, run
+from towerline.pipeline.terminal import progress, run, say
+from towerline.training.memory import check_memory
 from towerline.training.place import place
 from towerline.training.recipe import Recipe
 from towerline.training.warm_start import continued, warm_start
@@ -44,6 +45,8 @@ def main() -> str:
             f"{known[1]:,} of {rows.num_items:,} items"
         )
     tables = read_features(recipe.user_features, recipe.item_features)
+    if memory := check_memory(recipe, rows.num_users, rows.num_items, len(rows.user_index)):
+        say("refit", memory)
     # TensorFlow takes seconds to import.
     from towerline.training.fitting import Run, fit
     from towerline.training.running import led

@@ -31,7 +31,8 @@ from towerline.feedback.strengths import TREATMENTS, Feedback, has_dislikes, lik
 from towerline.metrics.validation import ranked_candidates
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
-from towerline.pipeline.terminal import progress, run
+from towerline.pipeline.terminal import progress, run, say
+from towerline.training.memory import check_memory
 from towerline.training.params import TrainParams
 from towerline.training.place import place
 from towerline.training.recipe import Prior, Recipe
@@ -144,6 +145,9 @@ def main() -> str:
     check_data(params, train, validation, relevant)
     candidates = ranked_candidates(relevant, read_item_types())
     tables = read_features(params.user_features, params.item_features)
+    rows = Interactions.joined(train, validation)
+    if memory := check_memory(params, rows.num_users, rows.num_items, len(rows.user_index)):
+        say("train", memory)
     # TensorFlow takes seconds to import; errors in parameters and data are reported before.
     from towerline.towers import tf
     from towerline.training.fitting import Run, fit
@@ -151,7 +155,6 @@ def main() -> str:
     from towerline.training.running import led
     from towerline.training.search import FeedbackTrial, recipe_of, search, ways_to_count
 
-    rows = Interactions.joined(train, validation)
     ways = ways_to_count(params, train, below)
 
     def lead(where: Run) -> str:

@@ -82,7 +82,12 @@ def _discard_errors() -> None:
 def run(stage: str, main: Callable[[], str]) -> None:
     """Runs main() of a stage and prints the line that it returns; errors as in errors_of_one_line()."""
     with errors_of_one_line(stage):
-        print(f"{stage}: {main()}", flush=True)
+        say(stage, main())
+
+
+def say(stage: str, line: str) -> None:
+    """Prints a line of a stage at once."""
+    print(f"{stage}: {line}", flush=True)
 
 
 def progress(*, what: str, unit: str, total: int | None = None, scale: bool = False) -> "tqdm[NoReturn]":

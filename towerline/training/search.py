@@ -1,5 +1,6 @@
 """Search of a recipe on the validation set: temperatures, epochs, prior, histories, strengths of rows, biases."""
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -112,6 +113,9 @@ def search(
         found.append(one.run(on_epoch))
         if len(ways) > 1:
             values.append(one.ndcg())
+        # Its compiled steps refer back to it, and would keep its tables until Python looks for such circles.
+        del one
+        gc.collect()
     if len(ways) == 1:
         return found[0]
     trials = [FeedbackTrial(way, float(of_way.mean())) for way, of_way in zip(ways, values, strict=True)]

@@ -21,6 +21,9 @@ RANKING_SHARE, CALIBRATION_SHARE = 0.3, 0.2
 FREE_SCORES = 20_000_000
 # More users would make neither the mean nor the two calibrated numbers noticeably more precise.
 MAX_RANKED_USERS, MAX_CALIBRATION_USERS = 1_200, 1_000
+# Scores beyond which fewer users have to do, for catalogues of several hundred thousand items: ranking takes 5 seconds
+# then, and the calibration a second and a half for each Newton step.
+MAX_RANKED_SCORES, MAX_CALIBRATION_SCORES = 400_000_000, 100_000_000
 # The prior is chosen once, with about a hundred scores of an item for each user, which cost as much time as a few
 # epochs. More users make the choice more precise.
 MAX_PRIOR_USERS, PRIOR_SCORES = 3_000, 30_000_000
@@ -55,8 +58,11 @@ class Validation:
         """
         relevant = UserItems.of_interactions(relevant_rows)
         num_ranked, num_calibration = (
-            num_users(share * num_logits, rows.num_items, maximum)
-            for share, maximum in ((RANKING_SHARE, MAX_RANKED_USERS), (CALIBRATION_SHARE, MAX_CALIBRATION_USERS))
+            num_users(min(share * num_logits, scores), rows.num_items, maximum)
+            for share, scores, maximum in (
+                (RANKING_SHARE, MAX_RANKED_SCORES, MAX_RANKED_USERS),
+                (CALIBRATION_SHARE, MAX_CALIBRATION_SCORES, MAX_CALIBRATION_USERS),
+            )
         )
         self.ranked = HeldOut(seen, relevant, num_ranked, candidates)
         self.calibration_users = HeldOut(seen, relevant, num_calibration)

@@ -1,0 +1,75 @@
+"""The memory of a training, which is known before it starts."""
+
+import re
+from pathlib import Path
+
+from towerline.pipeline.errors import StageError
+from towerline.training.recipe import Hyperparameters
+
+GIGABYTE = 10**9
+# Python and TensorFlow, in bytes.
+PROCESS = 0.6 * GIGABYTE
+# Copies of the embedding tables at the peak, which is where a checkpoint is written: the variables, their values after
+# this epoch and after the best one, and the arrays that are written. Measured from 0.05 to 0.6 GB of tables.
+TABLES = 6
+# The moments of the optimizer in units of the tables, as variables and as the arrays that are written; Adam has two,
+# and gradients of all rows.
+MOMENTS = {"sgd": 0, "adagrad": 2, "adam": 6}
+# The conjugate gradients of the rating head.
+RATING_HEAD = 12
+# Users, items, ratings, times and weights, their order by user, and the matrices of the initial vectors.
+BYTES_PER_ROW = 80
+# Where Linux tells how much memory is free, on the machine and within a container.
+MACHINE = Path("/proc/meminfo")
+CONTAINER = Path("/sys/fs/cgroup")
+# A training that takes less is not worth a line.
+NOTEWORTHY = GIGABYTE
+
+
+def training_bytes(settings: Hyperparameters, num_users: int, num_items: int, num_rows: int) -> float:
+    """About how many bytes a training takes: a linear function of the numbers of ids and of rows.
+
+    Args:
+      settings: the hyperparameters.
+      num_users, num_items: sizes of the vocabularies.
+      num_rows: number of rows of the fit.
+    """
+    tables = 4 * settings.embedding_dimension * (num_users + num_items)
+    copies = TABLES + MOMENTS[settings.optimizer] + (RATING_HEAD if settings.rating_weight else 0)
+    return PROCESS + copies * tables + BYTES_PER_ROW * num_rows
+
+
+def free_bytes() -> float:
+    """Bytes of memory that are free for this process; infinity where the system does not tell."""
+    found = [float("inf")]
+    if MACHINE.exists():
+        found += [
+            1024 * float(number) for number in re.findall(r"^MemAvailable:\s+(\d+) kB", MACHINE.read_text(), re.M)
+        ]
+    limit = CONTAINER / "memory.max"
+    if limit.exists() and (most := limit.read_text().strip()) != "max":
+        # The system drops cached files where a process needs their memory.
+        cached = re.findall(r"^file (\d+)", (CONTAINER / "memory.stat").read_text(), re.M)
+        used = float((CONTAINER / "memory.current").read_text()) - sum(map(float, cached))
+        found.append(float(most) - used)
+    return min(found)
+
+
+def check_memory(settings: Hyperparameters, num_users: int, num_items: int, num_rows: int) -> str | None:
+    """What the training takes, as a line; None where it is not worth one. Arguments as of training_bytes().
+
+    Raises:
+      StageError: it takes more memory than is free.
+    """
+    needed, free = training_bytes(settings, num_users, num_items, num_rows), free_bytes()
+    what = (
+        f"{num_users:,} users and {num_items:,} items of {settings.embedding_dimension} dimensions with "
+        f"{settings.optimizer} and {num_rows:,} rows"
+    )
+    if needed > free:
+        raise StageError(
+            f"train.embedding_dimension: expected at least {needed / GIGABYTE:.1f} GB of free memory for {what}, found "
+            f"{free / GIGABYTE:.1f}; lower it, or leave out ids with few rows by ingest.minimum_user_interactions and "
+            "ingest.minimum_item_interactions"
+        )
+    return f"{what} take about {needed / GIGABYTE:.1f} GB of memory" if needed > NOTEWORTHY else None
