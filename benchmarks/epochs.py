@@ -1,6 +1,6 @@
 """Seconds of an epoch, and memory, of the training on made-up rows, on one worker or several of this machine.
 
-python -m benchmarks.epochs --rows 1_000_000 [--dimension 128] [--workers 1] [--threads 2]
+python -m benchmarks.epochs --rows 1_000_000 [--dimension 128] [--batch-size 128] [--workers 1] [--threads 2]
 """
 
 import argparse
@@ -94,6 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--dimension", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=128, help="users of a step, of all workers (default 128)")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2, help="of each worker (default 2)")
     parser.add_argument("--follow", type=Path, help=argparse.SUPPRESS)
@@ -101,6 +102,7 @@ def main() -> None:
     strategy = "single" if options.workers == 1 else "multi_worker"
     changes = {
         "embedding_dimension": options.dimension,
+        "batch_size": options.batch_size,
         "threads": options.threads,
         "strategy": strategy,
         "rating_weight": 0.0,
