@@ -235,6 +235,7 @@ def test_one_change_is_run_and_compared_as_shown(project: Path, figures: bool) -
     assert "Key 'temprature' is not in struct" in misspelt.stderr
 
 
+@pytest.mark.slow
 def test_the_notebooks_settings_give_what_the_table_says(project: Path) -> None:
     run(project, "git", "checkout", "-q", ".")
     run(project, "bash", "-ec", blocks("bash", "<!-- notebook -->")[0])

@@ -104,7 +104,7 @@ def kill_after_an_epoch(project: Path, training: str, process: subprocess.Popen[
     raise AssertionError(f"no second checkpoint of {training}")
 
 
-@pytest.mark.parametrize(("training", "patience"), [("search-0", 30), ("fit", 0)])
+@pytest.mark.parametrize(("training", "patience"), [("search-0", 30), pytest.param("fit", 0, marks=pytest.mark.slow)])
 def test_a_killed_training_continues_and_ends_as_an_undisturbed_one(
     project: Path, training: str, patience: int
 ) -> None:
