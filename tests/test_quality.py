@@ -62,6 +62,7 @@ def test_movielens_is_far_above_most_popular_and_the_tutorial(tmp_path: Path) ->
     assert popular["recall@20"] == pytest.approx(np.mean(recalls), abs=5e-5)
 
 
+@pytest.mark.slow
 def test_two_types_that_share_their_ids(tmp_path: Path) -> None:
     """Douban: every id of a piece of music is a book's id too."""
     source = dataset("douban/preferences.csv.gz")
