@@ -4,7 +4,8 @@ import csv
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,16 @@ def run(folder: Path, *command: str, check: bool = True, **environment: str) -> 
     )
     assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stdout}\n{done.stderr}"
     return done
+
+
+@contextmanager
+def mounted_disk(place: Path, size: str) -> Iterator[Path]:
+    """Yields an empty file system in memory, of a size such as 1m; skips the test where none may be mounted."""
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=False).returncode:
+        pytest.skip("only an administrator may mount a small disk")
+    yield place
+    subprocess.run(["umount", place], check=True)
 
 
 def stages_run(output: str) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ENVIRONMENT, run
+from tests.conftest import ENVIRONMENT, mounted_disk, run
 from tests.test_laws import NAMES, listed
 
 pytestmark = pytest.mark.slow
@@ -84,13 +84,8 @@ def test_stages_killed_at_any_moment_run_again_over_what_is_left(small_project: 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty, separate file system in memory."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", disk], check=False).returncode:
-        pytest.skip("only an administrator may mount a small disk")
-    yield disk
-    run(tmp_path, "umount", str(disk))
+    with mounted_disk(tmp_path / "disk", "1g") as disk:
+        yield disk
 
 
 def fill(disk: Path, free: int) -> Path:

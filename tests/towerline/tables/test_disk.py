@@ -1,14 +1,13 @@
 """The refusal of rows for which the disk has too little space, before the start."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tests.conftest import ROOT, set_params
+from tests.conftest import ROOT, mounted_disk, set_params
 from towerline.pipeline.errors import StageError
 from towerline.tables import engine
 from towerline.tables.disk import check_free
@@ -16,13 +15,8 @@ from towerline.tables.disk import check_free
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty, separate file system of one megabyte in memory."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False).returncode:
-        pytest.skip("only an administrator may mount a small disk")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with mounted_disk(tmp_path / "disk", "1m") as disk:
+        yield disk
 
 
 def test_the_free_space_has_to_be_that_of_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
