@@ -57,7 +57,6 @@ def start_followers(options: argparse.Namespace, path: Path) -> list["subprocess
 
 def lead(settings: TrainParams, path: Path) -> None:
     """Trains some epochs and prints what they take."""
-    from towerline.training.content import Content
     from towerline.training.fitting import Run, Training
     from towerline.training.workers import Workers
 
@@ -74,7 +73,7 @@ def lead(settings: TrainParams, path: Path) -> None:
         training.steps.epoch(0.15)
         print(f"epoch {number}: {time.perf_counter() - start:.1f} s", flush=True)
     training.steps.end()
-    workers.shared(Content({}, {}))
+    workers.dismiss()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     stated = training_bytes(settings, rows.num_users, rows.num_items, len(rows.user_index)) / 1e9
     print(f"peak memory: {peak:.2f} GB without validation and checkpoints; stated with them: {stated:.2f} GB")

@@ -29,7 +29,8 @@ from towerline.pipeline.terminal import run
 from towerline.tables import engine
 from towerline.tables.session import Session
 
-# Of the disk: staged rows, those without repetitions, and the outputs; and what DuckDB spills of them, up to half.
+# What the stage writes: the staged rows, the rows without repetitions, and the outputs. Up to half of it is what DuckDB
+# spills.
 BYTES_PER_ROW = 100
 
 

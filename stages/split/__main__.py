@@ -21,7 +21,8 @@ from towerline.tables import engine, expressions
 
 PATHS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 COLUMNS = ("user_index", "item_index", "rating", "timestamp", "weight")
-# Of the disk: rows with their draw, rows with their set, and the three sets; 72 with ratings and times.
+# What the stage writes: the rows with their draw, the rows with their set, and the three sets. With ratings and times
+# it was 72 bytes a row.
 BYTES_PER_ROW = 75
 
 

@@ -182,7 +182,7 @@ def main() -> str:
         return f"{summary}; {described_feedback(recipe.feedback)}" if trials else summary
 
     try:
-        summary = led("train", params, [params.model_dump(mode="json"), below, train, validation], lead)
+        summary = led("train", params, [params.model_dump(mode="json"), below, train, validation, candidates], lead)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise StageError(
             f"train.embedding_dimension: expected a model that fits into memory, found {params.embedding_dimension} "

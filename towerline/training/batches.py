@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from towerline.artifacts.split import Interactions
 from towerline.ranking.popularity import decayed_counts
 from towerline.training.history import History
+from towerline.training.place import owned
 
 # Candidates are drawn in proportion to popularity to this power: rare items still come up, popular ones more often.
 SAMPLING_POWER = 0.4
@@ -95,7 +96,7 @@ class Part(NamedTuple):
 
     def mine(self, numbers: NDArray[Any]) -> NDArray[Any]:
         """Those of some numbers, of users or of rows, that belong to this worker."""
-        return numbers if self.workers == 1 else numbers[numbers % self.workers == self.worker]
+        return numbers if self.workers == 1 else numbers[owned(numbers, self.worker, self.workers)]
 
 
 class UserBatches:

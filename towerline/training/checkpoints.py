@@ -21,7 +21,7 @@ from towerline.pipeline import formats
 from towerline.training.content import Content
 
 # Packages whose code the state of a training depends on.
-PACKAGES = ("tensorflow", "tf-keras", "numpy", "scipy", "scikit-learn")
+PACKAGES = ("tensorflow", "tensorflow-recommenders", "tf-keras", "numpy", "scipy", "scikit-learn")
 # The array of a file that holds the JSON text of the values.
 VALUES = "values"
 

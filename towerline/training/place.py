@@ -2,7 +2,10 @@
 
 import json
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from towerline.pipeline.errors import StageError
 
@@ -14,6 +17,12 @@ class Place(NamedTuple):
 
     worker: int
     workers: int
+
+
+def owned(numbers: NDArray[Any], worker: int, workers: int) -> NDArray[np.bool_]:
+    """[any] true for the numbers, of users or of rows, that belong to a worker: each in turn has the next one."""
+    mask: NDArray[np.bool_] = numbers % workers == worker
+    return mask
 
 
 def place(strategy: str) -> Place:

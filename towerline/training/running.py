@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from towerline.training.checkpoints import checkpoints
-from towerline.training.content import Content
 from towerline.training.fitting import Run, seed_everything
 from towerline.training.recipe import Hyperparameters
 from towerline.training.shards import read_shard
@@ -28,7 +27,7 @@ def led(stage: str, settings: Hyperparameters, causes: Sequence[Any], lead: Call
     workers = _workers(settings)
     with workers.connected(), checkpoints(MODELS, stage, *causes) as kept:
         line = lead(Run(workers, kept))
-        workers.shared(Content({}, {}))
+        workers.dismiss()
     return f"{line}; continued from the checkpoint of a stopped run" if kept.were_read else line
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from towerline.artifacts.split import Interactions, read_interactions
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
+from towerline.training.place import owned
 from towerline.training.steps import Job
 from towerline.training.workers import Workers
 
@@ -39,8 +40,7 @@ class Shard(NamedTuple):
           first: number of the first row among all rows of the training.
         """
         numbers = user_index if self.by_user else np.arange(first, first + len(user_index))
-        mask: NDArray[np.bool_] = numbers % self.workers == self.worker
-        return mask
+        return owned(numbers, self.worker, self.workers)
 
 
 def read_shard(paths: Sequence[Path], job: Job, workers: Workers) -> Interactions:

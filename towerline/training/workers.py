@@ -53,11 +53,6 @@ class Workers:
             return cls(tf.distribute.get_strategy(), *place(name))
         return cls(tf.distribute.MultiWorkerMirroredStrategy(), *place(name))
 
-    @property
-    def leads(self) -> bool:
-        """True for the first worker."""
-        return self.index == 0
-
     def summed(self, value: tf.Tensor) -> tf.Tensor:
         """The sum of the values that the workers have, in a function that strategy.run() calls."""
         if self.number == 1:
@@ -87,6 +82,10 @@ class Workers:
         return Content(
             values, {name: self._sent(arrays.get(name), dtype, shape) for name, (dtype, shape) in shapes.items()}
         )
+
+    def dismiss(self) -> None:
+        """Ends the part of the other workers; called by the first one."""
+        self.shared(Content({}, {}))
 
     def _sent(self, array: NDArray[Any] | None, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
         """The array that the first worker gives, whose dtype and shape all know, in all workers."""

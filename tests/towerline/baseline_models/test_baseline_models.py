@@ -154,7 +154,7 @@ def test_a_baseline_over_the_memory_limit_has_rows_and_no_fit(memory_limit: floa
 
 @pytest.mark.parametrize(("users", "items"), [(400, 8_000), (8_000, 400)])
 def test_a_fit_takes_the_memory_that_it_says(users: int, items: int) -> None:
-    """Of a large catalogue, the embeddings or neighbours take the most; of a small one with many rows, the rows do."""
+    """Embeddings or neighbours take the most for a large catalogue, and the rows for a small one with many rows."""
     draw = np.random.default_rng(0)
     history = UserItems.of_pairs(
         draw.integers(1, users + 1, 60_000).astype(np.int32),
