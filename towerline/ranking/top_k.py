@@ -3,7 +3,7 @@
 Candidates are ordered by score, equal scores by index.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -99,30 +99,61 @@ def rank_items(
     Returns:
       [queries, k] int32 item indices; 0 where fewer than k candidates are left.
     """
-    everything = np.arange(scorer.num_columns, dtype=np.int32)
+
+    def scores(start: int, stop: int, columns: Columns) -> list[NDArray[np.float32]]:
+        return [scorer.scores(users[start:stop], columns)]
+
+    return rank_by_each(scores, 1, scorer.num_columns, excluded, k, candidates, progressed)[0]
+
+
+def rank_by_each(
+    scores_of: Callable[[int, int, Columns], Iterable[NDArray[np.float32]]],
+    number: int,
+    num_columns: int,
+    excluded: UserItems,
+    k: int,
+    candidates: NDArray[np.int32] | None = None,
+    progressed: Callable[[int], object] = lambda users: None,
+    arrays_held: int = 1,
+) -> list[NDArray[np.int32]]:
+    """The k best items for each user by each of several scorers that share a part of their work.
+
+    Args:
+      scores_of: called with the first query of a block, the query after its last, and items; gives one array of scores
+        after the other, as Scorer.scores() does.
+      number: how many.
+      num_columns: of the scorers.
+      excluded, k, candidates, progressed: as of rank_items().
+      arrays_held: arrays of scores that are in memory at the same time.
+
+    Returns:
+      For each scorer, what rank_items() returns.
+    """
+    everything = np.arange(num_columns, dtype=np.int32)
     item_of = everything if candidates is None else np.concatenate([everything[:1], candidates])
     # Items that are no candidates share column 0 with the unknown item.
     column_of = np.zeros(len(everything), np.int32)
     column_of[item_of] = np.arange(len(item_of), dtype=np.int32)
     width = min(len(item_of), max(1, blocks.BLOCK_SCORES // FEWEST_USERS))
 
-    def rank_block(start: int, stop: int) -> NDArray[np.int32]:
+    def rank_block(start: int, stop: int) -> list[NDArray[np.int32]]:
         of_block = excluded.of_users(np.arange(start, stop, dtype=np.int32))
         rows, left_out = of_block.rows(), column_of[of_block.items]
-        best = _Best.none(stop - start)
+        best = [_Best.none(stop - start)] * number
         for first in range(0, len(item_of), width):
             items = item_of[first : first + width]
             columns: Columns = slice(first, first + width) if candidates is None else items
-            scores = scorer.scores(users[start:stop], columns)
             inside = (left_out >= first) & (left_out < first + width)
-            scores[rows[inside], left_out[inside] - first] = -np.inf
-            if first == 0:
-                scores[:, 0] = -np.inf
-            best = best.updated(scores, items, k)
-        return best.items
+            for place, scores in enumerate(scores_of(start, stop, columns)):
+                scores[rows[inside], left_out[inside] - first] = -np.inf
+                if first == 0:
+                    scores[:, 0] = -np.inf
+                best[place] = best[place].updated(scores, items, k)
+        return [of_one.items for of_one in best]
 
-    ranked = blocks.in_blocks(rank_block, len(users), width, progressed)
-    return np.concatenate([np.zeros((0, k), np.int32), *ranked])
+    ranked = blocks.in_blocks(rank_block, len(excluded.starts) - 1, arrays_held * width, progressed)
+    nothing = np.zeros((0, k), np.int32)
+    return [np.concatenate([nothing, *(block[place] for block in ranked)]) for place in range(number)]
 
 
 class _Best(NamedTuple):

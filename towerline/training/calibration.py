@@ -3,12 +3,13 @@
 The search takes the temperature from it. The popularity prior of the model is chosen by NDCG.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from towerline.ranking.blocks import in_blocks
+from towerline.ranking import blocks
 from towerline.ranking.user_items import UserItems
 
 NEWTON_STEPS = 6
@@ -18,6 +19,9 @@ MAX_FACTOR = 2.0
 MAX_TEMPERATURE = 10.0
 # Decides the size of a block; at most so many arrays of one number per user and item are in memory.
 ARRAYS_HELD = 4
+# Users whose cosines are computed together, whatever the size of the catalogue: with fewer, reading the item vectors
+# takes up to ten times as long as the inner products.
+FEWEST_USERS = 24
 
 
 class Calibration(NamedTuple):
@@ -58,20 +62,26 @@ def calibrated(
     # A shift changes no probability, and centred values keep the digits of the second moments.
     log_popularity = log_popularity - log_popularity.mean()
 
-    def block_sums(first: int, last: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return _derivatives(
-            user_vectors[first:last],
-            item_vectors,
-            log_popularity,
-            chosen.of_users(np.arange(first, last, dtype=np.int32)),
-            excluded.of_users(np.arange(first, last, dtype=np.int32)),
-            np.array([sharpness, prior], np.float32),
-        )
+    query_scores = ARRAYS_HELD * len(item_vectors)
+    # Users for which all arrays are held at the same time.
+    size = max(1, blocks.BLOCK_SCORES // query_scores)
+
+    def block_sums(first: int, last: int) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        cosine = user_vectors[first:last] @ item_vectors.T
+        weights = np.array([sharpness, prior], np.float32)
+        sums = []
+        for start in range(first, last, size):
+            users = np.arange(start, min(start + size, last), dtype=np.int32)
+            of_users = chosen.of_users(users), excluded.of_users(users)
+            part = cosine[start - first : start - first + size]
+            sums.append(_derivatives(part, log_popularity, *of_users, weights))
+        return sums
 
     for _ in range(NEWTON_STEPS):
-        sums = in_blocks(block_sums, len(user_vectors), ARRAYS_HELD * len(item_vectors))
-        gradient = np.sum([block[0] for block in sums], axis=0)
-        curvature = np.sum([block[1] for block in sums], axis=0)
+        most = blocks.BLOCK_SCORES // FEWEST_USERS
+        sums = list(itertools.chain(*blocks.in_blocks(block_sums, len(user_vectors), min(query_scores, most))))
+        gradient = np.sum([part[0] for part in sums], axis=0)
+        curvature = np.sum([part[1] for part in sums], axis=0)
         # Least squares, since items of equal popularity do not determine the prior, which then stays the same.
         step = np.linalg.lstsq(curvature, gradient, rcond=1e-9)[0]
         least = max(sharpness / MAX_FACTOR, 1 / MAX_TEMPERATURE)
@@ -83,15 +93,13 @@ def calibrated(
 
 
 def _derivatives(
-    users: NDArray[np.float32],
-    items: NDArray[np.float32],
+    cosine: NDArray[np.float32],
     log_popularity: NDArray[np.float32],
     chosen: UserItems,
     excluded: UserItems,
     weights: NDArray[np.float32],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gradient [2] and negative Hessian [2, 2] of the users' summed mean log likelihoods."""
-    cosine = users @ items.T
     # One array in place: each further one of this size costs as much time as the arithmetic.
     likely = weights[0] * cosine
     likely += weights[1] * log_popularity
@@ -103,7 +111,7 @@ def _derivatives(
     expected = np.stack([np.einsum("uj,uj->u", likely, cosine), likely @ log_popularity], axis=1).astype(np.float64)
     rows, share = chosen.rows(), 1 / chosen.counts()[chosen.rows()]
     features = (cosine[rows, chosen.items], log_popularity[chosen.items])
-    observed = np.stack([np.bincount(rows, share * feature, len(users)) for feature in features], axis=1)
+    observed = np.stack([np.bincount(rows, share * feature, len(cosine)) for feature in features], axis=1)
     second = np.empty((2, 2), np.float64)
     second[1, 1] = (likely @ log_popularity**2).sum()
     likely *= cosine

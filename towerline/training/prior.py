@@ -1,6 +1,6 @@
 """Choice of the popularity prior by NDCG on the validation set."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from towerline.artifacts.names import MAIN_CUTOFF
 from towerline.artifacts.split import Interactions
 from towerline.metrics.validation import HeldOut
-from towerline.ranking.blocks import in_blocks
 from towerline.ranking.popularity import half_lives, log_popularity
+from towerline.ranking.scorers import Columns
 from towerline.ranking.similarity import evidence
-from towerline.ranking.top_k import top_k
+from towerline.ranking.top_k import rank_by_each
 from towerline.training.recipe import Prior
 
 # Weights of recent popularity that are tried first; cosines run from -1 to 1.
@@ -113,26 +113,24 @@ def ndcg_of_priors(
         if half_life not in popularities:
             popularities[half_life] = log_popularity(rows, half_life)
     of_user = evidence(held_out.seen.counts())
-    left_out = np.array([0], np.int32)
-    if held_out.candidates is not None:
-        left_out = np.setdiff1d(np.arange(len(item_vectors), dtype=np.int32), held_out.candidates)
 
-    def ranked(first: int, last: int) -> list[NDArray[np.int32]]:
-        cosine = user_vectors[first:last] @ item_vectors.T
-        seen = held_out.seen.of_users(np.arange(first, last, dtype=np.int32))
-        cosine[seen.rows(), seen.items] = -np.inf
-        cosine[:, left_out] = -np.inf
-        lists = []
+    def scores_of(first: int, last: int, columns: Columns) -> Iterator[NDArray[np.float32]]:
+        cosine = user_vectors[first:last] @ item_vectors[columns].T
         for prior in priors:
-            scores = cosine + np.float32(prior.weight) * popularities[prior.half_life]
+            scores = cosine + np.float32(prior.weight) * popularities[prior.half_life][columns]
             if prior.long_term_weight:
-                long_term = np.float32(prior.long_term_weight) * popularities[None]
+                long_term = np.float32(prior.long_term_weight) * popularities[None][columns]
                 scores += of_user[first:last, None] * long_term
-            lists.append(np.maximum(top_k(scores, MAIN_CUTOFF), 0))
-        return lists
+            yield scores
 
-    # The cosines and the scores of one prior are held at the same time.
-    blocks = in_blocks(ranked, len(held_out.users), 2 * len(item_vectors))
-    return np.stack(
-        [held_out.ndcg_by_user(np.concatenate([block[number] for block in blocks])) for number in range(len(priors))]
+    ranked = rank_by_each(
+        scores_of,
+        len(priors),
+        len(item_vectors),
+        held_out.seen,
+        MAIN_CUTOFF,
+        held_out.candidates,
+        # The cosines and the scores of one prior.
+        arrays_held=2,
     )
+    return np.stack([held_out.ndcg_by_user(lists) for lists in ranked])

@@ -27,7 +27,6 @@ from towerline.training.prior import (
     ndcg_of_priors,
 )
 from towerline.training.recipe import Given, Hyperparameters, Prior, Recipe
-from towerline.training.spectral import Vectors
 from towerline.training.validation import Validation
 
 # Start of the calibration, and the temperature of the first epoch if none is given.
@@ -210,9 +209,8 @@ class _Search:
         temperatures = progress.temperatures[: progress.best]
         half_life = self._history_half_life(self.best_state, self.validation.prior_users, progress.best_weight)
         prior = self._prior(self.best_state, half_life, temperatures[-1])
-        recipe = _recipe(
-            self.settings, temperatures, prior, half_life, self.factor, self.feedback, self.bias_regularization
-        )
+        settings = self.settings.model_copy(update={"batch_size": self.training.batches.batch_size})
+        recipe = _recipe(settings, temperatures, prior, half_life, self.factor, self.feedback, self.bias_regularization)
         self.best = self.best_state, half_life, prior
         return Found(recipe, progress.epochs, [])
 
@@ -235,15 +233,13 @@ class _Search:
         self.progress.temperatures.append(self.progress.temperature)
         epoch = self.training.epoch(number, self.progress.temperature)
         state = self.training.state()
-        # Without decay, as in the training.
-        vectors = Vectors(self.training.user_vectors(state, None), state.items)
         rmse = ndcg = None
         rating_model = self.training.rating_model()
         if rating_model is not None:
             rmse = self.validation.rmse(rating_model)
         if epoch.retrieval_loss is not None:
             ndcg = self._ndcg(state)
-        self._calibrate(vectors)
+        self._calibrate(state)
         return epoch._replace(validation_ndcg=ndcg, validation_rmse=rmse), state
 
     def _ndcg(self, state: State) -> float:
@@ -287,11 +283,15 @@ class _Search:
             values.append(ndcg_of_priors([prior], self.train, users, vectors, state.items)[0])
         return choices[simplest(np.stack(values))]
 
-    def _calibrate(self, vectors: Vectors) -> None:
+    def _calibrate(self, state: State) -> None:
         """Sets the temperature of the next epoch, unless it is given."""
         if self.given.temperature is None:
             progress = self.progress
-            progress.calibration = self.validation.calibration(*vectors, self.popularity, progress.calibration)
+            # Without decay, as in the training.
+            users = self.training.user_vectors(state, None, self.validation.calibration_users.users)
+            progress.calibration = self.validation.calibration(
+                users, state.items, self.popularity, progress.calibration
+            )
             following = TRAINING_TEMPERATURE_FACTOR * progress.calibration.temperature
             self.progress.temperature = float(np.clip(following, *TEMPERATURE_RANGE))
 

@@ -21,14 +21,14 @@ RANKING_SHARE, CALIBRATION_SHARE = 0.3, 0.2
 FREE_SCORES = 20_000_000
 # More users would make neither the mean nor the two calibrated numbers noticeably more precise.
 MAX_RANKED_USERS, MAX_CALIBRATION_USERS = 1_200, 1_000
-# Scores beyond which fewer users have to do, for catalogues of several hundred thousand items: ranking takes 5 seconds
-# then, and the calibration a second and a half for each Newton step.
-MAX_RANKED_SCORES, MAX_CALIBRATION_SCORES = 400_000_000, 100_000_000
-# The prior is chosen once, with about a hundred scores of an item for each user, which cost as much time as a few
-# epochs. More users make the choice more precise.
-MAX_PRIOR_USERS, PRIOR_SCORES = 3_000, 30_000_000
+# Scores beyond which fewer users have to do, for catalogues of several hundred thousand items: ranking takes three
+# seconds of two cores then, and the calibration less than one for each Newton step.
+MAX_RANKED_SCORES, MAX_CALIBRATION_SCORES = 800_000_000, 100_000_000
 # Fewer users would make them too imprecise to be of use.
 MIN_USERS = 100
+# The prior is chosen once, with up to a hundred scores of an item for each user, which cost as much time as a few
+# epochs. More users make the choice more precise.
+MIN_PRIOR_USERS, MAX_PRIOR_USERS, PRIOR_SCORES = 500, 3_000, 30_000_000
 
 
 class Validation:
@@ -66,7 +66,7 @@ class Validation:
         )
         self.ranked = HeldOut(seen, relevant, num_ranked, candidates)
         self.calibration_users = HeldOut(seen, relevant, num_calibration)
-        num_prior = num_users(PRIOR_SCORES, rows.num_items, MAX_PRIOR_USERS)
+        num_prior = num_users(PRIOR_SCORES, rows.num_items, MAX_PRIOR_USERS, MIN_PRIOR_USERS)
         self.prior_users = HeldOut(seen, relevant, num_prior, candidates)
         self.rows = rows
 
@@ -88,15 +88,15 @@ class Validation:
         """Temperature and popularity prior by maximum likelihood.
 
         Args:
-          user_vectors, item_vectors: [num_users + 1, d] and [num_items + 1, d] float32.
+          user_vectors: [users, d] float32 of calibration_users.
+          item_vectors: [num_items + 1, d] float32.
           log_popularity: [num_items + 1] float32.
           start: of the iterations.
         """
         users = self.calibration_users
-        vectors = user_vectors[users.users], item_vectors
-        return calibrated(*vectors, log_popularity, users.relevant, users.seen, start)
+        return calibrated(user_vectors, item_vectors, log_popularity, users.relevant, users.seen, start)
 
 
-def num_users(num_scores: float, num_items: int, maximum: int) -> int:
-    """The number of users whose scores for all items are num_scores, or FREE_SCORES; from MIN_USERS to the maximum."""
-    return int(np.clip(max(num_scores, FREE_SCORES) / num_items, MIN_USERS, maximum))
+def num_users(num_scores: float, num_items: int, maximum: int, minimum: int = MIN_USERS) -> int:
+    """The number of users whose scores for all items are num_scores, or FREE_SCORES; from minimum to maximum."""
+    return int(np.clip(max(num_scores, FREE_SCORES) / num_items, minimum, maximum))

@@ -1,5 +1,7 @@
 """Calibration: a general optimizer finds the same maximum, planted values come back, its cost is limited (law 9)."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from scipy.special import logsumexp
 from towerline.artifacts.split import Interactions
 from towerline.ranking import blocks
 from towerline.ranking.user_items import UserItems
-from towerline.training.calibration import Calibration, calibrated
+from towerline.training.calibration import ARRAYS_HELD, FEWEST_USERS, Calibration, calibrated
 from towerline.training.validation import Validation, num_users
 
 Case = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], UserItems, UserItems]
@@ -56,6 +58,24 @@ def test_planted_values_come_back() -> None:
     fitted = calibrated(*drawn_choices(0.25, 0.4), start=Calibration(0.15, 0.6))
     assert fitted.temperature == pytest.approx(0.25, rel=0.1)
     assert fitted.prior == pytest.approx(0.4, abs=0.05)
+
+
+def test_blocks_of_a_large_catalogue_change_nothing_but_last_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    users, items, log_popularity, chosen, excluded = drawn_choices(0.25, 0.4)
+    choices = (log_popularity, chosen, excluded, Calibration(0.15, 0.6))
+    whole = calibrated(users, items, *choices)
+    sizes = []
+
+    def noting(result_of: Any, num_queries: int, query_scores: int) -> Any:
+        sizes.append(blocks.BLOCK_SCORES // query_scores)
+        return in_blocks(result_of, num_queries, query_scores)
+
+    in_blocks = blocks.in_blocks
+    monkeypatch.setattr(blocks, "in_blocks", noting)
+    # Two users with all arrays, and 24 with their cosines alone.
+    monkeypatch.setattr(blocks, "BLOCK_SCORES", 2 * ARRAYS_HELD * len(items) + 1)
+    assert calibrated(users, items, *choices) == pytest.approx(whole, rel=1e-4)
+    assert set(sizes) == {FEWEST_USERS + 1}
 
 
 def test_items_of_equal_popularity_leave_the_prior_where_it_was() -> None:
