@@ -1,6 +1,6 @@
 """Seconds of an epoch, and memory, of the training on made-up rows, on one worker or several of this machine.
 
-python -m benchmarks.epochs --rows 1_000_000 [--dimension 128] [--batch-size 128] [--workers 1] [--threads 2]
+python -m benchmarks.epochs --rows 1_000_000 [--dimension 128] [--batch-size N] [--workers 1] [--threads 2]
 """
 
 import argparse
@@ -67,6 +67,7 @@ def lead(settings: TrainParams, path: Path) -> None:
     print(
         f"{rows.num_users:,} users, {rows.num_items:,} items, {len(rows.user_index):,} rows, {workers.number} workers"
     )
+    print(f"batches of {training.batches.batch_size} users")
     print(f"initial vectors: {time.perf_counter() - start:.1f} s", flush=True)
     for number in range(1, EPOCHS + 1):
         start = time.perf_counter()
@@ -93,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--dimension", type=int, default=128)
-    parser.add_argument("--batch-size", type=int, default=128, help="users of a step, of all workers (default 128)")
+    parser.add_argument("--batch-size", type=int, help="users of a step, of all workers (default as in params.yaml)")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2, help="of each worker (default 2)")
     parser.add_argument("--follow", type=Path, help=argparse.SUPPRESS)

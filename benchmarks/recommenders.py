@@ -32,6 +32,8 @@ TOWERLINE: dict[str, Any] = {
     "early_stopping_patience": 0,
     "seed": 42,
     "threads": 2,
+    "device": "auto",
+    "strategy": "single",
     "user_features": {},
     "item_features": {},
 }

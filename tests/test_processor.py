@@ -16,8 +16,9 @@ from tests.towerline.training.conftest import params, planted_parts
 from towerline.metrics.ratings import rating_biases
 from towerline.pipeline.environment import lacking, stage_of
 from towerline.towers import tf
-from towerline.towers.products import inner_products, matmul, over_root, unit
+from towerline.towers.products import block_rows, blocked_product, inner_products, matmul, over_root, unit
 from towerline.training import fitting
+from towerline.training.batches import MIN_BATCH
 from towerline.training.tasks import InBatchSoftmax
 
 # Variables, set from outside, by which each library would use another instruction set or more threads.
@@ -152,6 +153,25 @@ def test_products_are_numpys_and_have_the_gradient_of_tensorflows() -> None:
         theirs = tf.reduce_sum(upstream * tf.matmul(query, candidates, transpose_b=True))
     for of in (query, candidates):
         np.testing.assert_allclose(tape.gradient(mine, of), tape.gradient(theirs, of), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1000, 128, 4133), (1000, 4133, 128), (20_000, 100, 128)])
+def test_products_in_blocks_are_those_of_numpy_for_every_number_of_threads(shape: tuple[int, int, int]) -> None:
+    rows, inner, columns = shape
+    assert 0 < block_rows(inner, columns) < rows
+    draw = np.random.default_rng(0)
+    # The first factor is transposed, as in a gradient, so that its blocks are not contiguous.
+    left = draw.standard_normal((inner, rows), np.float32).T
+    right = draw.standard_normal((inner, columns), np.float32)
+    product = blocked_product(left, right, 1)
+    np.testing.assert_allclose(product, left.astype(np.float64) @ right, atol=1e-3)
+    for threads in (2, 3):
+        np.testing.assert_array_equal(blocked_product(left, right, threads), product)
+
+
+def test_the_default_batch_is_computed_as_a_whole() -> None:
+    assert block_rows(128, 4096) >= MIN_BATCH
+    assert block_rows(MIN_BATCH, 128) >= 4096
 
 
 def test_unit_vectors_are_tensorflows_to_the_last_digits_and_zeros_stay() -> None:

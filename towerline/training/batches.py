@@ -17,6 +17,8 @@ SAMPLING_POWER = 0.4
 POPULARITY_IN_LOSS = 0.5
 # Count of an item without training rows, whose logarithm would not be finite.
 UNSEEN_COUNT = 0.5
+# Sizes of a batch, and batches of an epoch that are enough: more of them make an epoch slower and hardly better.
+MIN_BATCH, MAX_BATCH, ENOUGH_BATCHES = 128, 512, 500
 NO_NUMBERS = np.zeros(0, np.float32)
 
 
@@ -46,6 +48,18 @@ class Batch(NamedTuple):
     strength: NDArray[np.float32]
     negative: NDArray[np.int32]
     negative_log_weight: NDArray[np.float32]
+
+
+def batch_size(number: int) -> int:
+    """The users or rows of a batch where there are so many: doubled as long as an epoch has ENOUGH_BATCHES.
+
+    Args:
+      number: of the users or rows that an epoch deals out in batches.
+    """
+    size = MIN_BATCH
+    while size < MAX_BATCH and number >= 2 * size * ENOUGH_BATCHES:
+        size *= 2
+    return size
 
 
 def log_share(counts: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -114,7 +128,7 @@ class UserBatches:
         self,
         history: History,
         rating: NDArray[np.float32],
-        batch_size: int,
+        size: int | None,
         candidates: int,
         negatives: bool = False,
         part: Part | None = None,
@@ -123,7 +137,7 @@ class UserBatches:
         Args:
           history: the rows of the training set that belong to the worker's users, no pair twice.
           rating: [rows] float32 standardized ratings of its rows.
-          batch_size: users per batch, of all workers.
+          size: users per batch, of all workers; None for batch_size().
           candidates: mean number of sampled candidates per batch.
           negatives: true if the rows of the strength 0 are negatives.
           part: of the worker; None for the only one.
@@ -132,7 +146,7 @@ class UserBatches:
         self.history = history.seen
         self.strengths = history.strengths
         self.rating = rating[history.order]
-        self.batch_size = batch_size
+        self.batch_size = size or batch_size(len(part.active))
         counts = part.counts
         self.probability = inclusion_probabilities(counts, candidates)
         popularity = log_share(counts)
@@ -195,17 +209,18 @@ class PairBatches:
     """
 
     def __init__(
-        self, train: Interactions, rating: NDArray[np.float32], batch_size: int, part: Part | None = None
+        self, train: Interactions, rating: NDArray[np.float32], size: int | None, part: Part | None = None
     ) -> None:
         """
         Args:
           train: the rows of the training set that belong to the worker.
           rating: [rows] float32 standardized ratings of its rows.
-          batch_size: rows per batch, of all workers.
+          size: rows per batch, of all workers; None for batch_size().
           part: of the worker; None for the only one.
         """
-        self.train, self.rating, self.batch_size = train, rating, batch_size
+        self.train, self.rating = train, rating
         self.part = part or Part.whole(train)
+        self.batch_size = size or batch_size(self.part.num_rows)
 
     def __len__(self) -> int:
         return -(-self.part.num_rows // self.batch_size)

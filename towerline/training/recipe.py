@@ -12,7 +12,10 @@ Weight = Annotated[float, between(0, 1000)]
 
 
 class Hyperparameters(Settings):
-    """The settings of the towers, the losses and the optimizer; params.yaml describes them."""
+    """The settings of the towers, the losses and the optimizer; params.yaml describes them.
+
+    A search replaces a batch_size of None by the size that its training has, so that later fits have the same.
+    """
 
     embedding_dimension: Annotated[int, between(1, 4096)]
     loss: Literal["grouped_softmax", "in_batch_softmax"]
@@ -20,7 +23,7 @@ class Hyperparameters(Settings):
     rating_weight: Weight
     optimizer: Literal["adagrad", "adam", "sgd"]
     learning_rate: Annotated[float, between(0.000001, 1000)]
-    batch_size: Annotated[int, between(1, 1_000_000)]
+    batch_size: Annotated[int, between(1, 1_000_000)] | None
     candidates: Annotated[int, between(1, 1_000_000)]
     epochs: Annotated[int, between(1, 100_000)]
     seed: Seed

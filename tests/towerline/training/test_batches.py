@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.towerline.training.conftest import planted_parts
-from towerline.training.batches import UserBatches, inclusion_probabilities
+from towerline.training.batches import UserBatches, batch_size, inclusion_probabilities
 from towerline.training.history import History
 
 
@@ -18,6 +18,14 @@ def test_candidates_come_up_as_often_as_their_weight_says() -> None:
     ratio = probability[below] / counts[below] ** 0.4
     np.testing.assert_allclose(ratio, ratio[0])
     assert (inclusion_probabilities(counts, 100)[counts > 0] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("number", "size"), [(1, 128), (127_999, 128), (128_000, 256), (255_999, 256), (256_000, 512), (10**9, 512)]
+)
+def test_a_batch_grows_with_the_users_as_long_as_an_epoch_has_500(number: int, size: int) -> None:
+    assert batch_size(number) == size
+    assert size == 128 or number / size >= 500
 
 
 def test_user_batches_hold_every_row_once_and_name_every_index_once() -> None:
