@@ -73,11 +73,13 @@ class UserItems(NamedTuple):
         """[pairs] the row that each of `items` belongs to."""
         return np.repeat(np.arange(len(self.starts) - 1), self.counts())
 
-    def matrix(self, num_columns: int) -> "sparse.csr_array":
-        """[rows, num_columns] float32 with a 1 where a row has an item."""
-        ones = row_arrays.empty_like(self.items, np.float32)
-        ones[:] = 1
-        return sparse.csr_array((ones, self.items, self.starts), shape=(len(self.starts) - 1, num_columns))
+    def matrix(self, num_columns: int, values: NDArray[np.float32] | None = None) -> "sparse.csr_array":
+        """[rows, num_columns] float32 with the [pairs] values where a row has an item; None for ones."""
+        if values is None:
+            values = row_arrays.filled(self.items, np.float32, lambda block: np.array(1))
+        # SciPy would copy the items as int64.
+        starts = self.starts.astype(np.int32) if len(self.items) < 1 << 31 else self.starts
+        return sparse.csr_array((values, self.items, starts), shape=(len(starts) - 1, num_columns))
 
 
 def _are_ordered(row: NDArray[np.int32], item_index: NDArray[np.int32]) -> bool:
@@ -133,7 +135,5 @@ def in_order(values: NDArray[Any], order: NDArray[np.int64] | None) -> NDArray[A
 
 def interaction_matrix(rows: Interactions) -> "sparse.csr_array":
     """[num_users + 1, num_items + 1] float32 strengths of the rows, a 1 where rows have none; no pair twice."""
-    matrix = UserItems.of_interactions(rows).matrix(rows.num_items + 1)
-    if rows.strength is not None:
-        matrix.data = in_order(rows.strength, pair_order(rows))
-    return matrix
+    values = None if rows.strength is None else in_order(rows.strength, pair_order(rows))
+    return UserItems.of_interactions(rows).matrix(rows.num_items + 1, values)

@@ -89,9 +89,7 @@ class History:
             weights = weights * 0.5 ** (self.later[positions] / half_life)
         lengths = np.sqrt(np.bincount(of_users.rows(), weights**2, len(users)))
         lengths[lengths == 0] = 1
-        matrix = of_users.matrix(self.rows.num_items + 1)
-        matrix.data = (weights / lengths[of_users.rows()]).astype(np.float32)
-        return matrix
+        return of_users.matrix(self.rows.num_items + 1, (weights / lengths[of_users.rows()]).astype(np.float32))
 
     def sums(
         self, half_life: float | None, vectors: NDArray[np.float32], users: NDArray[np.int32]

@@ -91,5 +91,8 @@ def check_memory(
     line = f"{what} take about {needed / GIGABYTE:.1f} GB of memory"
     if in_files:
         of_rows = BYTES_PER_ROW * num_rows / GIGABYTE
-        return f"{line}, and the rows, which are too many for it, up to {of_rows:.1f} GB of files in {MODELS}/"
+        return (
+            f"{line}; the rows are in files in {MODELS}/ (up to {of_rows:.1f} GB), since they would take more than "
+            f"{ROWS_SHARE:.0%} of the free memory"
+        )
     return line if needed > NOTEWORTHY else None

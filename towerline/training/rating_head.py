@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from towerline.metrics.ratings import RatingModel
@@ -72,7 +71,7 @@ class Regressions:
           history: the rows, with ratings.
           biases: user and item biases.
         """
-        self.starts, self.item = history.seen
+        self.seen, self.item = history.seen, history.seen.items
         self.user = history.aligned(history.rows.user_index)
         rating: NDArray[np.float32] = history.aligned(np.asarray(history.rows.rating, np.float32))
         self.rest: NDArray[np.float32] = row_arrays.filled(
@@ -119,8 +118,7 @@ class Regressions:
 
     def _sums(self, values: NDArray[np.float32], vectors: Vectors) -> NDArray[np.float32]:
         """[users + items, d] float32 sums of values times v over a user's rows, and times u over an item's rows."""
-        shape = len(vectors.users), len(vectors.items)
-        matrix = sparse.csr_array((values, self.item, self.starts), shape=shape)
+        matrix = self.seen.matrix(len(vectors.items), values)
         sums: NDArray[np.float32] = np.concatenate([matrix @ vectors.items, matrix.T @ vectors.users])
         return sums
 
