@@ -33,7 +33,7 @@ def main() -> str:
 
         return followed(recipe, SETS[params.rows])
     num_rows = sum(map(formats.num_rows, SETS[params.rows]))
-    folder = row_folder(num_rows)
+    folder = row_folder(recipe, num_rows)
     rows = read_joined(SETS[params.rows], folder)
     # Law 1: a stage reads all that it lists, with a warm start and without.
     keys = Keys()

@@ -141,7 +141,7 @@ def main() -> str:
 
         return followed(params, [TRAIN, VALIDATION])
     num_rows = formats.num_rows(TRAIN), formats.num_rows(VALIDATION)
-    folder = row_folder(sum(num_rows))
+    folder = row_folder(params, sum(num_rows))
     rows = read_joined([TRAIN, VALIDATION], folder)
     train, validation = rows.part(0, num_rows[0]), rows.part(num_rows[0], sum(num_rows))
     relevant = liked_by_known_users(validation, train, below)

@@ -18,8 +18,10 @@ TABLES = 6
 MOMENTS = {"sgd": 0, "adagrad": 2, "adam": 6}
 # The conjugate gradients of the rating head.
 RATING_HEAD = 12
-# Users, items, ratings, times and weights, their order by user, and the matrices of the initial vectors.
-BYTES_PER_ROW = 80
+# Users, items, times, their order by user, and the matrices of the initial vectors. Without times it is half of it.
+BYTES_PER_ROW = 40
+# Ratings, and what the rating head computes of them.
+RATING_BYTES_PER_ROW = 20
 # Rows that take more than this share of the free memory are kept in files.
 ROWS_SHARE = 0.25
 # Where Linux tells how much memory is free, on the machine and within a container.
@@ -29,12 +31,17 @@ CONTAINER = Path("/sys/fs/cgroup")
 NOTEWORTHY = GIGABYTE
 
 
-def row_folder(num_rows: int) -> Path | None:
+def row_bytes(settings: Hyperparameters, num_rows: int) -> float:
+    """About how many bytes the arrays with one number a row take, in memory or in files."""
+    return (BYTES_PER_ROW + (RATING_BYTES_PER_ROW if settings.rating_weight else 0)) * num_rows
+
+
+def row_folder(settings: Hyperparameters, num_rows: int) -> Path | None:
     """Where to keep the rows of a training: a folder for their files, or None for memory.
 
     They are in files where they would take more than ROWS_SHARE of the free memory.
     """
-    return MODELS if BYTES_PER_ROW * num_rows > ROWS_SHARE * free_bytes() else None
+    return MODELS if row_bytes(settings, num_rows) > ROWS_SHARE * free_bytes() else None
 
 
 def training_bytes(
@@ -50,7 +57,7 @@ def training_bytes(
     """
     tables = 4 * settings.embedding_dimension * (num_users + num_items)
     copies = TABLES + MOMENTS[settings.optimizer] + (RATING_HEAD if settings.rating_weight else 0)
-    return PROCESS + copies * tables + (0 if in_files else BYTES_PER_ROW * num_rows)
+    return PROCESS + copies * tables + (0 if in_files else row_bytes(settings, num_rows))
 
 
 def free_bytes() -> float:
@@ -90,7 +97,7 @@ def check_memory(
         )
     line = f"{what} take about {needed / GIGABYTE:.1f} GB of memory"
     if in_files:
-        of_rows = BYTES_PER_ROW * num_rows / GIGABYTE
+        of_rows = row_bytes(settings, num_rows) / GIGABYTE
         return (
             f"{line}; the rows are in files in {MODELS}/ (up to {of_rows:.1f} GB), since they would take more than "
             f"{ROWS_SHARE:.0%} of the free memory"

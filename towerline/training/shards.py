@@ -71,5 +71,5 @@ def read_shard(paths: Sequence[Path], job: Job, workers: Workers) -> Interaction
         return mask
 
     of_training = paths[: int(np.searchsorted(sizes, job.num_rows)) + 1]
-    rows = read_joined(of_training, row_folder(job.num_rows // workers.number), chosen)
+    rows = read_joined(of_training, row_folder(job.settings, job.num_rows // workers.number), chosen)
     return rows if job.strength is None else rows._replace(strength=np.concatenate(strengths))

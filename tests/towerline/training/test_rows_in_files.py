@@ -1,5 +1,7 @@
 """A search and a fit whose rows are in files: the bytes of those whose rows are in memory, and nothing left behind."""
 
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.conftest import ROOT, run
 from tests.towerline.training.conftest import ITEMS, LOSSES, USERS, params, planted_parts
 from towerline.artifacts.split import Interactions, read_joined
 from towerline.feedback.strengths import choices
@@ -66,12 +69,29 @@ def test_the_bytes_are_those_of_rows_in_memory(loss: str, tmp_path: Path, monkey
     assert not list(folder.iterdir())
 
 
+def peak(rows: int) -> tuple[int, float]:
+    """The number of made-up rows, and the bytes at the peak of a training on them that are not of files."""
+    sizes = ("--users", "20_000", "--items", "5_000", "--dimension", "8", "--batch-size", "64")
+    output = run(ROOT, sys.executable, "-m", "benchmarks.epochs", "--rows", str(rows), *sizes, "--files").stdout
+    (number,) = re.findall(r"([\d,]+) rows", output)
+    (gigabytes,) = re.findall(r"not of files: ([\d.]+) GB", output)
+    return int(number.replace(",", "")), float(gigabytes) * 1e9
+
+
+@pytest.mark.slow
+def test_the_memory_does_not_grow_with_rows_in_files() -> None:
+    (few, of_few), (many, of_many) = peak(1_000_000), peak(12_000_000)
+    # A single array of int32 in memory is 4 bytes a row.
+    assert (of_many - of_few) / (many - few) < 4
+
+
 def test_rows_beyond_a_share_of_the_free_memory_are_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda: 4e9)
-    most = int(1e9 / memory.BYTES_PER_ROW)
-    assert memory.row_folder(most - 1) is None
-    assert memory.row_folder(most + 1) == Path("models")
     settings = params(embedding_dimension=64, rating_weight=0.0)
+    most = int(1e9 / memory.row_bytes(settings, 1))
+    assert memory.row_folder(settings, most - 1) is None
+    assert memory.row_folder(settings, most + 1) == Path("models")
+    assert memory.row_folder(params(rating_weight=0.1), most - 1) == Path("models")
     said = memory.check_memory(settings, 1_000, 1_000, 10 * most, in_files=True)
     assert said is not None
     assert "take about 0.6 GB of memory" in said
