@@ -111,8 +111,10 @@ def mounted_disk(place: Path, size: str) -> Iterator[Path]:
     place.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=False).returncode:
         pytest.skip("only an administrator may mount a small disk")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def stages_run(output: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from towerline.artifacts.names import MAIN_CUTOFF
-from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_interactions
+from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_joined
 from towerline.artifacts.train import (
     FEATURES_TABLE,
     FEEDBACK_TABLE,
@@ -32,7 +32,7 @@ from towerline.metrics.validation import ranked_candidates
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress, run, say
-from towerline.training.memory import check_memory
+from towerline.training.memory import check_memory, row_folder
 from towerline.training.params import TrainParams
 from towerline.training.place import place
 from towerline.training.recipe import Prior, Recipe
@@ -76,7 +76,7 @@ def check_data(params: TrainParams, train: Interactions, validation: Interaction
 
 def has_validation(train: Interactions, validation: Interactions) -> bool:
     """True if a user of the validation set has rows in the training set."""
-    return bool(np.isin(validation.user_index, train.user_index).any())
+    return bool(np.isin(validation.users(), train.users()).any())
 
 
 def save(
@@ -140,13 +140,15 @@ def main() -> str:
         from towerline.training.running import followed
 
         return followed(params, [TRAIN, VALIDATION])
-    train, validation = read_interactions(TRAIN), read_interactions(VALIDATION)
+    num_rows = formats.num_rows(TRAIN), formats.num_rows(VALIDATION)
+    folder = row_folder(params, sum(num_rows))
+    rows = read_joined([TRAIN, VALIDATION], folder)
+    train, validation = rows.part(0, num_rows[0]), rows.part(num_rows[0], sum(num_rows))
     relevant = liked_by_known_users(validation, train, below)
     check_data(params, train, validation, relevant)
     candidates = ranked_candidates(relevant, read_item_types())
     tables = read_features(params.user_features, params.item_features)
-    rows = Interactions.joined(train, validation)
-    if memory := check_memory(params, rows.num_users, rows.num_items, len(rows.user_index)):
+    if memory := check_memory(params, rows.num_users, rows.num_items, sum(num_rows), folder is not None):
         say("train", memory)
     # TensorFlow takes seconds to import; errors in parameters and data are reported before.
     from towerline.towers import tf

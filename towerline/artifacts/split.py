@@ -1,14 +1,15 @@
 """The training, validation and test sets: interactions as arrays of indices."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from towerline.pipeline import row_arrays
 from towerline.pipeline.errors import StageError
 
 TRAIN = Path("data/split/train.parquet")
@@ -45,8 +46,8 @@ class Interactions(NamedTuple):
     def joined(cls, *sets: "Interactions") -> "Interactions":
         """The rows of several sets of one split, in the order of the sets; at least one set."""
         return cls(
-            np.concatenate([rows.user_index for rows in sets]),
-            np.concatenate([rows.item_index for rows in sets]),
+            row_arrays.joined([rows.user_index for rows in sets]),
+            row_arrays.joined([rows.item_index for rows in sets]),
             _joined([rows.rating for rows in sets]),
             sets[0].num_users,
             sets[0].num_items,
@@ -57,67 +58,96 @@ class Interactions(NamedTuple):
 
     def where(self, chosen: NDArray[np.bool_]) -> "Interactions":
         """The rows for which `chosen`, [rows] bool, is true."""
-        return Interactions(
-            self.user_index[chosen],
-            self.item_index[chosen],
-            None if self.rating is None else self.rating[chosen],
-            self.num_users,
-            self.num_items,
-            None if self.timestamp is None else self.timestamp[chosen],
-            None if self.weight is None else self.weight[chosen],
-            None if self.strength is None else self.strength[chosen],
-        )
+        return self._of_columns(lambda column: row_arrays.chosen(column, chosen))
+
+    def part(self, first: int, last: int) -> "Interactions":
+        """The rows from the first to the one before the last, which are not copied."""
+        return self._of_columns(lambda column: column[first:last])
 
     def counted(self) -> "Interactions":
         """The rows whose strength is above 0."""
-        return self if self.strength is None else self.where(self.strength > 0)
+        strength = self.strength
+        if strength is None:
+            return self
+        return self.where(row_arrays.filled(strength, np.bool_, lambda block: strength[block] > 0))
+
+    def users(self) -> NDArray[np.int32]:
+        """The users of the rows, ascending."""
+        return np.flatnonzero(row_arrays.used(self.user_index, self.num_users)).astype(np.int32)
+
+    def items(self) -> NDArray[np.int32]:
+        """The items of the rows, ascending."""
+        return np.flatnonzero(row_arrays.used(self.item_index, self.num_items)).astype(np.int32)
+
+    def _of_columns(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> "Interactions":
+        """The rows that a function makes of each column."""
+        present: dict[str, Any] = {name: getattr(self, name) for name in (*NUMERIC, "strength")}
+        changed: dict[str, Any] = {name: function(column) for name, column in present.items() if column is not None}
+        return self._replace(**changed)
 
 
 def _joined(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
     """The columns of several sets as one; None if one of the sets has none."""
     present = [column for column in columns if column is not None]
-    return np.concatenate(present) if len(present) == len(columns) else None
+    return row_arrays.joined(present) if len(present) == len(columns) else None
 
 
 Chosen = Callable[[NDArray[np.int32], int], NDArray[np.bool_]]
 
 
-def read_interactions(path: Path, chosen: Chosen | None = None) -> Interactions:
+def read_interactions(path: Path) -> Interactions:
     """Reads a set of the split.
-
-    Args:
-      path: the file.
-      chosen: called with the [rows] int32 users of consecutive rows and the number of the first of them; returns [rows]
-        bool, true for the rows to keep, so that the others are never in memory together; None for all rows.
 
     Raises:
       StageError: the file lacks what `split` writes.
     """
+    return read_joined([path])
+
+
+def read_joined(paths: Sequence[Path], folder: Path | None = None, chosen: Chosen | None = None) -> Interactions:
+    """Reads the rows of several sets of one split, in the order of the sets.
+
+    Args:
+      paths: the files, at least one.
+      folder: where files have the rows, as in row_arrays.empty(); None for memory.
+      chosen: called with the [rows] int32 users of consecutive rows and the number of the first of them; returns [rows]
+        bool, true for the rows to keep, so that the others are never in memory together; None for all rows.
+
+    Raises:
+      StageError: a file lacks what `split` writes.
+    """
     # pyarrow.parquet.read_table() and to_numpy() import pandas, which takes longer than all the reading.
-    with pq.ParquetFile(path) as file:
-        sizes = file.schema_arrow.metadata or {}
-        present = [name for name in NUMERIC if name in file.schema_arrow.names]
-        table = file.read(columns=present) if chosen is None else _chosen_rows(file, present, chosen)
-    if not {b"num_users", b"num_items"} <= set(sizes):
-        raise StageError(f"{path}: expected num_users and num_items in the file's metadata, found none; repro split")
-    columns: dict[str, Any] = {name: np.from_dlpack(table[name].combine_chunks()) for name in present}
+    with ExitStack() as stack:
+        files = [stack.enter_context(pq.ParquetFile(path)) for path in paths]
+        num_users, num_items = [_sizes(path, file) for path, file in zip(paths, files, strict=True)][-1]
+        names = [name for name in NUMERIC if all(name in file.schema_arrow.names for file in files)]
+        number = sum(file.metadata.num_rows for file in files)
+        types = {name: files[0].schema_arrow.field(name).type.to_pandas_dtype() for name in names}
+        columns: dict[str, NDArray[Any]] = {name: row_arrays.empty(number, types[name], folder) for name in names}
+        first = end = 0
+        for batch in (batch for file in files for batch in file.iter_batches(columns=names)):
+            arrays: dict[str, NDArray[Any]] = {name: np.from_dlpack(batch.column(name)) for name in names}
+            kept = slice(None) if chosen is None else chosen(arrays["user_index"], first)
+            first, start = first + len(batch), end
+            end += len(arrays["user_index"][kept])
+            for name, array in arrays.items():
+                columns[name][start:end] = array[kept]
+    # What is beyond the end has never been written to, and takes no memory.
+    rows = {name: column[:end] for name, column in columns.items()}
     return Interactions(
-        columns["user_index"],
-        columns["item_index"],
-        columns.get("rating"),
-        int(sizes[b"num_users"]),
-        int(sizes[b"num_items"]),
-        columns.get("timestamp"),
-        columns.get("weight"),
+        rows["user_index"],
+        rows["item_index"],
+        rows.get("rating"),
+        num_users,
+        num_items,
+        rows.get("timestamp"),
+        rows.get("weight"),
     )
 
 
-def _chosen_rows(file: pq.ParquetFile, columns: list[str], chosen: Chosen) -> pa.Table:
-    """The chosen rows of a file, read batch by batch; arguments as of read_interactions()."""
-    batches, first = [], 0
-    for batch in file.iter_batches(columns=columns):
-        user_index: NDArray[Any] = np.from_dlpack(batch.column("user_index"))
-        keep = chosen(user_index, first)
-        batches.append(batch.filter(pa.array(keep)))
-        first += len(batch)
-    return pa.Table.from_batches(batches, schema=pa.schema([file.schema_arrow.field(name) for name in columns]))
+def _sizes(path: Path, file: pq.ParquetFile) -> tuple[int, int]:
+    """The numbers of users and items in the metadata of a file."""
+    sizes = file.schema_arrow.metadata or {}
+    if not {b"num_users", b"num_items"} <= set(sizes):
+        raise StageError(f"{path}: expected num_users and num_items in the file's metadata, found none; repro split")
+    return int(sizes[b"num_users"]), int(sizes[b"num_items"])

@@ -66,6 +66,8 @@ class ModelFiles(NamedTuple):
         formats.write_json(self.model, {**sizes, "recipe": recipe})
 
 
+# The folder of models, checkpoints, and of the rows of a training that do not fit into memory.
+MODELS = Path("models")
 # The model that evaluate measures, fitted to the training and validation set, and the one that export ships.
 TWO_TOWER = ModelFiles.within(Path("models/two_tower"))
 FINAL = ModelFiles.within(Path("models/final"))

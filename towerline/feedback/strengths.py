@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
 from towerline.feedback.params import USER_MEAN, Below, none_liked, without_ratings
+from towerline.pipeline import row_arrays
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.settings import Settings, between
 
@@ -55,28 +56,35 @@ def disliked(rows: Interactions, known: Interactions, below: Below) -> NDArray[n
       StageError: the rows have no ratings.
     """
     if below is None:
-        return np.zeros(len(rows.user_index), np.bool_)
-    if rows.rating is None or known.rating is None:
+        return row_arrays.filled(rows.user_index, np.bool_, lambda block: np.array(False))
+    rating, known_rating, users = rows.rating, known.rating, rows.user_index
+    if rating is None or known_rating is None:
         raise StageError(without_ratings(below, "the data has no ratings"))
     if below != USER_MEAN:
-        return rows.rating < np.float64(below)
+        return row_arrays.filled(users, np.bool_, lambda block: rating[block] < np.float64(below))
     # Sums of float32 are exact in float64 up to 2^29 of them, so that equal ratings are not below their mean.
-    counts = np.bincount(known.user_index, minlength=known.num_users + 1)
-    sums = np.bincount(known.user_index, known.rating, known.num_users + 1)
-    means = np.full(len(counts), known.rating.mean(dtype=np.float64) if len(known.rating) else -np.inf)
+    counts = row_arrays.sums(known.user_index, known.num_users + 1)
+    sums = row_arrays.sums(known.user_index, known.num_users + 1, known_rating.__getitem__)
+    means = np.full(len(counts), known_rating.mean(dtype=np.float64) if len(known_rating) else -np.inf)
     np.divide(sums, counts, out=means, where=counts > 0)
-    return rows.rating < means[rows.user_index]
+    return row_arrays.filled(users, np.bool_, lambda block: rating[block] < means[users[block]])
+
+
+def _inverted(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return row_arrays.filled(mask, np.bool_, lambda block: ~mask[block])
 
 
 def liked(held_out: Interactions, known: Interactions, below: Below) -> Interactions:
     """The held-out rows that are no dislikes; arguments as of disliked()."""
-    return held_out if below is None else held_out.where(~disliked(held_out, known, below))
+    return held_out if below is None else held_out.where(_inverted(disliked(held_out, known, below)))
 
 
 def liked_by_known_users(held_out: Interactions, known: Interactions, below: Below) -> Interactions:
     """The held-out rows that are no dislikes, of users with known rows that are none; arguments as of disliked()."""
-    likes = liked(held_out, known, below)
-    return likes.where(np.isin(likes.user_index, liked(known, known, below).user_index))
+    likes, users = liked(held_out, known, below), liked(known, known, below)
+    is_known = row_arrays.used(users.user_index, users.num_users)
+    index = likes.user_index
+    return likes.where(row_arrays.filled(index, np.bool_, lambda block: is_known[index[block]]))
 
 
 def with_strengths(rows: Interactions, feedback: Feedback) -> Interactions:
@@ -92,15 +100,24 @@ def with_strengths(rows: Interactions, feedback: Feedback) -> Interactions:
     dislikes = feedback.below is not None and feedback.dislikes != "counted"
     if not weighted and not dislikes:
         return rows._replace(strength=None)
-    strength = np.ones(len(rows.user_index))
-    if rows.weight is not None and weighted:
-        strength = rows.weight.astype(np.float64) ** feedback.weight_exponent
-    is_counted = ~disliked(rows, rows, feedback.below if dislikes else None)
+    weight = rows.weight if weighted else None
+
+    def plain(block: slice) -> NDArray[np.float64]:
+        if weight is None:
+            return np.ones(block.stop - block.start)
+        powers: NDArray[np.float64] = weight[block].astype(np.float64) ** feedback.weight_exponent
+        return powers
+
+    is_counted = _inverted(disliked(rows, rows, feedback.below if dislikes else None))
     if not is_counted.any():
         raise StageError(none_liked(feedback.below, f"none of {len(is_counted):,} known rows"))
-    # The smallest numbers would be 0 in float32, as dislikes are.
-    scaled = np.maximum(strength / strength[is_counted].mean(), np.finfo(np.float32).tiny)
-    return rows._replace(strength=np.where(is_counted, scaled, 0).astype(np.float32))
+    mean = row_arrays.chosen(row_arrays.filled(rows.user_index, np.float64, plain), is_counted).mean()
+
+    def scaled(block: slice) -> NDArray[np.float64]:
+        # The smallest numbers would be 0 in float32, as dislikes are.
+        return np.where(is_counted[block], np.maximum(plain(block) / mean, np.finfo(np.float32).tiny), 0)
+
+    return rows._replace(strength=row_arrays.filled(rows.user_index, np.float32, scaled))
 
 
 def has_dislikes(rows: Interactions, below: Below) -> bool:
@@ -122,7 +139,7 @@ def choices(rows: Interactions, below: Below, negatives: bool) -> list[Feedback]
     treatments: list[Treatment] = ["counted"]
     if has_dislikes(rows, below):
         treatments = ["negatives", "left_out", "counted"] if negatives else ["left_out", "counted"]
-    weights_differ = rows.weight is not None and len(np.unique(rows.weight)) > 1
+    weights_differ = rows.weight is not None and len(rows.weight) > 0 and rows.weight.min() < rows.weight.max()
     exponents = EXPONENTS if weights_differ else EXPONENTS[:1]
     return [
         Feedback(below=below, dislikes=treatment, weight_exponent=exponent)

@@ -1,11 +1,13 @@
 """Predicted ratings from biases and factors, and their errors."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
+from towerline.pipeline import row_arrays
 from towerline.ranking.scorers import KIND, Kind
 
 # Alternating least squares of the biases is at its minimum long before.
@@ -36,11 +38,14 @@ class RatingModel(NamedTuple):
 
     def predict(self, user_index: NDArray[np.int32], item_index: NDArray[np.int32]) -> NDArray[np.float32]:
         """[rows] float32 ratings of the [rows] int32 pairs; not clipped to the range of the data."""
-        biases: NDArray[np.float32] = self.offset + self.user_bias[user_index] + self.item_bias[item_index]
-        predicted: NDArray[np.float32] = biases + np.einsum(
-            "rf,rf->r", self.user_factors[user_index], self.item_factors[item_index]
-        )
-        return predicted
+
+        def of_block(block: slice) -> NDArray[np.float32]:
+            user, item = user_index[block], item_index[block]
+            biases: NDArray[np.float32] = self.offset + self.user_bias[user] + self.item_bias[item]
+            biases += np.einsum("rf,rf->r", self.user_factors[user], self.item_factors[item])
+            return biases
+
+        return row_arrays.filled(user_index, np.float32, of_block)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays that the file of a baseline keeps: its kind and its fields."""
@@ -70,14 +75,18 @@ def rating_biases(train: Interactions, regularization: float) -> RatingModel:
     """
     rating = _ratings(train)
     mean = rating.mean(dtype=np.float64)
-    rest = rating - mean
     biases = [np.zeros(train.num_users + 1), np.zeros(train.num_items + 1)]
     index = [train.user_index, train.item_index]
+    counts = [row_arrays.sums(index[side], len(biases[side])) for side in (0, 1)]
+
+    def left(block: slice, other: int) -> NDArray[np.float64]:
+        rest: NDArray[np.float64] = rating[block] - mean - biases[other][index[other][block]]
+        return rest
+
     for _ in range(BIAS_SWEEPS):
         for side, other in ((1, 0), (0, 1)):
-            left = np.bincount(index[side], rest - biases[other][index[other]], len(biases[side]))
-            counts = np.bincount(index[side], minlength=len(biases[side]))
-            biases[side] = left / (counts + regularization)
+            sums = row_arrays.sums(index[side], len(biases[side]), partial(left, other=other))
+            biases[side] = sums / (counts[side] + regularization)
     return _rating_model(mean, *biases)
 
 
@@ -123,7 +132,10 @@ def _rating_model(mean: np.float64, user_bias: NDArray[np.float64], item_bias: N
 
 def root_mean_squared_error(predicted: NDArray[np.float32], rating: NDArray[np.float32]) -> float:
     """sqrt(mean((predicted - rating)^2)) over all rows, in the unit of the ratings."""
-    return float(np.sqrt(np.mean((predicted.astype(np.float64) - rating) ** 2)))
+    squares = row_arrays.filled(
+        predicted, np.float64, lambda block: (predicted[block].astype(np.float64) - rating[block]) ** 2
+    )
+    return float(np.sqrt(np.mean(squares)))
 
 
 def mean_absolute_error(predicted: NDArray[np.float32], rating: NDArray[np.float32]) -> float:

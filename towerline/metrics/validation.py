@@ -35,7 +35,7 @@ def ranked_candidates(held_out: Interactions, item_type: NDArray[np.str_]) -> ND
     Returns:
       Ascending int32 indices; None for all items.
     """
-    types = np.unique(item_type[held_out.item_index])
+    types = np.unique(item_type[held_out.items()])
     if len(types) != 1 or len(np.unique(item_type[1:])) == 1:
         return None
     return np.flatnonzero(item_type == types[0]).astype(np.int32)

@@ -1,11 +1,10 @@
 """Popularity of items, of all times or with a half-life."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
+from towerline.pipeline import row_arrays
 
 # Rows that are added to those of an item, so that the logarithm is finite.
 PSEUDO_ROWS = 0.5
@@ -32,13 +31,18 @@ def decayed_counts(rows: Interactions, half_life: float | None) -> NDArray[np.fl
     Returns:
       [num_items + 1] float64.
     """
-    weights: NDArray[np.floating[Any]] | None = rows.strength
-    if half_life is not None and len(rows.item_index):
-        if rows.timestamp is None:
-            raise ValueError("expected rows with times for a half-life, found none")
-        decay = 0.5 ** ((rows.timestamp.max() - rows.timestamp) / (half_life * SECONDS_PER_DAY))
-        weights = decay if weights is None else decay * weights
-    return np.bincount(rows.item_index, weights, minlength=rows.num_items + 1).astype(np.float64)
+    strength, time, size = rows.strength, rows.timestamp, rows.num_items + 1
+    if half_life is None or not len(rows.item_index):
+        return row_arrays.sums(rows.item_index, size, None if strength is None else strength.__getitem__)
+    if time is None:
+        raise ValueError("expected rows with times for a half-life, found none")
+    last = time.max()
+
+    def weights(block: slice) -> NDArray[np.float64]:
+        decay: NDArray[np.float64] = 0.5 ** ((last - time[block]) / (half_life * SECONDS_PER_DAY))
+        return decay if strength is None else decay * strength[block]
+
+    return row_arrays.sums(rows.item_index, size, weights)
 
 
 def log_popularity(rows: Interactions, half_life: float | None) -> NDArray[np.float32]:

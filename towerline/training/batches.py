@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
+from towerline.pipeline import row_arrays
 from towerline.ranking.popularity import decayed_counts
 from towerline.training.history import History
 from towerline.training.place import owned
@@ -106,7 +107,7 @@ class Part(NamedTuple):
     @classmethod
     def whole(cls, rows: Interactions) -> "Part":
         """All rows of a training as the part of its only worker."""
-        return cls(0, 1, len(rows.user_index), np.unique(rows.user_index), decayed_counts(rows, None))
+        return cls(0, 1, len(rows.user_index), rows.users(), decayed_counts(rows, None))
 
     def mine(self, numbers: NDArray[Any]) -> NDArray[Any]:
         """Those of some numbers, of users or of rows, that belong to this worker."""
@@ -127,7 +128,7 @@ class UserBatches:
     def __init__(
         self,
         history: History,
-        rating: NDArray[np.float32],
+        rating: NDArray[np.float32] | None,
         size: int | None,
         candidates: int,
         negatives: bool = False,
@@ -136,7 +137,7 @@ class UserBatches:
         """
         Args:
           history: the rows of the training set that belong to the worker's users, no pair twice.
-          rating: [rows] float32 standardized ratings of its rows.
+          rating: [rows] float32 standardized ratings of its rows; None without the rating task.
           size: users per batch, of all workers; None for batch_size().
           candidates: mean number of sampled candidates per batch.
           negatives: true if the rows of the strength 0 are negatives.
@@ -145,7 +146,7 @@ class UserBatches:
         self.part = part = part or Part.whole(history.rows)
         self.history = history.seen
         self.strengths = history.strengths
-        self.rating = rating[history.order]
+        self.rating = None if rating is None else history.aligned(rating)
         self.batch_size = size or batch_size(len(part.active))
         counts = part.counts
         self.probability = inclusion_probabilities(counts, candidates)
@@ -153,10 +154,9 @@ class UserBatches:
         with np.errstate(divide="ignore"):
             self.log_weight = (POPULARITY_IN_LOSS * popularity - np.log(self.probability)).astype(np.float32)
         self.negative_log_weight = (POPULARITY_IN_LOSS * popularity).astype(np.float32)
-        self.is_negative = np.zeros(len(self.history.items), np.bool_)
-        if negatives and self.strengths is not None:
-            # An item that nobody likes has no vector that could be pushed away.
-            self.is_negative = (self.strengths == 0) & (counts[self.history.items] > 0)
+        self.negatives = negatives
+        # An item that nobody likes has no vector that could be pushed away.
+        self.is_liked = counts > 0
 
     def __len__(self) -> int:
         return -(-len(self.part.active) // self.batch_size)
@@ -186,13 +186,15 @@ class UserBatches:
         masked = np.flatnonzero(pair_item < len(candidates))
         positions = self.history.positions(users)
         strength = NO_NUMBERS if self.strengths is None else self.strengths[positions]
-        negative = np.flatnonzero(self.is_negative[positions]).astype(np.int32)
+        negative = np.zeros(0, np.int32)
+        if self.negatives and self.strengths is not None:
+            negative = np.flatnonzero((strength == 0) & self.is_liked[own.items]).astype(np.int32)
         return Batch(
             users,
             np.concatenate([candidates, others]),
             pair_user,
             pair_item,
-            self.rating[positions],
+            _of_rows(self.rating, positions),
             self.log_weight[candidates],
             np.stack([pair_user[masked], pair_item[masked]], axis=1),
             strength,
@@ -209,12 +211,12 @@ class PairBatches:
     """
 
     def __init__(
-        self, train: Interactions, rating: NDArray[np.float32], size: int | None, part: Part | None = None
+        self, train: Interactions, rating: NDArray[np.float32] | None, size: int | None, part: Part | None = None
     ) -> None:
         """
         Args:
           train: the rows of the training set that belong to the worker.
-          rating: [rows] float32 standardized ratings of its rows.
+          rating: [rows] float32 standardized ratings of its rows; None without the rating task.
           size: rows per batch, of all workers; None for batch_size().
           part: of the worker; None for the only one.
         """
@@ -232,7 +234,11 @@ class PairBatches:
 
     def epoch(self, random: np.random.Generator) -> Iterator[Batch]:
         """All rows once, in a random order."""
-        order = random.permutation(self.part.num_rows)
+        # As random.permutation() does it.
+        order = row_arrays.empty(self.part.num_rows, np.int64, row_arrays.folder_of(self.train.user_index))
+        for block in row_arrays.blocks(len(order)):
+            order[block] = np.arange(block.start, block.stop)
+        random.shuffle(order)
         for start in range(0, len(order), self.batch_size):
             rows = self.part.mine(order[start : start + self.batch_size]) // self.part.workers
             users, pair_user = np.unique(self.train.user_index[rows], return_inverse=True)
@@ -242,10 +248,15 @@ class PairBatches:
                 items,
                 pair_user.astype(np.int32),
                 pair_item.astype(np.int32),
-                self.rating[rows],
+                _of_rows(self.rating, rows),
                 NO_NUMBERS,
                 np.zeros((0, 2), np.int32),
                 NO_NUMBERS if self.train.strength is None else self.train.strength[rows],
                 np.zeros(0, np.int32),
                 NO_NUMBERS,
             )
+
+
+def _of_rows(rating: NDArray[np.float32] | None, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The ratings of some rows; zeros where there are none."""
+    return np.zeros(len(rows), np.float32) if rating is None else rating[rows]

@@ -79,7 +79,7 @@ def fingerprint(*causes: Any) -> str:
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     digest.update(json.dumps([version(name) for name in PACKAGES]).encode())
     for cause in _leaves(causes):
-        digest.update(cause if isinstance(cause, bytes) else json.dumps(cause, sort_keys=True).encode())
+        digest.update(cause if isinstance(cause, memoryview) else json.dumps(cause, sort_keys=True).encode())
     return digest.hexdigest()[:16]
 
 
@@ -90,6 +90,6 @@ def _leaves(causes: Sequence[Any]) -> Iterator[Any]:
         elif isinstance(cause, np.ndarray):
             array: NDArray[Any] = np.ascontiguousarray(cause)
             yield [array.dtype.str, array.shape]
-            yield array.reshape(-1).view(np.uint8).tobytes()
+            yield array.reshape(-1).view(np.uint8).data
         else:
             yield cause

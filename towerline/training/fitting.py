@@ -179,21 +179,21 @@ class Training:
         self.history = History(rows)
         self.seen = self.history.seen
         counted = rows.counted()
-        self.users, self.items = np.unique(counted.user_index), np.unique(counted.item_index)
+        self.users, self.items = counted.users(), counted.items()
         self.standard = Standard.of(rows.rating if settings.rating_weight else None)
         self.biases = biases
-        self.regressions = Regressions(rows, biases) if biases is not None else None
+        self.regressions = Regressions(self.history, biases) if biases is not None else None
         self.rating_head: RatingHead | None = None
         self.name, (workers, self.checkpoints) = name, run or Run(Workers.of_strategy("single"), None)
         saved = None if self.checkpoints is None else self.checkpoints.read(name)
         self.saved: Any = None if saved is None else saved.values["saved"]
         self.saved_arrays = {} if saved is None else _of_caller(saved)
         job = self._job(rows, start, negatives, saved)
-        self.batches = job.batches(self.history, 0, 1)
         workers.shared(job.content())
         shard = Shard.of(job, workers)
         own = self.history if workers.number == 1 else History(rows.where(shard.mask(rows.user_index)))
         self.steps = Steps(job, own, workers)
+        self.batches = self.steps.batches if workers.number == 1 else job.batches(self.history, 0, 1)
         self.model, self.temperature = self.steps.model, self.steps.temperature
         self._fit_rating_head()
         reported = self.batches.epoch(np.random.default_rng(settings.seed))
@@ -220,7 +220,7 @@ class Training:
             standard=self.standard,
             negatives=negatives,
             random=random,
-            active=np.unique(rows.user_index),
+            active=rows.users(),
             counts=decayed_counts(rows, None),
             strength=rows.strength,
             biases=biases,
@@ -271,7 +271,8 @@ class Training:
         """
         vectors = state.own if users is None else state.own[users]
         if self.model.history_weight:
-            sums = self.history.weights(half_life, users) @ state.items
+            users = np.arange(len(vectors), dtype=np.int32) if users is None else users
+            sums = self.history.sums(half_life, state.items, users)
             sums *= np.float32(self.model.history_weight)
             sums += vectors
             vectors = sums

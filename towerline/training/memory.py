@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from towerline.artifacts.train import MODELS
 from towerline.pipeline.errors import StageError
 from towerline.training.recipe import Hyperparameters
 
@@ -17,8 +18,12 @@ TABLES = 6
 MOMENTS = {"sgd": 0, "adagrad": 2, "adam": 6}
 # The conjugate gradients of the rating head.
 RATING_HEAD = 12
-# Users, items, ratings, times and weights, their order by user, and the matrices of the initial vectors.
-BYTES_PER_ROW = 80
+# Users, items, times, their order by user, and the matrices of the initial vectors. Without times it is half of it.
+BYTES_PER_ROW = 40
+# Ratings, and what the rating head computes of them.
+RATING_BYTES_PER_ROW = 20
+# Rows that take more than this share of the free memory are kept in files.
+ROWS_SHARE = 0.25
 # Where Linux tells how much memory is free, on the machine and within a container.
 MACHINE = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")
@@ -26,17 +31,33 @@ CONTAINER = Path("/sys/fs/cgroup")
 NOTEWORTHY = GIGABYTE
 
 
-def training_bytes(settings: Hyperparameters, num_users: int, num_items: int, num_rows: int) -> float:
-    """About how many bytes a training takes: a linear function of the numbers of ids and of rows.
+def row_bytes(settings: Hyperparameters, num_rows: int) -> float:
+    """About how many bytes the arrays with one number a row take, in memory or in files."""
+    return (BYTES_PER_ROW + (RATING_BYTES_PER_ROW if settings.rating_weight else 0)) * num_rows
+
+
+def row_folder(settings: Hyperparameters, num_rows: int) -> Path | None:
+    """Where to keep the rows of a training: a folder for their files, or None for memory.
+
+    They are in files where they would take more than ROWS_SHARE of the free memory.
+    """
+    return MODELS if row_bytes(settings, num_rows) > ROWS_SHARE * free_bytes() else None
+
+
+def training_bytes(
+    settings: Hyperparameters, num_users: int, num_items: int, num_rows: int, in_files: bool = False
+) -> float:
+    """About how many bytes a training takes: a linear function of the numbers of ids and of rows in memory.
 
     Args:
       settings: the hyperparameters.
       num_users, num_items: sizes of the vocabularies.
       num_rows: number of rows of the fit.
+      in_files: true if files have the rows.
     """
     tables = 4 * settings.embedding_dimension * (num_users + num_items)
     copies = TABLES + MOMENTS[settings.optimizer] + (RATING_HEAD if settings.rating_weight else 0)
-    return PROCESS + copies * tables + BYTES_PER_ROW * num_rows
+    return PROCESS + copies * tables + (0 if in_files else row_bytes(settings, num_rows))
 
 
 def free_bytes() -> float:
@@ -55,13 +76,15 @@ def free_bytes() -> float:
     return min(found)
 
 
-def check_memory(settings: Hyperparameters, num_users: int, num_items: int, num_rows: int) -> str | None:
+def check_memory(
+    settings: Hyperparameters, num_users: int, num_items: int, num_rows: int, in_files: bool = False
+) -> str | None:
     """What the training takes, as a line; None where it is not worth one. Arguments as of training_bytes().
 
     Raises:
       StageError: it takes more memory than is free.
     """
-    needed, free = training_bytes(settings, num_users, num_items, num_rows), free_bytes()
+    needed, free = training_bytes(settings, num_users, num_items, num_rows, in_files), free_bytes()
     what = (
         f"{num_users:,} users and {num_items:,} items of {settings.embedding_dimension} dimensions with "
         f"{settings.optimizer} and {num_rows:,} rows"
@@ -72,4 +95,11 @@ def check_memory(settings: Hyperparameters, num_users: int, num_items: int, num_
             f"{free / GIGABYTE:.1f}; lower it, or leave out ids with few rows by ingest.minimum_user_interactions and "
             "ingest.minimum_item_interactions"
         )
-    return f"{what} take about {needed / GIGABYTE:.1f} GB of memory" if needed > NOTEWORTHY else None
+    line = f"{what} take about {needed / GIGABYTE:.1f} GB of memory"
+    if in_files:
+        of_rows = row_bytes(settings, num_rows) / GIGABYTE
+        return (
+            f"{line}; the rows are in files in {MODELS}/ (up to {of_rows:.1f} GB), since they would take more than "
+            f"{ROWS_SHARE:.0%} of the free memory"
+        )
+    return line if needed > NOTEWORTHY else None

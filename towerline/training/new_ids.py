@@ -14,6 +14,7 @@ from towerline.features.encoder import Columns, Encoder, encoded, expected_count
 from towerline.features.learning import learned_encodings
 from towerline.features.reading import FeatureTables
 from towerline.features.regression import Penalties, count_penalty, held_out_ids, poisson, predicted, regressions
+from towerline.pipeline import row_arrays
 from towerline.ranking.embedding import PRIOR_DIMENSIONS
 from towerline.ranking.popularity import PSEUDO_ROWS, decayed_counts
 from towerline.ranking.similarity import user_terms
@@ -67,7 +68,7 @@ def new_users(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Int
     """
     if not recipe.user_features:
         return None
-    known = np.unique(rows.user_index)
+    known = rows.users()
     found = regressions(recipe.user_features, of_ids(tables.users, known), vectors.users[known], [], recipe.seed)
     nothing = np.zeros((len(found.vectors), PRIOR_DIMENSIONS))
     terms = user_terms(np.zeros(1))[0].astype(np.float64)
@@ -80,7 +81,7 @@ def new_items(recipe: Recipe, tables: FeatureTables, vectors: Vectors, rows: Int
     """The items without rows; None without declared features of items. Arguments as of new_users()."""
     if not recipe.item_features:
         return None
-    known, prior = np.unique(rows.item_index), recipe.prior
+    known, prior = rows.items(), recipe.prior
     counts = [decayed_counts(rows, half_life) for half_life in (None, prior.half_life)]
     of_known = [numbers[known] for numbers in counts[: 1 if prior.half_life is None else 2]]
     found = regressions(recipe.item_features, of_ids(tables.items, known), vectors.items[known], of_known, recipe.seed)
@@ -116,7 +117,7 @@ def new_item_factor(
     """
     if not features:
         return 1.0
-    known = np.unique(train.item_index)
+    known = train.items()
     new = np.setdiff1d(np.arange(1, train.num_items + 1, dtype=np.int32), known)
     counts = decayed_counts(train, None)[known]
     of_known, of_new = of_ids(tables.items, known), of_ids(tables.items, new)
@@ -125,10 +126,10 @@ def new_item_factor(
     with threadpool_limits(limits=1, user_api="blas"):
         coefficients = poisson(matrix, counts, count_penalty(matrix, counts, held_out))
     logarithms = predicted(coefficients, encoded(encodings, of_new, len(new)))
-    is_new = np.isin(validation.item_index, new)
-    rows_of_known = (~is_new).sum() / counts.sum()
+    of_items = row_arrays.sums(validation.item_index, validation.num_items + 1)
+    rows_of_known = of_items[known].sum() / counts.sum()
     expected = expected_counts(logarithms, counts.max()).sum() * rows_of_known
-    factor = (is_new.sum() + PSEUDO_ROWS) / (expected + PSEUDO_ROWS)
+    factor = (of_items[new].sum() + PSEUDO_ROWS) / (expected + PSEUDO_ROWS)
     return float(np.clip(factor, 1 / MOST_FACTOR, MOST_FACTOR))
 
 
@@ -148,12 +149,11 @@ def feature_rows(
     """
     counts = decayed_counts(rows, None)
     found = []
-    for ids, new, features, columns, index, of_kind, of_counts in (
-        ("users", users, recipe.user_features, tables.users, rows.user_index, vectors.users, None),
-        ("items", items, recipe.item_features, tables.items, rows.item_index, vectors.items, counts),
+    for ids, new, features, columns, known, of_kind, of_counts in (
+        ("users", users, recipe.user_features, tables.users, rows.users(), vectors.users, None),
+        ("items", items, recipe.item_features, tables.items, rows.items(), vectors.items, counts),
     ):
         if new is not None:
-            known = np.unique(index)
             numbers = None if of_counts is None else of_counts[known]
             texts = of_ids(columns, known)
             found += contributions(ids, features, texts, of_kind[known], numbers, new.penalties, recipe.seed)

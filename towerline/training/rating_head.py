@@ -13,12 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from towerline.artifacts.split import Interactions
 from towerline.metrics.ratings import RatingModel
-from towerline.ranking.user_items import pair_order
+from towerline.pipeline import row_arrays
+from towerline.training.history import History
 from towerline.training.spectral import Vectors
 
 # Chosen on the validation sets of MovieLens 100k and MovieTweetings.
@@ -66,17 +65,18 @@ class RatingHead(NamedTuple):
 class Regressions:
     """The ratings of a fit, ordered by user, less the biases."""
 
-    def __init__(self, rows: Interactions, biases: RatingModel) -> None:
+    def __init__(self, history: History, biases: RatingModel) -> None:
         """
         Args:
-          rows: with ratings.
+          history: the rows, with ratings.
           biases: user and item biases.
         """
-        order = pair_order(rows)
-        self.user, self.item = rows.user_index[order], rows.item_index[order]
-        self.starts = np.concatenate([[0], np.cumsum(np.bincount(self.user, minlength=rows.num_users + 1))])
-        rating: NDArray[np.float32] = np.asarray(rows.rating, np.float32)[order]
-        self.rest: NDArray[np.float32] = rating - biases.predict(self.user, self.item)
+        self.seen, self.item = history.seen, history.seen.items
+        self.user = history.aligned(history.rows.user_index)
+        rating: NDArray[np.float32] = history.aligned(np.asarray(history.rows.rating, np.float32))
+        self.rest: NDArray[np.float32] = row_arrays.filled(
+            rating, np.float32, lambda block: rating[block] - biases.predict(self.user[block], self.item[block])
+        )
 
     def fit(self, vectors: Vectors) -> RatingHead:
         """The head of the least sum of squares, both regressions at once.
@@ -108,7 +108,7 @@ class Regressions:
     def _products(self, weights: NDArray[np.float32], vectors: Vectors) -> NDArray[np.float32]:
         """[rows] float32 a_u . v_i + u_u . b_i."""
         of_users, of_items = np.split(weights, [len(vectors.users)])
-        products = np.empty(len(self.user), np.float32)
+        products: NDArray[np.float32] = row_arrays.empty_like(self.user, np.float32)
         for start in range(0, len(products), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
             user, item = self.user[block], self.item[block]
@@ -118,8 +118,7 @@ class Regressions:
 
     def _sums(self, values: NDArray[np.float32], vectors: Vectors) -> NDArray[np.float32]:
         """[users + items, d] float32 sums of values times v over a user's rows, and times u over an item's rows."""
-        shape = len(vectors.users), len(vectors.items)
-        matrix = sparse.csr_array((values, self.item, self.starts), shape=shape)
+        matrix = self.seen.matrix(len(vectors.items), values)
         sums: NDArray[np.float32] = np.concatenate([matrix @ vectors.items, matrix.T @ vectors.users])
         return sums
 

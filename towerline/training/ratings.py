@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towerline.artifacts.split import Interactions
+from towerline.pipeline import row_arrays
 
 
 class Standard(NamedTuple):
@@ -19,11 +20,14 @@ class Standard(NamedTuple):
         """Measures [rows] float32 ratings; 0 and 1 if there are none, a deviation of 1 if they are all equal."""
         if rating is None:
             return cls(0.0, 1.0)
-        deviation = float(rating.std(dtype=np.float64))
-        return cls(float(rating.mean(dtype=np.float64)), deviation if deviation > 0 else 1.0)
+        mean = rating.mean(dtype=np.float64)
+        squares = row_arrays.filled(rating, np.float64, lambda block: np.square(rating[block] - mean))
+        deviation = float(np.sqrt(squares.mean()))
+        return cls(float(mean), deviation if deviation > 0 else 1.0)
 
-    def standardized(self, rows: Interactions) -> NDArray[np.float32]:
-        """[rows] float32 ratings in standard deviations from the mean; zeros if the rows have none."""
-        if rows.rating is None:
-            return np.zeros(len(rows.user_index), np.float32)
-        return ((rows.rating - self.mean) / self.deviation).astype(np.float32)
+    def standardized(self, rows: Interactions) -> NDArray[np.float32] | None:
+        """[rows] float32 ratings in standard deviations from the mean; None if the rows have none."""
+        rating = rows.rating
+        if rating is None:
+            return None
+        return row_arrays.filled(rating, np.float32, lambda block: (rating[block] - self.mean) / self.deviation)

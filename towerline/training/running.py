@@ -5,14 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from towerline.artifacts.train import MODELS
 from towerline.training.checkpoints import checkpoints
 from towerline.training.fitting import Run, seed_everything
 from towerline.training.recipe import Hyperparameters
 from towerline.training.shards import read_shard
 from towerline.training.steps import follow
 from towerline.training.workers import Workers
-
-MODELS = Path("models")
 
 
 def led(stage: str, settings: Hyperparameters, causes: Sequence[Any], lead: Callable[[Run], str]) -> str:

@@ -7,9 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from towerline.artifacts.split import Interactions, read_interactions
+from towerline.artifacts.split import Interactions, read_joined
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
+from towerline.training.batches import NO_NUMBERS
+from towerline.training.memory import row_folder
 from towerline.training.place import owned
 from towerline.training.steps import Job
 from towerline.training.workers import Workers
@@ -60,14 +62,14 @@ def read_shard(paths: Sequence[Path], job: Job, workers: Workers) -> Interaction
             f"{paths[0]}: expected the rows of the first worker, which has {job.num_rows:,}, found {sizes[0]:,}; give "
             "all workers the same folder data/split"
         )
-    shard, first, parts, masks = Shard.of(job, workers), 0, [], []
-    for path in paths[: int(np.searchsorted(sizes, job.num_rows)) + 1]:
+    shard, strengths = Shard.of(job, workers), [NO_NUMBERS]
 
-        def chosen(user_index: NDArray[np.int32], row: int, first: int = first) -> NDArray[np.bool_]:
-            masks.append(shard.mask(user_index, first + row))
-            return masks[-1]
+    def chosen(user_index: NDArray[np.int32], first: int) -> NDArray[np.bool_]:
+        mask = shard.mask(user_index, first)
+        if job.strength is not None:
+            strengths.append(job.strength[first : first + len(mask)][mask])
+        return mask
 
-        parts.append(read_interactions(path, chosen))
-        first += formats.num_rows(path)
-    rows = Interactions.joined(*parts)
-    return rows if job.strength is None else rows._replace(strength=job.strength[np.concatenate(masks)])
+    of_training = paths[: int(np.searchsorted(sizes, job.num_rows)) + 1]
+    rows = read_joined(of_training, row_folder(job.settings, job.num_rows // workers.number), chosen)
+    return rows if job.strength is None else rows._replace(strength=np.concatenate(strengths))

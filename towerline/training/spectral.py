@@ -8,6 +8,8 @@ from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
+from towerline.pipeline import row_arrays
+
 POWER_ITERATIONS = 2
 # Length of the random part of the rows that replaces singular vectors beyond the rank of the matrix.
 NOISE = 0.1
@@ -40,14 +42,7 @@ def spectral_start(matrix: "sparse.csr_array", dimension: int, seed: int) -> Vec
     Returns:
       The vectors; those of ids without interactions are not meaningful.
     """
-    rows, columns = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
-    scales = []
-    for index, number in zip((rows, columns), matrix.shape, strict=True):
-        degrees = np.bincount(index, matrix.data, number)
-        scales.append(np.where(degrees > 0, degrees, 1.0) ** -0.5)
-    of_rows, of_columns = (scale.astype(np.float32) for scale in scales)
-    values = matrix.data * (of_rows[rows] * of_columns[columns])
-    matrix = sparse.csr_array((values, columns, matrix.indptr), shape=matrix.shape)
+    matrix = _normalized(matrix)
     rank = min(dimension, min(matrix.shape) - 1)
     # The last bits depend on the number of BLAS threads, and two threads on one core take 13 times as long as one.
     with threadpool_limits(limits=1, user_api="blas"):
@@ -56,6 +51,23 @@ def spectral_start(matrix: "sparse.csr_array", dimension: int, seed: int) -> Vec
         )
     random = np.random.default_rng(seed)
     return Vectors(_unit_rows(left * strength, dimension, random), _unit_rows(right.T * strength, dimension, random))
+
+
+def _normalized(matrix: "sparse.csr_array") -> "sparse.csr_array":
+    """The matrix, each number divided by the roots of the sums of its row and of its column."""
+    starts, columns, data = matrix.indptr, matrix.indices, matrix.data
+    of_columns = _scales(row_arrays.sums(columns, matrix.shape[1], data.__getitem__))
+    values = row_arrays.empty_like(data, np.float32)
+    for first, last in row_arrays.user_blocks(starts):
+        block = slice(starts[first], starts[last])
+        rows = np.repeat(np.arange(last - first), np.diff(starts[first : last + 1]))
+        of_rows = _scales(row_arrays.sums(rows, last - first, data[block].__getitem__))
+        values[block] = data[block] * (of_rows[rows] * of_columns[columns[block]])
+    return sparse.csr_array((values, columns, starts), shape=matrix.shape)
+
+
+def _scales(degrees: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (np.where(degrees > 0, degrees, 1.0) ** -0.5).astype(np.float32)
 
 
 def _unit_rows(vectors: NDArray[np.float32], dimension: int, random: np.random.Generator) -> NDArray[np.float32]:

@@ -97,7 +97,8 @@ class Job(NamedTuple):
           history: its rows.
           worker, workers: number of the worker, from 0, and number of workers.
         """
-        settings, rows, rating = self.settings, history.rows, self.standard.standardized(history.rows)
+        settings, rows = self.settings, history.rows
+        rating = self.standard.standardized(rows) if settings.rating_weight else None
         part = Part(worker, workers, self.num_rows, self.active, self.counts)
         if settings.loss == "grouped_softmax":
             return UserBatches(history, rating, settings.batch_size, settings.candidates, self.negatives, part)

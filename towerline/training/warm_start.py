@@ -44,16 +44,16 @@ def warm_start(earlier: Vectors, rows: Interactions, seed: int) -> Vectors:
     """
     seen = UserItems.of_interactions(rows).matrix(rows.num_items + 1)
     random = np.random.default_rng(seed)
-    items = _completed(earlier.items, seen.T.tocsr(), earlier.users, random)
+    items = _completed(earlier.items, seen.T, earlier.users, random)
     return Vectors(_completed(earlier.users, seen, items, random), items)
 
 
 def _completed(
-    vectors: NDArray[np.float32], pairs: "sparse.csr_array", others: NDArray[np.float32], random: np.random.Generator
+    vectors: NDArray[np.float32], pairs: "sparse.sparray", others: NDArray[np.float32], random: np.random.Generator
 ) -> NDArray[np.float32]:
     """The vectors; in place of zero vectors the sums of others, or random vectors where these are zero too."""
     absent = np.flatnonzero(~vectors.any(axis=1))
-    sums = np.asarray(pairs[absent] @ others, np.float32)
+    sums = np.asarray(pairs @ others, np.float32)[absent]
     without = np.flatnonzero(~sums.any(axis=1))
     sums[without] = random.standard_normal((len(without), vectors.shape[1]))
     completed = vectors.copy()

@@ -34,7 +34,7 @@ def test_weights_equal_a_slow_program(seed: int, half_life: float | None, streng
         expected[user, item] = counted if half_life is None else counted * 0.5 ** (later / half_life)
     expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-12)
     history = History(rows)
-    np.testing.assert_allclose(history.weights(half_life).toarray(), expected, rtol=1e-6)
+    np.testing.assert_allclose(history.weights(half_life, np.arange(5, dtype=np.int32)).toarray(), expected, rtol=1e-6)
     chosen = np.array([3, 1, 4], np.int32)
     np.testing.assert_allclose(history.weights(half_life, chosen).toarray(), expected[chosen], rtol=1e-6)
 
@@ -43,7 +43,7 @@ def test_histories_without_times_do_not_decay() -> None:
     rows = Interactions(np.array([1, 1], np.int32), np.array([1, 2], np.int32), None, 1, 2)
     assert History(rows).half_lives() == [None]
     with pytest.raises(ValueError, match="expected rows with times for a half-life, found none"):
-        History(rows).weights(2.0)
+        History(rows).weights(2.0, np.array([1], np.int32))
 
 
 def test_the_simplest_choice_within_one_standard_error_is_taken() -> None:

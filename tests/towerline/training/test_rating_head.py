@@ -10,6 +10,7 @@ from tests.towerline.training.conftest import fit, params
 from towerline.artifacts.split import Interactions
 from towerline.metrics.ratings import rating_biases, root_mean_squared_error
 from towerline.training import rating_head
+from towerline.training.history import History
 from towerline.training.rating_head import Regressions
 from towerline.training.spectral import Vectors
 
@@ -38,7 +39,7 @@ def test_the_weights_are_those_of_a_dense_solver(monkeypatch: pytest.MonkeyPatch
     rows = rated(draw)
     vectors = Vectors(unit_vectors(USERS, dimension, draw), unit_vectors(ITEMS, dimension, draw))
     biases = rating_biases(rows, 2.0)
-    fitted = Regressions(rows, biases).fit(vectors)
+    fitted = Regressions(History(rows), biases).fit(vectors)
     design = np.zeros((len(rows.user_index), USERS + 1 + ITEMS + 1, dimension))
     number = np.arange(len(design))
     design[number, rows.user_index] = vectors.items[rows.item_index]
@@ -60,7 +61,7 @@ def test_ids_without_ratings_have_the_biases_alone_and_equal_ratings_no_factors(
     rows = rated(draw)
     vectors = Vectors(unit_vectors(USERS, 8, draw), unit_vectors(ITEMS, 8, draw))
     biases = rating_biases(rows, 2.0)
-    model = Regressions(rows, biases).fit(vectors).rating_model(biases)
+    model = Regressions(History(rows), biases).fit(vectors).rating_model(biases)
     assert model.user_factors[1:USERS].any(axis=1).all()
     for factors in (model.user_factors, model.item_factors):
         assert not factors[[0, -1]].any()
@@ -68,7 +69,7 @@ def test_ids_without_ratings_have_the_biases_alone_and_equal_ratings_no_factors(
     np.testing.assert_array_equal(model.predict(user, item), biases.predict(user, item))
     equal = rows._replace(rating=np.full(len(rows.user_index), 4, np.float32))
     biases = rating_biases(equal, 2.0)
-    model = Regressions(equal, biases).fit(vectors).rating_model(biases)
+    model = Regressions(History(equal), biases).fit(vectors).rating_model(biases)
     assert (model.predict(equal.user_index, equal.item_index) == 4).all()
 
 
