@@ -2,13 +2,15 @@
 
 The rows are made up (benchmarks/generated.py), or those of a Parquet file with user_id, item_id and item_type. All
 sides have to write the same training set. They run in turn, so that other work on the machine slows all of them. Each
-runs over a few rows as well, which costs no more than the start of Python and its libraries.
+runs over a few rows as well, which costs no more than the start of Python and its libraries. The side `spark` is
+the same stages with engine.master local[1].
 
 python -m benchmarks.tables [--rows 10_000_000] [--source rows.parquet] [--memory-limit 1.0] [--repeats 3]
   [--sides towerline duckdb]
 """
 
 import argparse
+import ctypes
 import multiprocessing
 import os
 import statistics
@@ -18,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +34,10 @@ from benchmarks.generated import write_rows
 
 ROOT = Path(__file__).parent.parent
 STAGES = ("ingest", "vocabulary", "split")
+# Side -> engine.master, of the sides that are Towerline itself.
+ENGINES = {"towerline": None, "spark": "local[1]"}
+# Of Linux's prctl.h.
+PR_SET_CHILD_SUBREAPER = 36
 # So few rows that the start is all that they cost.
 FEW_ROWS = 1_500
 
@@ -56,29 +63,46 @@ class Cost(NamedTuple):
 
 
 def cost(command: Sequence[str], folder: Path) -> Cost:
-    """Runs a command on one core in a folder."""
+    """Runs a command on one core in a folder; its cost is that of all processes that it starts."""
     core = min(os.sched_getaffinity(0))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     begun = time.perf_counter()
     process = subprocess.Popen(
-        ["taskset", "--cpu-list", str(core), *command], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+        ["taskset", "--cpu-list", str(core), *command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        process_group=0,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    usages = []
+    # All processes of the group: Spark's Java outlives the command for a moment, and is then a child of this process.
+    with suppress(ChildProcessError):
+        while True:
+            ended, status, usage = os.wait4(-process.pid, 0)
+            usages.append(usage)
+            if ended == process.pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                wall = time.perf_counter() - begun
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
-    wall = time.perf_counter() - begun
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * 1024 / 1e9)
+    seconds = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return Cost(seconds, wall, max(usage.ru_maxrss for usage in usages) * 1024 / 1e9)
 
 
-def towerline(source: Path, folder: Path, memory_limit: float) -> dict[str, Cost]:
+def adopt_orphans() -> None:
+    """Makes processes whose parent ends children of this one, so that what they take can be counted."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def towerline(source: Path, folder: Path, memory_limit: float, master: str | None) -> dict[str, Cost]:
     """The stages with the project's settings, over data of ids alone."""
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["ingest"] |= {"source": str(source), "items": None}
     params["ingest"]["columns"] |= {"rating": None, "timestamp": None}
     params["train"] |= {"rating_weight": 0.0, "item_features": {}}
-    params["engine"]["memory_limit"] = memory_limit
+    params["engine"] |= {"memory_limit": memory_limit, "master": master}
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
     return {stage: cost([sys.executable, "-m", f"stages.{stage}"], folder) for stage in STAGES}
@@ -92,9 +116,9 @@ def script(name: str, source: Path, folder: Path, *arguments: str) -> dict[str, 
 
 def costs_of(side: str, source: Path, folder: Path, memory_limit: float) -> dict[str, Cost]:
     """The cost of a side, after that of each of its stages where it has several."""
-    if side == "towerline":
-        stages = towerline(source, folder, memory_limit)
-        return {**stages, side: Cost.of_all(list(stages.values()))}
+    if side in ENGINES:
+        stages = towerline(source, folder, memory_limit, ENGINES[side])
+        return {f"{side}: {name}": part for name, part in stages.items()} | {side: Cost.of_all(list(stages.values()))}
     return script(side, source, folder, *([f"{memory_limit}GB"] if side == "duckdb" else []))
 
 
@@ -145,6 +169,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="rounds, in each of which all sides run")
     parser.add_argument("--sides", nargs="+", default=["towerline", "duckdb", "pandas"])
     arguments = parser.parse_args()
+    adopt_orphans()
     print_machine(("duckdb", "ibis-framework", "pandas", "pyarrow"), 1)
     with tempfile.TemporaryDirectory() as place:
         few = made_up(Path(place, "few.parquet"), FEW_ROWS)
