@@ -115,7 +115,11 @@ def test_a_killed_training_continues_and_ends_as_an_undisturbed_one(
     with subprocess.Popen(command, cwd=project, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
         kill_after_an_epoch(project, training, process)
     done = run(project, *command)
-    assert done.stdout == undisturbed.stdout.rstrip() + "; continued from the checkpoint of a stopped run\n"
+    searched, *rest = done.stdout.splitlines(keepends=True)
+    assert searched == "train: continues the search of a stopped run after its last complete epoch\n"
+    if training == "fit":
+        assert rest.pop(0) == "train: continues the fit of a stopped run after its last complete epoch\n"
+    assert "".join(rest) == undisturbed.stdout
     assert model(project) == expected
     assert not list(project.glob("models/.unfinished*"))
 
@@ -127,7 +131,9 @@ def test_two_workers_train_the_model_of_one_and_continue_after_one_was_killed(pr
     single, vectors = losses(project), np.load(project / "models/two_tower/item_embeddings.npy")
     set_params(project, {"train.strategy": "multi_worker"})
     led, followed = finish(start_workers(project, "train"))
-    assert followed == "train: worker 2 of 2 took part in 2 trainings\n"
+    waiting, took_part = followed.splitlines()
+    assert waiting.startswith("train: worker 2 of 2 waits for 127.0.0.1:")
+    assert took_part == "train: worker 2 of 2 took part in 2 trainings"
     with np.load(project / "kept0.npz") as first, np.load(project / "kept1.npz") as second:
         assert set(first) == set(second) >= {"users", "items", "optimizer_1"}
         assert all(first[name].tobytes() == second[name].tobytes() for name in first)
@@ -149,7 +155,8 @@ def test_two_workers_train_the_model_of_one_and_continue_after_one_was_killed(pr
     assert len(errors.splitlines()) == 1
     assert model(project) == expected
     continued, _ = finish(start_workers(project, "train"))
-    assert continued == led.rstrip() + "; continued from the checkpoint of a stopped run\n"
+    assert "continues the search of a stopped run" in continued
+    assert continued.splitlines()[-1] == led.splitlines()[-1]
     assert model(project) == expected
 
 
@@ -165,6 +172,59 @@ def test_workers_share_candidates_and_strengths(project: Path, changes: dict[str
         np.testing.assert_allclose(values, single[name], atol=1.1e-4)
     led, _ = finish(start_workers(project, "refit"))
     assert led.startswith("refit: ")
+
+
+# A stage whose patience with workers that do not come is short.
+IMPATIENT = """
+import sys
+from stages.train import __main__ as train
+from towerline.pipeline.terminal import run
+from towerline.training import workers
+
+workers.PATIENCE = float(sys.argv[1])
+run("train", train.main)
+"""
+
+
+def alone(project: Path, ports: list[int], patience: float) -> subprocess.Popen[str]:
+    """Starts the first of two workers, and waits until it waits for the other one."""
+    set_params(project, {"train.strategy": "multi_worker"})
+    process = subprocess.Popen(
+        [sys.executable, "-c", IMPATIENT, str(patience)],
+        cwd=project,
+        env=ENVIRONMENT | {"TF_CONFIG": config(ports, 0)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == f"train: worker 1 of 2 waits for 127.0.0.1:{ports[1]}\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "error"), [(signal.SIGINT, 130, "train: interrupted\n"), (signal.SIGTERM, -15, "")]
+)
+def test_a_worker_that_waits_can_be_stopped(project: Path, number: signal.Signals, code: int, error: str) -> None:
+    process = alone(project, free_ports(2), 600)
+    time.sleep(2)
+    process.send_signal(number)
+    assert process.communicate(timeout=20) == ("", error)
+    assert process.returncode == code
+
+
+def test_a_worker_without_another_one_or_a_port_ends_with_one_line(project: Path) -> None:
+    ports = free_ports(2)
+    _, error = alone(project, ports, 2).communicate(timeout=30)
+    assert error.startswith(
+        "train: train.strategy: expected all 2 workers of TF_CONFIG within 2 seconds, found none at"
+    )
+    with socket.create_server(("127.0.0.1", ports[0])):
+        _, error = alone(project, ports, 60).communicate(timeout=30)
+    assert error.startswith(
+        f"train: train.strategy: expected that worker 0 of TF_CONFIG can listen at port {ports[0]}, "
+    )
+    assert error.count("\n") == 1
 
 
 def test_workers_without_a_configuration_are_refused(project: Path) -> None:

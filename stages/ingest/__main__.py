@@ -31,7 +31,7 @@ from towerline.tables.session import Session
 
 # What the stage writes: the staged rows, the rows without repetitions, and the outputs. Up to half of it is what DuckDB
 # spills.
-BYTES_PER_ROW = 100
+BYTES_PER_ROW = 140
 
 
 class Rows(NamedTuple):

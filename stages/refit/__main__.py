@@ -31,7 +31,7 @@ def main() -> str:
     if place(recipe.strategy).worker:
         from towerline.training.running import followed
 
-        return followed(recipe, SETS[params.rows])
+        return followed("refit", recipe, SETS[params.rows])
     num_rows = sum(map(formats.num_rows, SETS[params.rows]))
     folder = row_folder(recipe, num_rows)
     rows = read_joined(SETS[params.rows], folder)

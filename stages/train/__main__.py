@@ -139,7 +139,7 @@ def main() -> str:
     if place(params.strategy).worker:
         from towerline.training.running import followed
 
-        return followed(params, [TRAIN, VALIDATION])
+        return followed("train", params, [TRAIN, VALIDATION])
     num_rows = formats.num_rows(TRAIN), formats.num_rows(VALIDATION)
     folder = row_folder(params, sum(num_rows))
     rows = read_joined([TRAIN, VALIDATION], folder)

@@ -29,6 +29,12 @@ def test_the_sections_of_the_committed_params_are_those_of_the_models_and_valid(
         ),
         ("temperature: null", "temperature: .nan", "train.temperature: expected a finite number, found nan"),
         ("epochs: 10", "epochs: 2.5", "train.epochs: expected an integer, found 2.5"),
+        (
+            "master: null",
+            "master: duckdb",
+            "engine.master: expected null for DuckDB, or the URL of a Spark master such as spark://host:7077 or "
+            "local[4], found 'duckdb'",
+        ),
         ("epochs: 10", "epochs: true", "train.epochs: expected an integer, found True"),
         (
             "optimizer: adagrad",

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from towerline.pipeline.errors import StageError
+
 PREFIX = ".unfinished.tables."
 
 
@@ -17,8 +19,17 @@ def scratch_folder(parent: Path, stage: str) -> Iterator[Path]:
     Each process holds a lock on its folder, which the system releases when the process ends, however it ends. Folders
     without a lock are therefore left by killed stages, and are removed first; those of stages that run at the same time
     stay, as where several experiments spill to one folder.
+
+    Raises:
+      StageError: there is no folder `parent`, and none can be made.
     """
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StageError(
+            f"engine.spill_folder: expected a folder, or a path where one can be made, found {parent} "
+            f"({error.strerror}); set it to another path"
+        ) from None
     folder = parent / f"{PREFIX}{stage}.{os.getpid()}"
     # One process at a time removes and makes folders, so that none is removed before it is locked.
     with _locked(parent):

@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 
 import towerline
 from towerline.pipeline import formats
+from towerline.pipeline.terminal import say
 from towerline.training.content import Content
 
 # Packages whose code the state of a training depends on.
 PACKAGES = ("tensorflow", "tensorflow-recommenders", "tf-keras", "numpy", "scipy", "scikit-learn")
+# Start of the name of a training -> how a line calls it.
+TRAININGS = {"search": "the search", "fit": "the fit"}
 # The array of a file that holds the JSON text of the values.
 VALUES = "values"
 
@@ -30,18 +33,22 @@ class Checkpoints:
     """The files of the trainings of a stage, by their names within it.
 
     Attributes:
-      were_read: true if a training continues from one of them.
+      folder: where they are.
+      stage: its name.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.were_read = folder, False
+    def __init__(self, folder: Path, stage: str) -> None:
+        self.folder, self.stage = folder, stage
 
     def read(self, training: str) -> Content | None:
-        """What was written last; None if nothing was."""
+        """What was written last, which a line tells of; None if nothing was."""
         path = self._path(training)
         if not path.exists():
             return None
-        self.were_read = True
+        say(
+            self.stage,
+            f"continues {TRAININGS[training.partition('-')[0]]} of a stopped run after its last complete epoch",
+        )
         arrays = formats.read_arrays(path)
         return Content(json.loads(arrays.pop(VALUES).tobytes()), arrays)
 
@@ -67,7 +74,7 @@ def checkpoints(parent: Path, stage: str, *causes: Any) -> Iterator[Checkpoints]
     for left in parent.glob(f".unfinished.{stage}.*"):
         if left != folder:
             shutil.rmtree(left, ignore_errors=True)
-    yield Checkpoints(folder)
+    yield Checkpoints(folder, stage)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -89,11 +89,12 @@ def check_memory(
         f"{num_users:,} users and {num_items:,} items of {settings.embedding_dimension} dimensions with "
         f"{settings.optimizer} and {num_rows:,} rows"
     )
+    smaller = ", set train.optimizer to adagrad" if settings.optimizer == "adam" else ""
     if needed > free:
         raise StageError(
             f"train.embedding_dimension: expected at least {needed / GIGABYTE:.1f} GB of free memory for {what}, found "
-            f"{free / GIGABYTE:.1f}; lower it, or leave out ids with few rows by ingest.minimum_user_interactions and "
-            "ingest.minimum_item_interactions"
+            f"{free / GIGABYTE:.1f}; lower it{smaller}, or leave out ids with few rows by "
+            "ingest.minimum_user_interactions and ingest.minimum_item_interactions"
         )
     line = f"{what} take about {needed / GIGABYTE:.1f} GB of memory"
     if in_files:

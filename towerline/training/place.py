@@ -13,10 +13,20 @@ EXAMPLE = '{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"typ
 
 
 class Place(NamedTuple):
-    """The number of this worker, from 0, and the number of workers."""
+    """The place of a worker.
+
+    Attributes:
+      worker: number of the worker, from 0.
+      addresses: host and port of all workers; none for a single one.
+    """
 
     worker: int
-    workers: int
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def workers(self) -> int:
+        """Number of workers."""
+        return max(1, len(self.addresses))
 
 
 def owned(numbers: NDArray[Any], worker: int, workers: int) -> NDArray[np.bool_]:
@@ -32,16 +42,18 @@ def place(strategy: str) -> Place:
       StageError: TF_CONFIG names no workers.
     """
     if strategy == "single":
-        return Place(0, 1)
+        return Place(0)
     config = os.environ.get("TF_CONFIG")
     try:
         content = json.loads(config or "")
-        task, number = content["task"], len(content["cluster"]["worker"])
+        task, addresses = content["task"], tuple(content["cluster"]["worker"])
+        if not all(address.partition(":")[2].isdigit() for address in addresses):
+            addresses = ()
         index = int(task["index"]) if task["type"] == "worker" else -1
-    except (ValueError, KeyError, TypeError):
-        index, number = -1, 0
-    if 0 <= index < number:
-        return Place(index, number)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        index, addresses = -1, ()
+    if 0 <= index < len(addresses):
+        return Place(index, addresses)
     raise StageError(
         f"train.strategy: expected TF_CONFIG to name the workers of multi_worker, as in {EXAMPLE}, found "
         f"{'no such variable' if config is None else repr(config)}; set it, or set train.strategy to single"

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from towerline.artifacts.train import MODELS
+from towerline.pipeline.terminal import say
 from towerline.training.checkpoints import checkpoints
 from towerline.training.fitting import Run, seed_everything
+from towerline.training.place import place
 from towerline.training.recipe import Hyperparameters
 from towerline.training.shards import read_shard
 from towerline.training.steps import follow
@@ -23,26 +25,31 @@ def led(stage: str, settings: Hyperparameters, causes: Sequence[Any], lead: Call
       causes: all that the trainings depend on besides code and packages, as in checkpoints().
       lead: trains, writes the results, and returns the line.
     """
-    workers = _workers(settings)
+    workers = _workers(stage, settings)
     with workers.connected(), checkpoints(MODELS, stage, *causes) as kept:
         line = lead(Run(workers, kept))
         workers.dismiss()
-    return f"{line}; continued from the checkpoint of a stopped run" if kept.were_read else line
+    return line
 
 
-def followed(settings: Hyperparameters, paths: Sequence[Path]) -> str:
+def followed(stage: str, settings: Hyperparameters, paths: Sequence[Path]) -> str:
     """Takes part in the trainings of a stage that another process leads, and returns the line of the stage.
 
     Args:
+      stage: its name.
       settings: of the device, the threads and the workers.
       paths: the sets of the split whose rows the stage reads, in its order.
     """
-    workers = _workers(settings)
+    workers = _workers(stage, settings)
     with workers.connected():
         trainings = follow(workers, partial(read_shard, paths, workers=workers))
-    return f"worker {workers.index + 1} of {workers.number} took part in {trainings} trainings"
+    what = "training" if trainings == 1 else "trainings"
+    return f"worker {workers.index + 1} of {workers.number} took part in {trainings} {what}"
 
 
-def _workers(settings: Hyperparameters) -> Workers:
+def _workers(stage: str, settings: Hyperparameters) -> Workers:
     seed_everything(settings.seed, settings.threads, settings.device)
+    here = place(settings.strategy)
+    if others := [address for number, address in enumerate(here.addresses) if number != here.worker]:
+        say(stage, f"worker {here.worker + 1} of {here.workers} waits for {', '.join(others)}")
     return Workers.of_strategy(settings.strategy)

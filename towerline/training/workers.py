@@ -6,6 +6,9 @@ the same towers in all.
 """
 
 import json
+import signal
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,10 +19,12 @@ from numpy.typing import NDArray
 from towerline.pipeline.errors import StageError
 from towerline.towers import tf
 from towerline.training.content import Content
-from towerline.training.place import place
+from towerline.training.place import Place, place
 
 # Number of int32 that are sent at once.
 CHUNK = 1 << 20
+# Seconds in which all workers have to be started.
+PATIENCE = 600.0
 
 
 class Workers:
@@ -47,11 +52,11 @@ class Workers:
         To be called after seed_everything(), and before TensorFlow computes anything.
 
         Raises:
-          StageError: TF_CONFIG names no workers.
+          StageError: TF_CONFIG names no workers, the port of this one is taken, or another one is not started.
         """
-        if name == "single":
-            return cls(tf.distribute.get_strategy(), *place(name))
-        return cls(tf.distribute.MultiWorkerMirroredStrategy(), *place(name))
+        here = place(name)
+        strategy = tf.distribute.get_strategy() if name == "single" else _connected(here, PATIENCE)
+        return cls(strategy, here.worker, here.workers)
 
     def summed(self, value: tf.Tensor) -> tf.Tensor:
         """The sum of the values that the workers have, in a function that strategy.run() calls."""
@@ -117,3 +122,52 @@ class Workers:
                 f"train.strategy: expected {self.number} workers until the end, found that one has stopped; see its "
                 "output, then start all of them again: they continue after the last epoch that the first one has saved"
             ) from None
+
+
+def _connected(here: Place, patience: float) -> Any:
+    """The strategy of several workers, once all of them are there; arguments and errors as of _meet()."""
+    # TensorFlow would wait without an end, and without an answer to signals.
+    _meet(here, patience)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    # TensorFlow takes this signal for the notice of a machine that is about to be taken away.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return strategy
+
+
+def _meet(here: Place, patience: float) -> None:
+    """Waits until all workers listen at their addresses.
+
+    Args:
+      here: the place of this one, which listens meanwhile.
+      patience: seconds to wait.
+
+    Raises:
+      StageError: the port of this worker is taken, or another one is not started.
+    """
+    addresses = [(host, int(port)) for host, port in (address.rsplit(":", 1) for address in here.addresses)]
+    port = addresses.pop(here.worker)[1]
+    try:
+        server = socket.create_server(("", port))
+    except OSError as error:
+        raise StageError(
+            f"train.strategy: expected that worker {here.worker} of TF_CONFIG can listen at port {port}, found that it "
+            f"cannot ({error.strerror}); name a free port, and see that no earlier worker still runs"
+        ) from None
+    end = time.monotonic() + patience
+    with server:
+        while addresses := [address for address in addresses if not _listens(address)]:
+            if time.monotonic() > end:
+                host, port = addresses[0]
+                raise StageError(
+                    f"train.strategy: expected all {here.workers} workers of TF_CONFIG within {patience:g} seconds, "
+                    f"found none at {host}:{port}; start the same stage in each of them"
+                )
+            time.sleep(0.2)
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    try:
+        with socket.create_connection(address, timeout=1):
+            return True
+    except OSError:
+        return False

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from stages.ingest.sources import guessed_rows
 from tests.conftest import set_params, write_rows
 from tests.stages.conftest import Ingest
 from tests.stages.ingest.conftest import HEADER_LINE, parquet, row, zipped
@@ -140,3 +141,15 @@ def test_a_file_name_that_is_not_utf_8_is_refused(workspace: Path, ingest: Inges
 def test_an_encoding_that_cannot_read_the_file_is_named(ingest: Ingest, encoding: str, message: str) -> None:
     with pytest.raises(StageError, match=f"^data/raw/preferences.csv: .*{message}"):
         ingest([row("1", "a")], **{"ingest.encoding": encoding})
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("width", [1, 700])
+def test_the_rows_of_text_are_guessed_from_the_length_of_its_lines(tmp_path: Path, end: str, width: int) -> None:
+    lines = [f"{user},{user % 97},{'x' * width}" for user in range(30_000)]
+    path = tmp_path / "rows.csv"
+    path.write_bytes(end.join([*lines, ""]).encode())
+    assert guessed_rows(path, "ingest.source") == pytest.approx(30_000, rel=0.1)
+    (tmp_path / "rows.csv.gz").write_bytes(zipped(path.read_bytes()))
+    path.unlink()
+    assert guessed_rows(tmp_path, "ingest.source") > 0

@@ -1,10 +1,14 @@
 """Law 8: files on the way disappear, after a kill as well, and those of a running stage stay."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ENVIRONMENT, ROOT
+from towerline.pipeline.errors import StageError
 from towerline.tables.scratch import scratch_folder
 
 # Makes a folder with a file, says so, and waits.
@@ -38,3 +42,11 @@ def test_a_folder_is_removed_at_the_end_and_after_a_kill_but_not_while_it_is_in_
             assert (used / "rows.parquet").exists()
         assert list(tmp_path.iterdir()) == [used]
         running.kill()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_its_parameter(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file/folder"):
+        message = f"engine.spill_folder: expected a folder, or a path where one can be made, found {path} "
+        with pytest.raises(StageError, match=re.escape(message)), scratch_folder(path, "split"):
+            pass
