@@ -214,6 +214,7 @@ def test_postgresql_answers_as_serving_does(project: Path, server: Server, figur
         assert text + "\n" == blocks("text", "<!-- rows -->")[0]
 
 
+@pytest.mark.slow
 def test_an_index_is_built_and_measured_as_shown(project: Path, figures: bool) -> None:
     done = run(project, "bash", "-ec", blocks("bash", "<!-- index -->")[0])
     check_printed(blocks("text", "<!-- index -->")[0], done.stdout, figures)
@@ -221,6 +222,7 @@ def test_an_index_is_built_and_measured_as_shown(project: Path, figures: bool) -
     run(project, "git", "checkout", "-q", ".")
 
 
+@pytest.mark.slow
 def test_one_change_is_run_and_compared_as_shown(project: Path, figures: bool) -> None:
     section = "<!-- experiment -->"
     for command, shown in zip(blocks("bash", section)[:3], blocks("text", section)[:3], strict=True):

@@ -18,6 +18,7 @@ from tests.documents import DOCUMENTS
 pytestmark = pytest.mark.pipeline
 
 
+@pytest.mark.slow
 def test_two_clones_with_other_surroundings_give_the_same_lock(small_project: Path, tmp_path: Path) -> None:
     """Another path, hash seed, time zone, locale, and one core instead of all."""
     other = tmp_path / "somewhere else/ünder" / "project"

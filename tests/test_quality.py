@@ -38,6 +38,7 @@ def evaluated(project: Path, **changes: Any) -> dict[str, Any]:
     return metrics
 
 
+@pytest.mark.slow
 def test_movielens_is_far_above_most_popular_and_the_tutorial(tmp_path: Path) -> None:
     source = dataset("ml-100k/ml-100k.inter")
     metrics = evaluated(tmp_path, **{"ingest.source": str(source), **MOVIELENS})

@@ -203,7 +203,8 @@ def alone(project: Path, ports: list[int], patience: float) -> subprocess.Popen[
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "error"), [(signal.SIGINT, 130, "train: interrupted\n"), (signal.SIGTERM, -15, "")]
+    ("number", "code", "error"),
+    [(signal.SIGINT, 130, "train: interrupted\n"), pytest.param(signal.SIGTERM, -15, "", marks=pytest.mark.slow)],
 )
 def test_a_worker_that_waits_can_be_stopped(project: Path, number: signal.Signals, code: int, error: str) -> None:
     process = alone(project, free_ports(2), 600)

@@ -93,6 +93,7 @@ def test_the_fit_starts_from_the_vectors_of_the_export(project: Path, monkeypatc
     np.testing.assert_array_equal(starts[0].items[1:], vectors.items[1:])
 
 
+@pytest.mark.slow
 def test_a_warm_start_is_a_dependency_and_trains_a_third_of_the_epochs(project: Path) -> None:
     shutil.copytree(EXPORTS, "data/last_export")
     cold = np.load(FINAL.item_embeddings)

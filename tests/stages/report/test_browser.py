@@ -76,7 +76,7 @@ def check_figure(figure: Locator) -> None:
     assert figure.locator("details tbody tr").count() > 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("size", SIZES)
 def test_the_page_in_a_browser(browser: Browser, page_file: Path, size: tuple[int, int], scheme: str) -> None:
     visit = Visit(browser, page_file, size, scheme)
