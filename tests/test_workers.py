@@ -223,7 +223,7 @@ def test_a_worker_without_another_one_or_a_port_ends_with_one_line(project: Path
     with socket.create_server(("127.0.0.1", ports[0])):
         _, error = alone(project, ports, 60).communicate(timeout=30)
     assert error.startswith(
-        f"train: train.strategy: expected that worker 0 of TF_CONFIG can listen at port {ports[0]}, "
+        f"train: train.strategy: expected port {ports[0]}, which TF_CONFIG gives this worker, to be free, "
     )
     assert error.count("\n") == 1
 

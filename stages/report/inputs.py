@@ -21,6 +21,8 @@ from towerline.artifacts.evaluate import (
     EXPOSURE_TABLE,
     METRICS_TABLE,
     RATINGS_TABLE,
+    TEST_SET_TABLE,
+    CountRow,
     DifferenceRow,
     ExposureRow,
     MetricRow,
@@ -65,6 +67,7 @@ TABLES: Mapping[Path, Columns] = {
     DIFFERENCES_TABLE: Columns.of(DifferenceRow),
     EXPOSURE_TABLE: Columns.of(ExposureRow),
     RATINGS_TABLE: Columns.of(RatingRow),
+    TEST_SET_TABLE: Columns.of(CountRow),
     BASELINES_TABLE: Columns(
         ("baseline", "metric", "chosen", "dislikes"),
         ("trial", "k", "validation", "left_out_gb", *(name for name in SETTINGS if name != "dislikes")),
@@ -156,6 +159,7 @@ class Inputs(NamedTuple):
       feedback: the ways of counting the rows that were tried; a row is a FeedbackRow.
       metrics, differences, exposure, ratings: tables of evaluate; a row is a MetricRow, DifferenceRow, ExposureRow or
         RatingRow.
+      test_set: numbers of users and test rows; a row is a CountRow.
       transfer: how much the rows of a type help another one; a row is a TransferRow.
       trials: settings of the baselines and their metric on the validation set; a row is a TrialRow.
       item_map: positions of items on a plane; a row is a MapRow.
@@ -178,6 +182,7 @@ class Inputs(NamedTuple):
     differences: pd.DataFrame
     exposure: pd.DataFrame
     ratings: pd.DataFrame
+    test_set: pd.DataFrame
     transfer: pd.DataFrame
     trials: pd.DataFrame
     item_map: pd.DataFrame
@@ -291,6 +296,7 @@ def read_inputs() -> Inputs:
         differences=read_table(DIFFERENCES_TABLE),
         exposure=read_table(EXPOSURE_TABLE),
         ratings=read_table(RATINGS_TABLE),
+        test_set=read_table(TEST_SET_TABLE),
         transfer=read_table(TRANSFER_TABLE),
         trials=read_table(BASELINES_TABLE),
         item_map=read_table(ITEM_MAP),

@@ -150,8 +150,8 @@ def _meet(here: Place, patience: float) -> None:
         server = socket.create_server(("", port))
     except OSError as error:
         raise StageError(
-            f"train.strategy: expected that worker {here.worker} of TF_CONFIG can listen at port {port}, found that it "
-            f"cannot ({error.strerror}); name a free port, and see that no earlier worker still runs"
+            f"train.strategy: expected port {port}, which TF_CONFIG gives this worker, to be free, found that it is "
+            f"not ({error.strerror}); name a free port, and see that no earlier worker still runs"
         ) from None
     end = time.monotonic() + patience
     with server:

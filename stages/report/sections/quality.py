@@ -56,16 +56,24 @@ def _users(data: Inputs) -> str:
     )
     if data.settings["evaluate"]["repeat_consumption"]:
         text = f"Means over {counted(test_users(data), 'user')} with test items; every model ranks the whole catalogue."
-    drawn = data.settings["evaluate"]["users"]
-    if drawn is not None:
-        text += (
-            f" At most {counted(drawn, 'user')} with test rows, cold ones among them, were drawn at random "
-            "(evaluate.users): the intervals are wider than those of all users, and coverage is lower."
-        )
     cold = data.metrics.loc[data.metrics["by"] == COLD_USERS, "users"]
-    if not len(cold):
-        return text
-    return f"{text} {counted(int(cold.max()), 'cold user')} without a known row are left out here; see Groups."
+    if len(cold):
+        text += f" {counted(int(cold.max()), 'cold user')} without a known row are left out here; see Groups."
+    return text + _drawn(data.test_set)
+
+
+def _drawn(test_set: pd.DataFrame) -> str:
+    """What it costs that not all users with test rows were ranked; nothing where all were."""
+    numbers = dict(zip(test_set["name"], test_set["number"].astype(int), strict=True))
+    left_out = numbers["users_not_drawn"]
+    if not left_out:
+        return ""
+    drawn = sum(numbers[name] for name in ("users_ranked", "cold_users", "users_with_dislikes_alone"))
+    return (
+        f" {count(drawn)} of {counted(drawn + left_out, 'user')} with test rows were drawn at random (evaluate.users): "
+        f"the intervals are about {((drawn + left_out) / drawn) ** 0.5:.1f} times as wide as with all users, and "
+        "coverage is lower."
+    )
 
 
 def chart_values(rows: pd.DataFrame) -> list[dict[str, Any]]:

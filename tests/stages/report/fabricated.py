@@ -16,7 +16,14 @@ from stages.report import __main__ as report
 from stages.report.__main__ import REPORT
 from tests.conftest import ROOT, write_rows
 from towerline.artifacts.baselines import BASELINES, BASELINES_TABLE, TrialRow
-from towerline.artifacts.evaluate import DIFFERENCES_TABLE, EXPOSURE_TABLE, METRICS_TABLE, RATINGS_TABLE
+from towerline.artifacts.evaluate import (
+    DIFFERENCES_TABLE,
+    EXPOSURE_TABLE,
+    METRICS_TABLE,
+    RATINGS_TABLE,
+    TEST_SET_TABLE,
+    CountRow,
+)
 from towerline.artifacts.ingest import INGEST_REPORT, REJECTED
 from towerline.artifacts.map import CHART_LIBRARY, ITEM_MAP
 from towerline.artifacts.split import TEST, TRAIN, VALIDATION
@@ -145,6 +152,10 @@ def write_tables(
         RATINGS_TABLE,
         "model,rmse,mae",
         [["two_tower", "1.2", "0.9"], ["global_mean", "1.5", "1.1"]] * ratings,
+    )
+    numbers = {"users_ranked": 9, "cold_users": 1, "users_with_dislikes_alone": 2, "users_not_drawn": 0}
+    write_rows(
+        folder / TEST_SET_TABLE, [[name, str(number)] for name, number in numbers.items()], list(CountRow._fields)
     )
     trials = [[model, "1", *[""] * 4, "0.5", "", "", "ndcg", "20", "0.1", "True", ""] for model in models[1:]]
     trials += left_out
