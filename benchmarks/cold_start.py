@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds of each side (default 3)")
     number = parser.parse_args().seeds
     params = TrainParams.load()
-    seed_everything(0, params.threads)
+    seed_everything(0, params.threads, params.device)
     print_machine(["tensorflow", "lightfm-next", "numpy"], params.threads)
     tables = read_features(params.user_features, params.item_features)
     train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))

@@ -61,7 +61,7 @@ def main() -> None:
     below: Below = USER_MEAN if given.below == USER_MEAN else float(given.below)
     params, baselines = without_features(TrainParams.load()), BaselinesParams.load()
     params = params.model_copy(update={"rating_weight": 0.0})
-    seed_everything(0, params.threads)
+    seed_everything(0, params.threads, params.device)
     print_machine(["tensorflow", "numpy", "implicit"], params.threads)
     rows = read(given.data)
     found: dict[str, list[list[float]]] = {}

@@ -150,7 +150,7 @@ def main() -> None:
     settings = TrainParams(**(TrainParams.load().model_dump() | changes))
     from towerline.training.fitting import seed_everything
 
-    seed_everything(settings.seed, settings.threads)
+    seed_everything(settings.seed, settings.threads, settings.device)
     if options.follow is not None:
         follow(settings, options.follow)
         return

@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--on-validation", action="store_true", help="train without validation and measure on it")
     given = parser.parse_args()
     data, threads = read_data(given.data), given.threads
-    seed_everything(0, threads)
+    seed_everything(0, threads, "cpu")
     print_machine(["tensorflow", "irspack", "implicit", "numpy"], threads)
     train, held_out = data.train, data.test
     if given.on_validation:

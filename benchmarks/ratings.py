@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--weights", type=float, nargs="+", default=WEIGHTS, help="values of train.rating_weight")
     given = parser.parse_args()
     params = without_features(TrainParams.load())
-    seed_everything(0, params.threads)
+    seed_everything(0, params.threads, params.device)
     print_machine(["tensorflow", "numpy"], params.threads)
     rows = read(given.data)
     print("| rating_weight | RMSE | below the biases | recall@20 | NDCG@20 | seconds of a fit |")

@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds of the model (default 3)")
     number = parser.parse_args().seeds
     params = TrainParams.load()
-    seed_everything(0, params.threads)
+    seed_everything(0, params.threads, params.device)
     print_machine(["tensorflow", "implicit", "numpy"], params.threads)
     train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))
     known = Interactions.joined(train, validation)

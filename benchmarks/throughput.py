@@ -66,7 +66,7 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     given = parser.parse_args()
     train = read_data(given.data).train
-    seed_everything(0, given.threads)
+    seed_everything(0, given.threads, "cpu")
     print_machine(["tensorflow", "tensorflow-recommenders"], given.threads)
     print("| side | d | batch | examples a second | floor |\n| --- | --- | --- | --- | --- |")
     for dimension in DIMENSIONS:

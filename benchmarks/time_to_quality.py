@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="a PNG file to draw the curves to")
     given = parser.parse_args()
     data = read_data(given.data)
-    seed_everything(0, given.threads)
+    seed_everything(0, given.threads, "cpu")
     print_machine(["tensorflow", "irspack", "numpy"], given.threads)
     # Work that a process does once, such as loading libraries, is not measured.
     for side in ("Towerline", "irspack iALS"):

@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds of the model and of iALS (default 3)")
     number = parser.parse_args().seeds
     params = without_features(TrainParams.load()).model_copy(update={"rating_weight": 0.0, "seed": 0})
-    seed_everything(0, params.threads)
+    seed_everything(0, params.threads, params.device)
     print_machine(["tensorflow", "implicit", "numpy"], params.threads)
     sets = Sets(read_interactions(TRAIN), read_interactions(VALIDATION), read_item_types())
     test = read_interactions(TEST)

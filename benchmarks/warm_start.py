@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=1, help="number of warm starts, one after the other (default 1)")
     nights = parser.parse_args().nights
     recipe = Recipe(**formats.read_json(TWO_TOWER.model)["recipe"])
-    seed_everything(recipe.seed, recipe.threads)
+    seed_everything(recipe.seed, recipe.threads, recipe.device)
     print_machine(["tensorflow", "numpy"], recipe.threads)
     tables = read_features(recipe.user_features, recipe.item_features)
     train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))

@@ -66,7 +66,7 @@ def results_of(
     from stages.backtest.retraining import first_start, retrain
     from towerline.training.fitting import seed_everything
 
-    seed_everything(train.seed, train.threads)
+    seed_everything(train.seed, train.threads, train.device)
     item_type = read_item_types()
     results: list[Measured] = []
     durations: list[tuple[float, float]] = []

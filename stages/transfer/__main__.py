@@ -53,7 +53,7 @@ def main() -> str:
     # TensorFlow takes seconds to import.
     from towerline.training.fitting import fit, seed_everything
 
-    seed_everything(recipe.seed, recipe.threads)
+    seed_everything(recipe.seed, recipe.threads, recipe.device)
     with progress(what="training", unit="epoch", total=number * len(recipe.temperatures)) as bar:
 
         def fitted(rows: Interactions) -> Embeddings:

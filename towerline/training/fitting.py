@@ -121,7 +121,7 @@ class Fitted(NamedTuple):
         )
 
 
-def seed_everything(seed: int, threads: int, device: str = "auto") -> None:
+def seed_everything(seed: int, threads: int, device: str) -> None:
     """Makes TensorFlow's arithmetic a function of its inputs, the seed, the number of threads and the device.
 
     To be called once in a process, before TensorFlow is used: neither threads nor device can be changed afterwards.
