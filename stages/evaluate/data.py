@@ -189,11 +189,16 @@ def read_data(repeats: bool, below: Below, sample: Sample | None) -> Data:
     """Reads the split and the items' types; arguments as of Data.of_sets().
 
     Raises:
-      StageError: no test user has known rows, or all test rows are dislikes.
+      StageError: no test user, or none that is drawn, has known rows, or all test rows are dislikes.
     """
     train, validation, test = map(read_interactions, (TRAIN, VALIDATION, TEST))
     known = Interactions.joined(train, validation)
     data = Data.of_sets(known, test, read_item_types(), repeats, below, sample)
+    if not len(data.warm.users) and data.tested > data.drawn:
+        raise StageError(
+            f"evaluate.users: expected that some of the {data.drawn:,} users that are drawn have known rows, found "
+            "none; set it higher"
+        )
     if len(data.disliked.users) and not len(data.warm.users):
         raise StageError(
             none_liked(below, f"none of users with known likes among the {len(test.user_index):,} test rows")

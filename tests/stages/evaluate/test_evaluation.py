@@ -8,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from stages.evaluate import data as reading
 from stages.evaluate.data import Data, Sample
 from stages.evaluate.evaluation import OVERALL, Slice, activity_groups, evaluated
 from stages.evaluate.exposure import exposure
 from tests.stages.evaluate.conftest import ITEMS, SCORERS, USERS, data_of, history_of, mean, part, planted
 from towerline.artifacts.evaluate import ALL, COLD_USERS, DISLIKED, EVERYTHING, ITEM_TYPE, NEW_ITEMS, WITHIN_TYPE
 from towerline.artifacts.evaluate import ITEMS as TEST_ITEMS
-from towerline.artifacts.split import Interactions
+from towerline.artifacts.split import TEST, TRAIN, VALIDATION, Interactions
+from towerline.pipeline.errors import StageError
 from towerline.ranking import blocks
 from towerline.ranking.scorers import Chance, Embeddings, ItemWeights, by_popularity
 
@@ -204,3 +206,18 @@ def test_a_sample_of_the_users_has_their_metrics_and_says_who_is_not_in_it() -> 
     assert np.mean(means) == pytest.approx(values.mean(), abs=4 * np.std(means) / 10)
     again = Data.of_sets(train, test, kinds, False, sample=Sample(10**6, 3))
     assert again.warm.users.tolist() == everybody.warm.users.tolist()
+
+
+def test_a_sample_of_cold_users_alone_is_an_error_of_its_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, test = (
+        part(np.array(pairs, np.int32))
+        for pairs in ([(1, 1), (1, 2), (2, 3)], [(1, 3), (3, 1), (4, 1), (5, 2), (6, 2), (7, 3)])
+    )
+    sets = {TRAIN: known, VALIDATION: known.part(0, 0), TEST: test}
+    monkeypatch.setattr(reading, "read_interactions", sets.__getitem__)
+    monkeypatch.setattr(reading, "read_item_types", lambda: np.array(["", *["film"] * ITEMS]))
+    kinds = [Sample(1, seed).drawn(np.unique(test.user_index)).tolist() == [1] for seed in range(50)]
+    assert reading.read_data(False, None, Sample(1, kinds.index(True))).warm.users.tolist() == [1]
+    message = "^evaluate.users: expected that some of the 1 users that are drawn have known rows, found none; "
+    with pytest.raises(StageError, match=message):
+        reading.read_data(False, None, Sample(1, kinds.index(False)))
