@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from stages.report.wording import by_value, counted, decimal, interval, listed, p_value, percent, shortened
+from stages.report.wording import by_value, count, counted, decimal, interval, listed, p_value, percent, shortened
 from towerline.artifacts.baselines import memory_text
 
 SIGNIFICANCE = 0.05
@@ -218,6 +218,16 @@ def coverage_caution(own: float, best: float, baseline: str) -> str | None:
     if not own < best or percent(own) == percent(best):
         return None
     return f"The model shows {percent(own)} of the catalogue to some user, {baseline} {percent(best)}."
+
+
+def sample_caution(drawn: int, total: int) -> str | None:
+    """What it costs that a sample of the users with test rows was ranked; None where all of them were."""
+    if drawn == total:
+        return None
+    return (
+        f"{count(drawn)} of {counted(total, 'user')} with test rows were drawn at random (evaluate.users): the "
+        f"intervals are about {(total / drawn) ** 0.5:.1f} times as wide as with all users, and coverage is lower."
+    )
 
 
 def best(values: Iterable[tuple[str, float]], *, lowest: bool = False) -> str:

@@ -199,6 +199,12 @@ class Inputs(NamedTuple):
         """The items of each user in the given sets; row u is that of user u."""
         return UserItems.of_interactions(self.rows(*sets))
 
+    def drawn_users(self) -> tuple[int, int]:
+        """The number of users with test rows that were drawn, and that of all."""
+        numbers = dict(zip(self.test_set["name"], self.test_set["number"].astype(int), strict=True))
+        drawn = sum(numbers[name] for name in ("users_ranked", "cold_users", "users_with_dislikes_alone"))
+        return drawn, drawn + numbers["users_not_drawn"]
+
     def overall(self) -> pd.DataFrame:
         """Metrics over the whole catalogue and all users."""
         return self.metrics[(self.metrics["candidates"] == EVERYTHING) & (self.metrics["by"] == ALL)]

@@ -59,21 +59,8 @@ def _users(data: Inputs) -> str:
     cold = data.metrics.loc[data.metrics["by"] == COLD_USERS, "users"]
     if len(cold):
         text += f" {counted(int(cold.max()), 'cold user')} without a known row are left out here; see Groups."
-    return text + _drawn(data.test_set)
-
-
-def _drawn(test_set: pd.DataFrame) -> str:
-    """What it costs that not all users with test rows were ranked; nothing where all were."""
-    numbers = dict(zip(test_set["name"], test_set["number"].astype(int), strict=True))
-    left_out = numbers["users_not_drawn"]
-    if not left_out:
-        return ""
-    drawn = sum(numbers[name] for name in ("users_ranked", "cold_users", "users_with_dislikes_alone"))
-    return (
-        f" {count(drawn)} of {counted(drawn + left_out, 'user')} with test rows were drawn at random (evaluate.users): "
-        f"the intervals are about {((drawn + left_out) / drawn) ** 0.5:.1f} times as wide as with all users, and "
-        "coverage is lower."
-    )
+    sample = findings.sample_caution(*data.drawn_users())
+    return f"{text} {sample}" if sample is not None else text
 
 
 def chart_values(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -85,6 +85,7 @@ def cautions(data: Inputs) -> list[str]:
     if {"head", "tail"} <= set(by_popularity):
         texts.append(findings.tail_caution(f"Recall@{k}", by_popularity["head"], by_popularity["tail"]))
     baseline = next((name for name in data.best_baselines() if name in coverage), None)
+    texts.append(findings.sample_caution(*data.drawn_users()))
     if MODEL in coverage and baseline is not None:
         texts.append(findings.coverage_caution(coverage[MODEL], coverage[baseline], model_label(baseline)))
     return [text for text in texts if text]
