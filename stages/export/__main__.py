@@ -32,12 +32,15 @@ from towerline.features.encoder import Encoder
 from towerline.index.approximate import build, load, recall
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
+from towerline.pipeline.free_memory import GIGABYTE, free_bytes
 from towerline.pipeline.terminal import run
 from towerline.ranking.blocks import in_blocks
 from towerline.ranking.top_k import top_k
 
 # Number of evenly spaced users for whom the index's recall is measured, and its cutoff.
 RECALL_USERS, RECALL_CUTOFF = 2000, 100
+# Bytes of the process, and those of an id: its text and title here and in the SavedModel.
+PROCESS, BYTES_PER_ID = 400_000_000, 560
 
 
 def known(array: NDArray[Any]) -> NDArray[Any]:
@@ -98,8 +101,33 @@ def write_index(path: Path, embeddings: Tables, min_recall: float) -> float:
     return share
 
 
+def needed_bytes(num_ids: int, dimension: int, dtype: str) -> int:
+    """About how many bytes an export takes at its peak, without the mapped files, as measured in docs/scale.md.
+
+    Args:
+      num_ids: number of users and items.
+      dimension: of the embeddings, with that of the prior.
+      dtype: of the export; the rounded embeddings are in memory beside those of the SavedModel.
+    """
+    bytes_per_value = 4 if dtype == "float32" else 4 + np.dtype(dtype).itemsize
+    return PROCESS + num_ids * (dimension * bytes_per_value + BYTES_PER_ID)
+
+
+def check_memory(dtype: str) -> None:
+    """Raises StageError where the export takes more memory than is free; arguments as of needed_bytes()."""
+    num_ids = sum(map(formats.num_rows, (USER_VOCABULARY, ITEM_VOCABULARY)))
+    dimension = np.load(FINAL.item_embeddings, mmap_mode="r", allow_pickle=False).shape[1]
+    needed, free = needed_bytes(num_ids, dimension, dtype), free_bytes()
+    if needed > free:
+        raise StageError(
+            f"train.embedding_dimension: expected at least {needed / GIGABYTE:.1f} GB of free memory to export "
+            f"{num_ids:,} users and items of {dimension} dimensions, found {free / GIGABYTE:.1f}; lower it"
+        )
+
+
 def main() -> str:
     params = ExportParams.load()
+    check_memory(params.dtype)
     users = read_vocabulary(USER_VOCABULARY, ["user_id"])
     items = read_vocabulary(ITEM_VOCABULARY, ["item_type", "item_id", "title"])
     with formats.replacing(EXPORTS) as folder:

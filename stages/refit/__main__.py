@@ -12,12 +12,12 @@ from pathlib import Path
 
 from stages.refit.earlier import Keys
 from stages.refit.params import RefitParams
-from towerline.artifacts.split import TEST, TRAIN, VALIDATION, read_joined
+from towerline.artifacts.split import TEST, TRAIN, VALIDATION, read_joined, read_sizes
 from towerline.artifacts.train import FINAL, TWO_TOWER
 from towerline.features.reading import read_features
 from towerline.pipeline import formats
 from towerline.pipeline.terminal import progress, run, say
-from towerline.training.memory import check_memory, row_folder
+from towerline.training.memory import plan
 from towerline.training.place import place
 from towerline.training.recipe import Recipe
 from towerline.training.warm_start import continued, warm_start
@@ -28,12 +28,14 @@ SETS = {"all": (TRAIN, VALIDATION, TEST), "train_and_validation": (TRAIN, VALIDA
 def main() -> str:
     params = RefitParams.load()
     recipe = Recipe(**formats.read_json(TWO_TOWER.model)["recipe"])
-    if place(recipe.strategy).worker:
+    sizes, here = read_sizes(SETS[params.rows]), place(recipe.strategy)
+    folder, line = plan(recipe, sizes, here)
+    if line is not None:
+        say("refit", line)
+    if here.worker:
         from towerline.training.running import followed
 
         return followed("refit", recipe, SETS[params.rows])
-    num_rows = sum(map(formats.num_rows, SETS[params.rows]))
-    folder = row_folder(recipe, num_rows)
     rows = read_joined(SETS[params.rows], folder)
     # Law 1: a stage reads all that it lists, with a warm start and without.
     keys = Keys()
@@ -47,8 +49,6 @@ def main() -> str:
             f"{known[1]:,} of {rows.num_items:,} items"
         )
     tables = read_features(recipe.user_features, recipe.item_features)
-    if memory := check_memory(recipe, rows.num_users, rows.num_items, num_rows, folder is not None):
-        say("refit", memory)
     # TensorFlow takes seconds to import.
     from towerline.training.fitting import Run, fit
     from towerline.training.running import led
@@ -56,8 +56,8 @@ def main() -> str:
     def lead(where: Run) -> str:
         with progress(what="training", unit="epoch", total=len(recipe.temperatures)) as bar:
             fitted = fit(recipe, rows, lambda epoch: bar.update(), start, tables, where)
-        fitted.write(FINAL, recipe, num_rows)
-        return f"{len(fitted.epochs)} epochs on {num_rows:,} rows{origin}"
+        fitted.write(FINAL, recipe, sizes.num_rows)
+        return f"{len(fitted.epochs)} epochs on {sizes.num_rows:,} rows{origin}"
 
     return led("refit", recipe, [recipe.model_dump(mode="json"), rows, start], lead)
 

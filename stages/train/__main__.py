@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from towerline.artifacts.names import MAIN_CUTOFF
-from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_joined
+from towerline.artifacts.split import TRAIN, VALIDATION, Interactions, read_joined, read_sizes
 from towerline.artifacts.train import (
     FEATURES_TABLE,
     FEEDBACK_TABLE,
@@ -32,7 +32,7 @@ from towerline.metrics.validation import ranked_candidates
 from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import progress, run, say
-from towerline.training.memory import check_memory, row_folder
+from towerline.training.memory import plan
 from towerline.training.params import TrainParams
 from towerline.training.place import place
 from towerline.training.recipe import Prior, Recipe
@@ -136,20 +136,20 @@ def described_feedback(feedback: Feedback) -> str:
 
 def main() -> str:
     params, below = TrainParams.load(), DislikesParams.load().below
-    if place(params.strategy).worker:
+    sizes, here = read_sizes([TRAIN, VALIDATION]), place(params.strategy)
+    folder, line = plan(params, sizes, here)
+    if line is not None:
+        say("train", line)
+    if here.worker:
         from towerline.training.running import followed
 
         return followed("train", params, [TRAIN, VALIDATION])
-    num_rows = formats.num_rows(TRAIN), formats.num_rows(VALIDATION)
-    folder = row_folder(params, sum(num_rows))
-    rows = read_joined([TRAIN, VALIDATION], folder)
-    train, validation = rows.part(0, num_rows[0]), rows.part(num_rows[0], sum(num_rows))
+    rows, cut = read_joined([TRAIN, VALIDATION], folder), formats.num_rows(TRAIN)
+    train, validation = rows.part(0, cut), rows.part(cut, sizes.num_rows)
     relevant = liked_by_known_users(validation, train, below)
     check_data(params, train, validation, relevant)
     candidates = ranked_candidates(relevant, read_item_types())
     tables = read_features(params.user_features, params.item_features)
-    if memory := check_memory(params, rows.num_users, rows.num_items, sum(num_rows), folder is not None):
-        say("train", memory)
     # TensorFlow takes seconds to import; errors in parameters and data are reported before.
     from towerline.towers import tf
     from towerline.training.fitting import Run, fit

@@ -92,6 +92,30 @@ def _joined(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
     return row_arrays.joined(present) if len(present) == len(columns) else None
 
 
+class Sizes(NamedTuple):
+    """The sizes of some sets of one split.
+
+    Attributes:
+      num_users, num_items: sizes of the vocabularies, the unknown id not counted.
+      num_rows: of all the sets.
+    """
+
+    num_users: int
+    num_items: int
+    num_rows: int
+
+
+def read_sizes(paths: Sequence[Path]) -> Sizes:
+    """Reads the sizes of sets of one split, at least one, without their rows.
+
+    Raises:
+      StageError: a file lacks what `split` writes.
+    """
+    with ExitStack() as stack:
+        files = [stack.enter_context(pq.ParquetFile(path)) for path in paths]
+        return Sizes(*_sizes(paths[-1], files[-1]), sum(file.metadata.num_rows for file in files))
+
+
 Chosen = Callable[[NDArray[np.int32], int], NDArray[np.bool_]]
 
 

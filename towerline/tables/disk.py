@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from towerline.pipeline.errors import StageError
-from towerline.tables.memory import GIGABYTE
+from towerline.pipeline.free_memory import GIGABYTE
 
 
 def check_free(folder: Path, num_rows: int, bytes_per_row: int) -> None:

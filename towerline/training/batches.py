@@ -120,7 +120,8 @@ class UserBatches:
     Candidates are drawn independently of each other with inclusion_probabilities(); their log_weight is
     POPULARITY_IN_LOSS * log popularity - log probability, so that a sum over them estimates the sum over all items. A
     user's own items are not among the candidates. Where dislikes are negatives, all those of a user are in the sum,
-    with the weight of any other item, and with certainty instead of a probability.
+    with the weight of any other item, and with certainty instead of a probability. The time to draw candidates is in
+    proportion to the number of all items.
 
     Of several workers each has its own users of a batch, and all draw the same candidates from the same random numbers.
     """

@@ -1,13 +1,15 @@
 """The memory of a training, which is known before it starts."""
 
-import re
 from pathlib import Path
+from typing import NamedTuple
 
+from towerline.artifacts.split import Sizes
 from towerline.artifacts.train import MODELS
 from towerline.pipeline.errors import StageError
+from towerline.pipeline.free_memory import GIGABYTE, free_bytes
+from towerline.training.place import Place
 from towerline.training.recipe import Hyperparameters
 
-GIGABYTE = 10**9
 # Python and TensorFlow, in bytes.
 PROCESS = 0.6 * GIGABYTE
 # Copies of the embedding tables at the peak, which is where a checkpoint is written: the variables, their values after
@@ -24,9 +26,6 @@ BYTES_PER_ROW = 40
 RATING_BYTES_PER_ROW = 20
 # Rows that take more than this share of the free memory are kept in files.
 ROWS_SHARE = 0.25
-# Where Linux tells how much memory is free, on the machine and within a container.
-MACHINE = Path("/proc/meminfo")
-CONTAINER = Path("/sys/fs/cgroup")
 # A training that takes less is not worth a line.
 NOTEWORTHY = GIGABYTE
 
@@ -44,6 +43,34 @@ def row_folder(settings: Hyperparameters, num_rows: int) -> Path | None:
     return MODELS if row_bytes(settings, num_rows) > ROWS_SHARE * free_bytes() else None
 
 
+class Plan(NamedTuple):
+    """Where the rows of a training are, and what to say of its memory before it starts.
+
+    Attributes:
+      folder: of the files of the rows; None for memory.
+      line: what the training takes; None where it is not worth a line.
+    """
+
+    folder: Path | None
+    line: str | None
+
+
+def plan(settings: Hyperparameters, sizes: Sizes, here: Place) -> Plan:
+    """The plan for a worker, to be made before any row is read.
+
+    Args:
+      settings: the hyperparameters.
+      sizes: of all rows of the fit.
+      here: the place of the worker; one that follows keeps its part of the rows in memory.
+
+    Raises:
+      StageError: the training takes more memory than is free.
+    """
+    num_rows = sizes.num_rows // here.workers if here.worker else sizes.num_rows
+    folder = None if here.worker else row_folder(settings, num_rows)
+    return Plan(folder, check_memory(settings, sizes.num_users, sizes.num_items, num_rows, folder is not None))
+
+
 def training_bytes(
     settings: Hyperparameters, num_users: int, num_items: int, num_rows: int, in_files: bool = False
 ) -> float:
@@ -58,22 +85,6 @@ def training_bytes(
     tables = 4 * settings.embedding_dimension * (num_users + num_items)
     copies = TABLES + MOMENTS[settings.optimizer] + (RATING_HEAD if settings.rating_weight else 0)
     return PROCESS + copies * tables + (0 if in_files else row_bytes(settings, num_rows))
-
-
-def free_bytes() -> float:
-    """Bytes of memory that are free for this process; infinity where the system does not tell."""
-    found = [float("inf")]
-    if MACHINE.exists():
-        found += [
-            1024 * float(number) for number in re.findall(r"^MemAvailable:\s+(\d+) kB", MACHINE.read_text(), re.M)
-        ]
-    limit = CONTAINER / "memory.max"
-    if limit.exists() and (most := limit.read_text().strip()) != "max":
-        # The system drops cached files where a process needs their memory.
-        cached = re.findall(r"^file (\d+)", (CONTAINER / "memory.stat").read_text(), re.M)
-        used = float((CONTAINER / "memory.current").read_text()) - sum(map(float, cached))
-        found.append(float(most) - used)
-    return min(found)
 
 
 def check_memory(

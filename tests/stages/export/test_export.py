@@ -280,6 +280,20 @@ def test_float16_on_request(small_project: Path, tmp_path: Path) -> None:
         assert list(rows) == [(item.item_type, item.item_id, item.score) for item in answer]
 
 
+def test_an_export_that_does_not_fit_into_memory_is_refused_before_the_start(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.export import __main__ as export
+
+    before = json.loads((project / "exports/manifest.json").read_text())
+    monkeypatch.setattr(export, "free_bytes", lambda: 1e8)
+    message = r"^train\.embedding_dimension: expected at least 0\.4 GB of free memory to export \d+ users and items of "
+    with pytest.raises(StageError, match=message):
+        export.main()
+    assert json.loads((project / "exports/manifest.json").read_text()) == before
+    assert export.needed_bytes(1_000_000, 130, "float16") - export.needed_bytes(0, 130, "float16") == 1_340_000_000
+
+
 def test_values_beyond_float16_are_refused(tmp_path: Path) -> None:
     from stages.export.__main__ import rounded_embeddings
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.towerline.training.conftest import params
+from towerline.artifacts.split import Sizes
 from towerline.pipeline.errors import StageError
 from towerline.training import memory
+from towerline.training.place import Place
 
 
 def test_memory_is_linear_in_ids_and_rows_and_follows_dimension_and_optimizer() -> None:
@@ -25,27 +27,31 @@ def test_memory_is_linear_in_ids_and_rows_and_follows_dimension_and_optimizer() 
     assert by_optimizer == sorted(set(by_optimizer))
 
 
-def test_what_does_not_fit_is_refused_in_one_line_and_what_is_large_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine = tmp_path / "meminfo"
-    machine.write_text("MemTotal:       4000000 kB\nMemAvailable:    3000000 kB\n")
-    monkeypatch.setattr(memory, "MACHINE", machine)
-    monkeypatch.setattr(memory, "CONTAINER", tmp_path)
+def test_what_does_not_fit_is_refused_in_one_line_and_what_is_large_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: 3e9)
     settings = params(embedding_dimension=64, rating_weight=0.0)
-    assert memory.free_bytes() == 3_072_000_000
     assert memory.check_memory(settings, 1_000, 1_000, 10_000) is None
     said = memory.check_memory(settings, 400_000, 400_000, 2_200_000)
     expected = "400,000 users and 400,000 items of 64 dimensions with adagrad and 2,200,000 rows"
     assert said == f"{expected} take about 2.3 GB of memory"
-    # Within a container: 2.5 GB, of which 1 GB is used, a half of that by cached files.
-    for name, text in {"max": "2500000000", "current": "1000000000", "stat": "anon 500000000\nfile 500000000"}.items():
-        (tmp_path / f"memory.{name}").write_text(text + "\n")
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2e9)
     with pytest.raises(StageError) as error:
         memory.check_memory(settings, 400_000, 400_000, 2_200_000)
     assert str(error.value).startswith(
         f"train.embedding_dimension: expected at least 2.3 GB of free memory for {expected}, found 2.0; lower it"
     )
-    (tmp_path / "memory.max").write_text("max\n")
-    machine.unlink()
-    assert memory.free_bytes() == float("inf")
+
+
+def test_a_worker_that_follows_needs_memory_for_all_embeddings_and_its_own_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: 3e9)
+    settings, sizes = params(embedding_dimension=64, rating_weight=0.0), Sizes(400_000, 400_000, 20_000_000)
+    leads = memory.plan(settings, sizes, Place(0, ("a:1", "b:2")))
+    assert leads.folder == Path("models")
+    follows = memory.plan(settings, sizes, Place(1, ("a:1", "b:2")))
+    assert follows.folder is None
+    assert follows.line is not None
+    assert "and 10,000,000 rows take about" in follows.line
+    with pytest.raises(StageError, match="expected at least"):
+        memory.plan(settings, Sizes(1_000_000, 400_000, 1), Place(1, ("a:1", "b:2")))
