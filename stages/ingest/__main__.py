@@ -27,6 +27,7 @@ from towerline.pipeline import formats
 from towerline.pipeline.errors import StageError
 from towerline.pipeline.terminal import run
 from towerline.tables import engine
+from towerline.tables.memory import Texts
 from towerline.tables.session import Session
 
 # What the stage writes: the staged rows, the rows without repetitions, and the outputs. Up to half of it is what DuckDB
@@ -66,10 +67,22 @@ def refused_rows(*tables: ir.Table) -> ir.Table:
     return ibis.union(*(rows.select(place) for rows in tables)).order_by("source", "line")
 
 
+def guessed_sizes(params: IngestParams) -> tuple[int, Texts]:
+    """The number of rows of the source, and the long texts of all sources."""
+    rows = sources.guessed(Path(params.source), "ingest.source")
+    features = [
+        sources.guessed(Path(path), setting)
+        for setting, path in {"ingest.items": params.items, "ingest.users": params.users}.items()
+        if path is not None
+    ]
+    texts = [Texts.of(*rows, features=False), *(Texts.of(*guess, features=True) for guess in features)]
+    return rows.num_rows, Texts.joined(texts)
+
+
 def main() -> str:
     params = IngestParams.load()
-    num_rows = sources.guessed_rows(Path(params.source), "ingest.source")
-    with engine.session("ingest", num_rows, BYTES_PER_ROW) as session:
+    num_rows, texts = guessed_sizes(params)
+    with engine.session("ingest", num_rows, BYTES_PER_ROW, texts) as session:
         rows = read_rows(params, session)
         users, items = read_feature_tables(params, rows.accepted, session)
         session.write(REJECTED, refused_rows(rows.refused, items.refused, users.refused))

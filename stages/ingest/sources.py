@@ -4,6 +4,7 @@ Delimited text and Parquet come out alike, so that the reasons for which a row i
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -61,23 +62,33 @@ def write_no_rows(layout: Layout, into: Path) -> None:
     pq.write_table(schema_of(layout).empty_table(), into)
 
 
-def guessed_rows(source: Path, setting: str) -> int:
-    """The number of rows of the files of a source: that of Parquet files, and a guess of that of text files.
+class Guess(NamedTuple):
+    """The size of the rows of a source, which is known of Parquet files, and guessed from the first lines of text.
 
-    The guess is the size of the file divided by the mean length of its first lines.
+    Attributes:
+      num_rows: of all files.
+      width: mean number of bytes of a row, of the file where it is greatest.
     """
-    return sum(_guessed_rows(identified(path)) for path in _files(source, setting))
+
+    num_rows: int
+    width: int
 
 
-def _guessed_rows(file: RawFile) -> int:
+def guessed(source: Path, setting: str) -> Guess:
+    """The size of the rows of a source; the setting is the one that names it."""
+    guesses = [_guessed(identified(path)) for path in _files(source, setting)]
+    return Guess(sum(guess.num_rows for guess in guesses), max(guess.width for guess in guesses))
+
+
+def _guessed(file: RawFile) -> Guess:
     if file.parquet and not file.gzipped:
         with errors_of(file.path):
-            return formats.num_rows(file.path)
+            return Guess(formats.num_rows(file.path), formats.row_width(file.path))
     with errors_of(file.path), file.open() as opened:
         start = opened.read(COUNTED_BYTES)
     size = file.path.stat().st_size * (GZIP_FACTOR if file.gzipped else 1)
     lines = max(start.count(end) for end in (b"\n", b"\r"))
-    return size * lines // max(1, len(start))
+    return Guess(size * lines // max(1, len(start)), len(start) // max(1, lines))
 
 
 def _files(source: Path, setting: str) -> list[Path]:

@@ -14,6 +14,7 @@ from towerline.artifacts.vocabulary import ITEM_VOCABULARY, USER_VOCABULARY
 from towerline.pipeline import formats
 from towerline.pipeline.terminal import run
 from towerline.tables import engine
+from towerline.tables.memory import Texts
 
 
 def described(ids: ir.Table, table: ir.Table) -> ir.Table:
@@ -30,7 +31,8 @@ def described(ids: ir.Table, table: ir.Table) -> ir.Table:
 
 
 def main() -> str:
-    with engine.session("vocabulary", formats.num_rows(INTERACTIONS)) as session:
+    features = [Texts.of(formats.num_rows(path), formats.row_width(path), features=True) for path in (USERS, ITEMS)]
+    with engine.session("vocabulary", formats.num_rows(INTERACTIONS), texts=Texts.joined(features)) as session:
         interactions, user_table, item_table = map(session.read, (INTERACTIONS, USERS, ITEMS))
         users = described(interactions.select("user_id"), user_table)
         items = described(interactions.select("item_type", "item_id"), item_table)

@@ -76,6 +76,13 @@ def num_rows(path: Path) -> int:
         return int(file.metadata.num_rows)
 
 
+def row_width(path: Path) -> int:
+    """Mean number of bytes of a row of a Parquet file, before compression; 0 for no rows."""
+    with pq.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        return int(sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows))
+
+
 def _row_groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Yields the same rows as tables of ROW_GROUP_ROWS rows; the last table may be shorter."""
     waiting = schema.empty_table()

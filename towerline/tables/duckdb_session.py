@@ -10,8 +10,12 @@ import pyarrow as pa
 from ibis.expr.types import Table
 
 from towerline.pipeline.errors import StageError
+from towerline.pipeline.free_memory import GIGABYTE
 from towerline.tables.memory import MemoryPlan
 from towerline.tables.session import BATCH_ROWS, Session
+
+# A part of DuckDB's error of a full memory where it is the disk that is full.
+DISK = "max_temp_directory_size"
 
 
 class DuckDBSession(Session):
@@ -50,5 +54,17 @@ def duckdb_session(folder: Path, plan: MemoryPlan) -> Iterator[DuckDBSession]:
             yield DuckDBSession(connection, folder)
         finally:
             connection.disconnect()
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise StageError(f"{folder}: DuckDB: {' '.join(str(error).split())}") from None
+    except duckdb.OutOfMemoryException as error:
+        if DISK in str(error):
+            raise _told(folder, error) from None
+        raise StageError(
+            f"engine.memory_limit: expected a limit with which the rows fit, found that DuckDB needs more than its "
+            f"{plan.engine_bytes / GIGABYTE:.2f} GB of it; set it higher"
+        ) from None
+    except duckdb.IOException as error:
+        raise _told(folder, error) from None
+
+
+def _told(folder: Path, error: Exception) -> StageError:
+    """DuckDB's error, in one line that names the folder."""
+    return StageError(f"{folder}: DuckDB: {' '.join(str(error).split())}")

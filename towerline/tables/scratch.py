@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import re
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,8 @@ def scratch_folder(parent: Path, stage: str) -> Iterator[Path]:
 
     Each process holds a lock on its folder, which the system releases when the process ends, however it ends. Folders
     without a lock are therefore left by killed stages, and are removed first; those of stages that run at the same time
-    stay, as where several experiments spill to one folder.
+    stay, as where several experiments spill to one folder. Other machines that use the same folder do not see the lock,
+    so that each removes those with its own name only.
 
     Raises:
       StageError: there is no folder `parent`, and none can be made.
@@ -30,10 +33,11 @@ def scratch_folder(parent: Path, stage: str) -> Iterator[Path]:
             f"engine.spill_folder: expected a folder, or a path where one can be made, found {parent} "
             f"({error.strerror}); set it to another path"
         ) from None
-    folder = parent / f"{PREFIX}{stage}.{os.getpid()}"
+    prefix = f"{PREFIX}{re.sub('[^A-Za-z0-9]', '-', socket.gethostname())}."
+    folder = parent / f"{prefix}{stage}.{os.getpid()}"
     # One process at a time removes and makes folders, so that none is removed before it is locked.
     with _locked(parent):
-        for left in parent.glob(f"{PREFIX}*"):
+        for left in parent.glob(f"{prefix}*"):
             _remove_unlocked(left)
         folder.mkdir()
         lock = os.open(folder, os.O_RDONLY)

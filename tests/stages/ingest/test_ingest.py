@@ -124,7 +124,7 @@ def test_every_line_of_a_dirty_file_is_kept_or_listed(workspace: Path, ingest: I
 def test_rows_that_do_not_fit_into_the_memory_limit_are_refused_before_the_start(
     ingest: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "BYTES_PER_ROW", memory.GIGABYTE)
+    monkeypatch.setattr(memory, "BYTES_PER_ROW", 10**9)
     message = r"engine.memory_limit: expected at least \d\.\d GB for about 2 rows, found 0.5; set it higher"
     with pytest.raises(StageError, match=message):
         ingest(b"user_id,item_id,item_type\n1,a,b\n", **{"engine.memory_limit": 0.5})

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from stages.ingest.sources import guessed_rows
+from stages.ingest.sources import guessed
 from tests.conftest import set_params, write_rows
 from tests.stages.conftest import Ingest
 from tests.stages.ingest.conftest import HEADER_LINE, parquet, row, zipped
@@ -149,7 +149,9 @@ def test_the_rows_of_text_are_guessed_from_the_length_of_its_lines(tmp_path: Pat
     lines = [f"{user},{user % 97},{'x' * width}" for user in range(30_000)]
     path = tmp_path / "rows.csv"
     path.write_bytes(end.join([*lines, ""]).encode())
-    assert guessed_rows(path, "ingest.source") == pytest.approx(30_000, rel=0.1)
+    guess = guessed(path, "ingest.source")
+    assert guess.num_rows == pytest.approx(30_000, rel=0.1)
+    assert guess.width == pytest.approx(width + 9, abs=3)
     (tmp_path / "rows.csv.gz").write_bytes(zipped(path.read_bytes()))
     path.unlink()
-    assert guessed_rows(tmp_path, "ingest.source") > 0
+    assert guessed(tmp_path, "ingest.source").num_rows > 0

@@ -1,6 +1,7 @@
 """Law 8: files on the way disappear, after a kill as well, and those of a running stage stay."""
 
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,18 @@ def test_a_folder_is_removed_at_the_end_and_after_a_kill_but_not_while_it_is_in_
             assert (used / "rows.parquet").exists()
         assert list(tmp_path.iterdir()) == [used]
         running.kill()
+
+
+def test_the_folders_of_another_machine_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with scratch_folder(tmp_path, "ingest") as folder:
+        left = tmp_path / folder.name.replace("ingest", "split")
+    monkeypatch.setattr(socket, "gethostname", lambda: "another.example.org")
+    left.mkdir()
+    with scratch_folder(tmp_path, "ingest"):
+        assert left.exists()
+    monkeypatch.undo()
+    with scratch_folder(tmp_path, "ingest"):
+        assert not left.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_its_parameter(tmp_path: Path) -> None:

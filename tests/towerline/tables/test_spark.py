@@ -5,12 +5,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from stages.backtest.stretches import read_all
+from stages.export.seen import write_seen_items
 from stages.ingest import __main__ as ingest
 from stages.split import __main__ as split
 from stages.vocabulary import __main__ as vocabulary
 from tests.conftest import ROOT, dataset, planted_rows, set_params, write_rows
+from towerline.artifacts.vocabulary import USER_VOCABULARY
+from towerline.pipeline import formats
 
 pytest.importorskip("pyspark", reason="the extra `spark` is not installed")
 pytestmark = [
@@ -67,6 +72,16 @@ def check_equal(*stages: Any) -> None:
     assert not list(Path("data").glob(".unfinished*"))
 
 
+def read_by_other_stages(master: str | None) -> list[bytes]:
+    """The seen items that export writes, and the rows that backtest reads, by the engine of a master."""
+    set_params(Path(), {"engine.master": master})
+    folder = Path("seen of DuckDB" if master is None else "seen of Spark")
+    folder.mkdir()
+    write_seen_items(folder, formats.num_rows(USER_VOCABULARY))
+    columns = [column for column in read_all() if isinstance(column, np.ndarray)]
+    return [*(path.read_bytes() for path in sorted(folder.iterdir())), *(column.tobytes() for column in columns)]
+
+
 def test_movietweetings_with_refused_and_repeated_rows(workspace: Path) -> None:
     rows = gzip.decompress((ROOT / "data/raw/preferences.csv.gz").read_bytes())
     (workspace / "data/raw/preferences.csv").write_bytes(rows + ODD_ROWS)
@@ -74,6 +89,7 @@ def test_movietweetings_with_refused_and_repeated_rows(workspace: Path) -> None:
     (workspace / "data/raw/items.csv").write_text(items + ODD_ITEMS, encoding="utf-8")
     set_params(workspace, {"ingest.source": "data/raw/preferences.csv"})
     check_equal(ingest, vocabulary, split)
+    assert read_by_other_stages(MASTER) == read_by_other_stages(None)
 
 
 @pytest.mark.slow
