@@ -221,7 +221,7 @@ def coverage_caution(own: float, best: float, baseline: str) -> str | None:
 
 
 def sample_caution(drawn: int, total: int) -> str | None:
-    """What it costs that a sample of the users with test rows was ranked; None where all of them were."""
+    """The caution where a sample of the users with test rows was ranked; None where all of them were."""
     if drawn == total:
         return None
     return (

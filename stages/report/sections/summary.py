@@ -79,13 +79,13 @@ def cautions(data: Inputs) -> list[str]:
     ]
     by_popularity = recall.set_index("value")["mean"].to_dict()
     texts: list[str | None] = [*baselines_left_out(data)]
+    texts.append(findings.sample_caution(*data.drawn_users()))
     texts.append(findings.split_caution(str(data.settings["split"]["method"]), older_test_rows(data)))
     if MODEL in head and consumed is not None:
         texts.append(findings.head_caution(head[MODEL], consumed))
     if {"head", "tail"} <= set(by_popularity):
         texts.append(findings.tail_caution(f"Recall@{k}", by_popularity["head"], by_popularity["tail"]))
     baseline = next((name for name in data.best_baselines() if name in coverage), None)
-    texts.append(findings.sample_caution(*data.drawn_users()))
     if MODEL in coverage and baseline is not None:
         texts.append(findings.coverage_caution(coverage[MODEL], coverage[baseline], model_label(baseline)))
     return [text for text in texts if text]
